@@ -1,0 +1,64 @@
+"""Element types, named as in ONNX, with their numpy twins."""
+
+from __future__ import annotations
+
+import enum
+
+import numpy as np
+
+__all__ = ["DType"]
+
+
+class DType(enum.Enum):
+    """Element type of a tensor; the value is the ONNX name in lower case."""
+
+    FLOAT = "float"
+    FLOAT16 = "float16"
+    DOUBLE = "double"
+    INT8 = "int8"
+    UINT8 = "uint8"
+    INT16 = "int16"
+    UINT16 = "uint16"
+    INT32 = "int32"
+    UINT32 = "uint32"
+    INT64 = "int64"
+    UINT64 = "uint64"
+    BOOL = "bool"
+    STRING = "string"
+
+    @property
+    def numpy(self) -> np.dtype[np.generic]:
+        """The numpy dtype of the same width."""
+        names = {DType.FLOAT: "float32", DType.DOUBLE: "float64", DType.STRING: "object"}
+        return np.dtype(names.get(self, self.value))
+
+    @property
+    def itemsize_bytes(self) -> int:
+        """Bytes per element."""
+        return self.numpy.itemsize
+
+    @property
+    def is_quantized(self) -> bool:
+        """True for the integer types that activations and weights are quantized to."""
+        return self in {DType.INT8, DType.UINT8, DType.INT16, DType.UINT16}
+
+    @property
+    def integer_range(self) -> tuple[int, int]:
+        """Smallest and largest value.
+
+        Raises:
+            ValueError: the type is not an integer type.
+        """
+        info = np.iinfo(self.value)
+        return int(info.min), int(info.max)
+
+    @classmethod
+    def from_numpy(cls, dtype: np.dtype[np.generic] | type) -> DType:
+        """Returns the element type of a numpy dtype.
+
+        Raises:
+            ValueError: ONNX has no such type here.
+        """
+        name = np.dtype(dtype).name
+        names = {"float32": "float", "float64": "double", "object": "string"}
+        return cls(names.get(name, name))

@@ -1,0 +1,126 @@
+"""Everything edgert raises on purpose, split by what the reader can do about it.
+
+    EdgertError                     exit code
+    |- UsageError                   2   fix the command line
+    |  |- RecipeError               2   fix edgert.toml
+    |  |- MissingExtraError         2   install an extra (the line is printed)
+    |  `- DynamicShapeError         2   pass --shape (the flag is printed)
+    |- InputFileError               4   fix or replace a file
+    |  |- ModelError                4   fix the model (node named where known)
+    |  |- BundleError               4   the .edge file is damaged, unsafe or from another version
+    |  `- DataError                 4   fix the calibration or evaluation data
+    |- OutputError                  1   make room or change the output path; nothing half-written is left
+    |- DeviceError                  3   the device or its engine is not there
+    |  `- EngineError               3   the engine is missing, too old or refused the request
+    `- InternalError                1   a bug in edgert: report it
+
+Programmer mistakes raise TypeError or ValueError instead. A failed gate or a regression is a result, not an exception.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+__all__ = [
+    "BundleError",
+    "DataError",
+    "DeviceError",
+    "DynamicShapeError",
+    "EdgertError",
+    "EngineError",
+    "InputFileError",
+    "InternalError",
+    "MissingExtraError",
+    "ModelError",
+    "OutputError",
+    "RecipeError",
+    "UsageError",
+    "did_you_mean",
+]
+
+
+class EdgertError(Exception):
+    """Base of every deliberate error; `exit_code` is what the command line returns."""
+
+    exit_code = 1
+
+
+class UsageError(EdgertError):
+    """The command line or an API argument cannot be used as given."""
+
+    exit_code = 2
+
+
+class RecipeError(UsageError):
+    """A key or value of edgert.toml is wrong."""
+
+
+class MissingExtraError(UsageError):
+    """An optional package is needed; the message is one copyable line."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        self.package, self.extra, self.purpose = package, extra, purpose
+        super().__init__(f"{purpose} needs the package {package!r}; install it with: pip install 'edgert[{extra}]'")
+
+
+class DynamicShapeError(UsageError):
+    """An axis of a model input has no fixed size and one is needed."""
+
+    def __init__(self, tensor: str, shape: tuple[int | str | None, ...], suggestion: tuple[int, ...]) -> None:
+        self.tensor, self.shape, self.suggestion = tensor, shape, suggestion
+        axes = [i for i, d in enumerate(shape) if not isinstance(d, int)]
+        named = ", ".join(f"{i} ({shape[i]!r})" if shape[i] else str(i) for i in axes)
+        flag = f"--shape {tensor}={','.join(str(d) for d in suggestion)}"
+        super().__init__(f"input {tensor!r} has no fixed size on axis {named}; fix it with: {flag}")
+
+
+class InputFileError(EdgertError):
+    """A file given by the user cannot be used."""
+
+    exit_code = 4
+
+
+class ModelError(InputFileError):
+    """A model file is damaged, unsafe or holds something edgert cannot convert."""
+
+    def __init__(self, text: str, *, path: Path | None = None, node: str | None = None) -> None:
+        self.path, self.node = path, node
+        where = ": ".join(str(p) for p in (path, f"node {node!r}" if node else None) if p)
+        super().__init__(f"{where}: {text}" if where else text)
+
+
+class BundleError(InputFileError):
+    """A .edge file is damaged, unsafe or from another version of edgert."""
+
+
+class DataError(InputFileError):
+    """Calibration, evaluation or input data does not fit the model."""
+
+
+class OutputError(EdgertError):
+    """The result could not be written; no partial file is left behind."""
+
+
+class DeviceError(EdgertError):
+    """A device cannot be reached or did not answer as agreed."""
+
+    exit_code = 3
+
+
+class EngineError(DeviceError):
+    """An inference engine is missing, too old, or refused what it was asked."""
+
+
+class InternalError(EdgertError):
+    """A broken invariant inside edgert."""
+
+
+def did_you_mean(word: str, allowed: Iterable[str]) -> str:
+    """Returns ``; did you mean 'x'?`` for the nearest allowed word, else the list of allowed words."""
+    options = sorted(allowed)
+    near = difflib.get_close_matches(word, options, n=1)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; allowed: {', '.join(options)}" if options else ""

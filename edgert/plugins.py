@@ -1,0 +1,152 @@
+"""The seams of edgert: Protocols that others implement, and the look-up of installed implementations."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgert.bundle import Gate, LayerRecord, TensorSpec, Variant
+from edgert.codec import JsonValue
+from edgert.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edgert.recipe import Recipe
+
+__all__ = [
+    "ConvertResult",
+    "Converter",
+    "Engine",
+    "EngineOptions",
+    "Executor",
+    "LayerTime",
+    "ModelSummary",
+    "ProgressReporter",
+    "load_converter",
+]
+
+
+class ProgressReporter(Protocol):
+    """Told what is going on: `(stage, done, total)`; total 0 means unknown."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Takes one progress message; must not raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertResult:
+    """What a conversion made.
+
+    `summary` is the JSON of design section 9 (`convert`), `written` the files or bundle, `gate` the verdict of the
+    default variant, `messages` what the user must know, in order.
+    """
+
+    written: tuple[Path, ...]
+    gate: Gate
+    summary: dict[str, JsonValue]
+    messages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSummary:
+    """What `edgert inspect` prints. `support[target]` maps an operator to the reason it is not supported there."""
+
+    name: str
+    format: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    operators: dict[str, int]
+    parameters: int
+    macs: int
+    weight_bytes: int
+    peak_activation_bytes: int
+    layers: tuple[LayerRecord, ...]
+    support: dict[str, dict[str, str]]
+    notes: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Converter(Protocol):
+    """Turns models into bundles. Found through the entry point group `edgert.converters`."""
+
+    def convert(self, recipe: Recipe, progress: ProgressReporter) -> ConvertResult:
+        """Converts `recipe.model` and writes the output."""
+
+    def inspect(self, path: Path, shapes: Mapping[str, tuple[int, ...]], targets: Sequence[str]) -> ModelSummary:
+        """Describes a model file without writing anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """How an engine runs a variant. `threads` None: the engine's default; `options` are the engine's own words."""
+
+    threads: int | None = None
+    options: dict[str, str] = field(default_factory=dict)
+    profile_layers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTime:
+    """Mean time of one executed layer over a profiled run, and what executed it."""
+
+    name: str
+    op: str
+    mean_ms: float
+    provider: str
+
+
+class Executor(Protocol):
+    """A model that an engine has loaded. Not thread-safe; one per thread."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    def run(self, inputs: Sequence[NDArray[np.generic]]) -> list[NDArray[np.generic]]:
+        """Runs once; arrays in the order of `inputs`, results in the order of `outputs`."""
+
+    def layer_times(self) -> tuple[LayerTime, ...]:
+        """Per-layer means since loading; only when loaded with `profile_layers`."""
+
+    def facts(self) -> dict[str, JsonValue]:
+        """Engine name, version, providers, threads, options: what a profile record must hold."""
+
+    def close(self) -> None:
+        """Frees the model."""
+
+
+class Engine(Protocol):
+    """An inference engine (ONNX Runtime, LiteRT, OpenVINO, TensorRT, a microcontroller)."""
+
+    name: str
+
+    def version(self) -> str | None:
+        """The installed version, or None where the engine is not installed."""
+
+    def refusal(self, variant: Variant) -> str | None:
+        """Why this engine cannot run a variant, or None where it can."""
+
+    def load(self, model: bytes, variant: Variant, options: EngineOptions) -> Executor:
+        """Loads a model.
+
+        Raises:
+            EngineError: the engine is missing or too old.
+            ModelError: the engine cannot read the model.
+        """
+
+
+def load_converter() -> Converter:
+    """Returns the installed converter.
+
+    Raises:
+        MissingExtraError: no converter is installed.
+    """
+    for entry in importlib.metadata.entry_points(group="edgert.converters"):
+        factory: Callable[[], Converter] | Converter = entry.load()
+        return factory if isinstance(factory, Converter) else factory()
+    raise MissingExtraError("edgert-converters", "convert", "converting a model")

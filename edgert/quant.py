@@ -1,0 +1,98 @@
+"""Affine quantization and the `fp32` requantization mode, in numpy (docs/numerics.md is the contract).
+
+Everything here is deterministic and elementwise; the rounding mode is always half to even (numpy's rint).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgert.dtypes import DType
+
+__all__ = ["QuantParams", "dequantize", "multiplier_fp32", "quantize", "requantize_fp32"]
+
+Float32 = NDArray[np.float32]
+AnyArray = NDArray[Any]  # Any: the integer type is data (QuantParams.dtype), not known to the type checker
+
+
+@dataclass(frozen=True, slots=True)
+class QuantParams:
+    """Scale and zero point of one tensor: real = scale * (integer - zero_point).
+
+    `scale` and `zero_point` hold one entry (per tensor, `axis` is None) or one per index of `axis` (per channel).
+    """
+
+    scale: tuple[float, ...]
+    zero_point: tuple[int, ...]
+    dtype: DType
+    axis: int | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.scale) != len(self.zero_point):
+            raise ValueError(f"{len(self.scale)} scales but {len(self.zero_point)} zero points")
+        if self.axis is None and len(self.scale) != 1:
+            raise ValueError(f"per-tensor parameters hold one scale, got {len(self.scale)}")
+        if not all(np.isfinite(s) and s > 0 for s in self.scale):
+            raise ValueError("every scale must be finite and above zero")
+        low, high = self.dtype.integer_range
+        if not all(low <= z <= high for z in self.zero_point):
+            raise ValueError(f"zero points must lie in [{low}, {high}]")
+
+    def scale_array(self, rank: int) -> Float32:
+        """The scales as float32, shaped to broadcast over a tensor of `rank` dimensions."""
+        return self._spread(np.asarray(self.scale, np.float32), rank)
+
+    def zero_point_array(self, rank: int) -> NDArray[np.int64]:
+        """The zero points as int64, shaped to broadcast over a tensor of `rank` dimensions."""
+        return self._spread(np.asarray(self.zero_point, np.int64), rank)
+
+    def shifted(self, dtype: DType) -> QuantParams:
+        """The same real values in the other signedness (int8 <-> uint8): every integer moves by the same amount."""
+        move = dtype.integer_range[0] - self.dtype.integer_range[0]
+        return QuantParams(self.scale, tuple(z + move for z in self.zero_point), dtype, self.axis)
+
+    def _spread(self, values: AnyArray, rank: int) -> AnyArray:
+        if self.axis is None:
+            return values.reshape(())
+        shape = [1] * rank
+        shape[self.axis] = values.size
+        return values.reshape(shape)
+
+
+def quantize(x: AnyArray, params: QuantParams) -> AnyArray:
+    """Returns integers of `params.dtype`: clamp(rint(x / scale) + zero_point), computed in float32 as ONNX does."""
+    low, high = params.dtype.integer_range
+    ratio = np.rint(x.astype(np.float32, copy=False) / params.scale_array(x.ndim))
+    # float64 holds every float32 integer and int32 zero point exactly, so the sum cannot round
+    shifted = ratio.astype(np.float64) + params.zero_point_array(x.ndim)
+    result: AnyArray = np.clip(shifted, low, high).astype(params.dtype.numpy)
+    return result
+
+
+def dequantize(q: AnyArray, params: QuantParams) -> Float32:
+    """Returns float32 values: float32(q - zero_point) * scale."""
+    centred = q.astype(np.int64) - params.zero_point_array(q.ndim)
+    result: Float32 = centred.astype(np.float32) * params.scale_array(q.ndim)
+    return result
+
+
+def multiplier_fp32(x_scale: float, w_scale: Float32, y_scale: float) -> Float32:
+    """Returns m = f32(f32(s_x * s_w[c]) / s_y), one per output channel (or one in all)."""
+    product: Float32 = np.float32(x_scale) * np.asarray(w_scale, np.float32)
+    return product / np.float32(y_scale)
+
+
+def requantize_fp32(acc: NDArray[np.int64], multiplier: Float32, params: QuantParams) -> AnyArray:
+    """Returns clamp(rint(f32(acc) * m) + zero_point) in `params.dtype`; `multiplier` broadcasts over `acc`.
+
+    Matches ONNX Runtime's MLAS and XNNPACK bit for bit.
+    """
+    low, high = params.dtype.integer_range
+    scaled = np.rint(acc.astype(np.float32) * multiplier)
+    shifted = scaled.astype(np.float64) + params.zero_point[0]
+    result: AnyArray = np.clip(shifted, low, high).astype(params.dtype.numpy)
+    return result

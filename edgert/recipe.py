@@ -1,0 +1,55 @@
+"""The recipe: everything a conversion needs to know, from flags and edgert.toml (docs/recipe.md).
+
+Read on the laptop only; what a board must know of it travels in the bundle's manifest.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgert.bundle import Step
+
+__all__ = ["RangeMethod", "Recipe"]
+
+
+class RangeMethod(enum.Enum):
+    """How the range of an activation is chosen from its statistics."""
+
+    MIN_MAX = "min-max"
+    PERCENTILE = "percentile"
+    MSE = "mse"
+    ENTROPY = "entropy"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A resolved recipe. Paths are absolute or relative to the working directory.
+
+    `calib` and `eval` are data specifications (a file, a folder, or `module:function`); `precisions` names the variants
+    beside float (`int8`, `fp16`); `metric` is a metric's name or `module:function`, None: chosen from the data.
+    `metric_output` names the model output that the metric reads when there are several. `max_drop_points` is in points
+    (hundredths) of the metric. `labels` are class names. `calib_samples` limits how many calibration samples are used.
+    """
+
+    model: Path
+    targets: tuple[str, ...] = ("host",)
+    output: Path | None = None
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    calib: str | None = None
+    eval: str | None = None
+    metric: str | None = None
+    metric_output: str | None = None
+    max_drop_points: float = 1.0
+    strict: bool = False
+    precisions: tuple[str, ...] = ("int8",)
+    ranges: RangeMethod = RangeMethod.MSE
+    percentile: float = 99.99
+    calib_samples: int = 512
+    requantize: bool = False
+    trust_pickle: bool = False
+    seed: int = 0
+    labels: tuple[str, ...] = ()
+    preprocess: tuple[Step, ...] = ()
+    postprocess: tuple[Step, ...] = ()

@@ -1,0 +1,109 @@
+"""Target facts: what one kind of device is and can do, read from target.toml (docs/targets.md).
+
+Facts only; code asks a capability and never a target's name. TOML is read on the laptop; a board gets JSON.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+import importlib.resources
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from edgert.codec import CodecError, JsonValue, from_plain
+from edgert.dtypes import DType
+from edgert.errors import InternalError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+__all__ = ["SCHEMA", "EngineFacts", "Target", "get_target", "list_targets"]
+
+SCHEMA = 1
+_GROUP = "edgert.targets"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """One engine of a target. `min_version` is the oldest that edgert writes files for."""
+
+    name: str
+    min_version: str
+    max_opset: int
+    max_ir_version: int
+    computes_fp16: bool = False
+    options: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A kind of device.
+
+    `activation_encoding` is the signedness in which the engine's int8 kernels are fast (int8 or uint8);
+    `hardware_verified` is None until a measured card from a real board exists, else where it stands.
+    """
+
+    name: str
+    title: str
+    architecture: str
+    engines: tuple[EngineFacts, ...]
+    activation_encoding: DType
+    cores: int | None = None
+    ram_bytes: int | None = None
+    threads: int | None = None
+    hardware_verified: str | None = None
+    sources: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.activation_encoding not in {DType.INT8, DType.UINT8}:
+            raise ValueError("activation_encoding must be int8 or uint8")
+        if not self.engines:
+            raise ValueError("a target lists at least one engine")
+
+
+def list_targets() -> tuple[str, ...]:
+    """Returns the names of all installed targets, sorted."""
+    return tuple(sorted(_folders()))
+
+
+@functools.cache
+def get_target(name: str) -> Target:
+    """Returns one target with its `extends` chain resolved.
+
+    Raises:
+        UsageError: no such target.
+        InternalError: its target.toml is wrong.
+    """
+    if name not in _folders():
+        raise UsageError(f"no target {name!r}{did_you_mean(name, _folders())}")
+    facts = _resolve(name, ())
+    facts.pop("extends", None)
+    facts.pop("schema", None)
+    try:
+        return from_plain(Target, facts | {"name": name})
+    except CodecError as error:
+        raise InternalError(f"target {name!r}: {error}") from error
+
+
+def _resolve(name: str, seen: tuple[str, ...]) -> dict[str, JsonValue]:
+    import tomllib
+
+    if name in seen or name not in _folders():
+        raise InternalError(f"target {seen[-1]!r} extends {name!r}, which is missing or extends it back")
+    facts: dict[str, JsonValue] = tomllib.loads(_folders()[name].joinpath("target.toml").read_text())
+    if facts.get("schema") != SCHEMA:
+        raise InternalError(f"target {name!r}: schema {facts.get('schema')!r}, expected {SCHEMA}")
+    parent = facts.get("extends")
+    return _resolve(parent, (*seen, name)) | facts if parent else facts
+
+
+@functools.cache
+def _folders() -> dict[str, Traversable]:
+    found: dict[str, Traversable] = {}
+    for entry in importlib.metadata.entry_points(group=_GROUP):
+        for folder in importlib.resources.files(importlib.import_module(entry.value)).iterdir():
+            if folder.is_dir() and folder.joinpath("target.toml").is_file():
+                found[folder.name.replace("_", "-")] = folder
+    return found
