@@ -1,0 +1,74 @@
+# The two commands of the README: `make demo` and `make test`. Each does all of its own set-up.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+PYTEST := $(BIN)/python -m pytest -q
+
+.PHONY: demo test test-fast test-install test-operators test-quantization test-full lint types layers format wheel docs debian bench clean
+
+demo: $(VENV)/.demo
+	$(BIN)/edgert demo
+
+# the fast suite: under 10 minutes on 2 cores
+test: $(VENV)/.dev debian
+	$(PYTEST) tests/unit tests/property tests/layering tests/e2e -m "not slow"
+
+# further tiers of .ci/run
+test-install: $(VENV)/.dev
+	$(PYTEST) tests/install
+test-operators: $(VENV)/.dev debian
+	$(PYTEST) tests/conformance tests/fuzz -m "not slow"
+test-quantization: $(VENV)/.dev debian
+	$(PYTEST) tests/quantization -m "not slow"
+
+# everything, the slow cases as well; run by hand
+test-full: $(VENV)/.dev debian
+	$(PYTEST) tests
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+types: $(VENV)/.dev
+	$(BIN)/mypy
+	$(BIN)/basedpyright --level error
+layers: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wheel: $(VENV)/.dev
+	rm -rf dist
+	$(BIN)/python -m build -q
+
+# pages that are made from the code
+docs: $(VENV)/.dev
+	$(BIN)/python -m edgert_converters.support_table
+
+# benchmarks print tables; never part of CI
+bench: $(VENV)/.dev
+	for script in tests/bench/*.py; do $(BIN)/python $$script || exit 1; done
+
+# Debian packages that some tests use; without them those tests skip and say so
+debian:
+	@.ci/debian
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("edgert needs Python 3.11 or newer, found " + sys.version.split()[0] + "; set PYTHON=") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml | $(BIN)/python
+	$(PIP) install -e '.[convert,ort]'
+	touch $@
+
+# exactly this torch first: a range would pull builds of several gigabytes
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(PIP) install torch==2.13.0
+	$(PIP) install -e '.[dev]'
+	touch $@ $(VENV)/.demo
+
+clean:
+	rm -rf $(VENV) dist build
