@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +27,8 @@ __all__ = [
     "LayerTime",
     "ModelSummary",
     "ProgressReporter",
+    "Transport",
+    "WorkerChannel",
     "load_converter",
 ]
 
@@ -140,12 +141,53 @@ class Engine(Protocol):
         """
 
 
+class WorkerChannel(Protocol):
+    """A worker process on a device: bytes in, bytes out (edgert.runtime.wire), and how it ended."""
+
+    reader: BinaryIO
+    writer: BinaryIO
+
+    def exit_status(self, timeout_s: float) -> int | None:
+        """Waits for the end; returns the status (negative: the signal that killed it) or None when still running."""
+
+    def log_tail(self) -> str:
+        """The last lines that the worker wrote to stderr."""
+
+    def kill(self) -> None:
+        """Ends the worker now and frees the channel; safe to call twice."""
+
+
+class Transport(Protocol):
+    """A way to a device: starts the worker there and brings files to it."""
+
+    url: str
+
+    def put(self, local: Path) -> str:
+        """Returns the path on the device of a file of this computer, copied there where needed.
+
+        Raises:
+            DeviceError: the device cannot be reached or has no room.
+        """
+
+    def start_worker(self, module: str) -> WorkerChannel:
+        """Starts `python -m module` on the device.
+
+        Raises:
+            DeviceError: it cannot be started.
+        """
+
+    def close(self) -> None:
+        """Ends the connection."""
+
+
 def load_converter() -> Converter:
     """Returns the installed converter.
 
     Raises:
         MissingExtraError: no converter is installed.
     """
+    import importlib.metadata  # 25 ms that a device never needs
+
     for entry in importlib.metadata.entry_points(group="edgert.converters"):
         factory: Callable[[], Converter] | Converter = entry.load()
         return factory if isinstance(factory, Converter) else factory()

@@ -1,0 +1,46 @@
+"""The engines, one line each, and the choice among them. Importing this loads no engine."""
+
+from __future__ import annotations
+
+import importlib
+
+from edgert.bundle import Variant
+from edgert.errors import EngineError, UsageError, did_you_mean
+from edgert.plugins import Engine
+
+__all__ = ["ENGINES", "choose_engine", "get_engine"]
+
+ENGINES = {
+    "onnxruntime": "edgert.runtime.engines.onnxruntime:OnnxRuntimeEngine",
+}
+"""Name -> `module:class`, in order of preference."""
+
+
+def get_engine(name: str) -> Engine:
+    """Returns the engine of that name; its package may still be missing.
+
+    Raises:
+        UsageError: there is no such engine.
+    """
+    if name not in ENGINES:
+        raise UsageError(f"no engine {name!r}{did_you_mean(name, ENGINES)}")
+    module, _, attribute = ENGINES[name].partition(":")
+    engine: Engine = getattr(importlib.import_module(module), attribute)()
+    return engine
+
+
+def choose_engine(variant: Variant, name: str | None = None) -> Engine:
+    """Returns the engine called `name`, else the first that accepts the variant.
+
+    Raises:
+        UsageError: there is no engine of that name.
+        EngineError: no engine (or not the named one) runs this variant; the reasons are listed.
+    """
+    reasons = []
+    for candidate in [name] if name else list(ENGINES):
+        engine = get_engine(candidate)
+        reason = engine.refusal(variant)
+        if reason is None:
+            return engine
+        reasons.append(f"{candidate}: {reason}")
+    raise EngineError(f"no engine here runs variant {variant.id!r} ({variant.format}): {'; '.join(reasons)}")

@@ -1,0 +1,254 @@
+"""ONNX Runtime as an engine: options, providers, errors and per-layer times."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgert.bundle import TensorSpec, Variant
+from edgert.codec import JsonValue
+from edgert.dtypes import DType
+from edgert.errors import EngineError, ModelError, UsageError, did_you_mean
+from edgert.plugins import EngineOptions, Executor, LayerTime
+from edgert.runtime.cpu import dot_product, needs_x64_quant_precision
+from edgert.runtime.engines.onnxruntime_profile import read_layer_times
+
+__all__ = ["OPTIONS", "OnnxRuntimeEngine"]
+
+OPTIONS: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "graph_optimization": ("all", ("disable", "basic", "extended", "all"), "how much the graph is rewritten"),
+    "execution_mode": ("sequential", ("sequential", "parallel"), "whether branches run at the same time"),
+    "inter_op_threads": ("0", (), "threads over branches, with execution_mode=parallel; 0: the engine's default"),
+    "allow_spinning": ("1", ("0", "1"), "whether idle threads spin (lower latency) or sleep (lower power)"),
+    "memory_arena": ("1", ("0", "1"), "whether freed tensors are kept for the next run"),
+    "x64quantprecision": ("auto", ("auto", "0", "1"), "exact U8S8 kernels on x86; auto: unless VNNI is found"),
+    "providers": ("CPUExecutionProvider", (), "execution providers in order of preference, comma-separated"),
+    "external_data_folder": ("", (), "folder of the weights that a model keeps outside its own file"),
+}
+"""Option -> (default, allowed values or () for any, meaning)."""
+
+_ERRORS_ONLY = 3
+_PACKAGE_HINT = "the package 'onnxruntime' is not installed; install it with: pip install 'edgert[ort]'"
+_TYPES = {
+    "tensor(float)": DType.FLOAT,
+    "tensor(float16)": DType.FLOAT16,
+    "tensor(double)": DType.DOUBLE,
+    "tensor(int8)": DType.INT8,
+    "tensor(uint8)": DType.UINT8,
+    "tensor(int16)": DType.INT16,
+    "tensor(uint16)": DType.UINT16,
+    "tensor(int32)": DType.INT32,
+    "tensor(uint32)": DType.UINT32,
+    "tensor(int64)": DType.INT64,
+    "tensor(uint64)": DType.UINT64,
+    "tensor(bool)": DType.BOOL,
+    "tensor(string)": DType.STRING,
+}
+
+
+class OnnxRuntimeEngine:
+    """Runs ONNX files with ONNX Runtime."""
+
+    name = "onnxruntime"
+
+    def version(self) -> str | None:
+        """The installed version, or None."""
+        try:
+            import onnxruntime
+        except ImportError:
+            return None
+        return str(onnxruntime.__version__)
+
+    def refusal(self, variant: Variant) -> str | None:
+        """Why a variant cannot run here: another file format."""
+        return None if variant.format == "onnx" else f"reads onnx, not {variant.format}"
+
+    def load(self, model: bytes, variant: Variant, options: EngineOptions) -> Executor:
+        """Loads a model; see Engine.load.
+
+        Raises:
+            UsageError: an unknown option or value.
+            EngineError: ONNX Runtime or an asked-for provider is missing.
+            ModelError: the model is damaged or holds something ONNX Runtime does not know.
+        """
+        settings = _checked_options(options.options)
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise EngineError(_PACKAGE_HINT) from error
+        providers = _checked_providers(settings["providers"], onnxruntime.get_available_providers())
+        onnxruntime.set_default_logger_severity(_ERRORS_ONLY)
+        config = _session_options(onnxruntime, options.threads, settings)
+        folder = None
+        if options.profile_layers:
+            folder = tempfile.mkdtemp(prefix="edgert-profile-")
+            config.enable_profiling = True
+            config.profile_file_prefix = f"{folder}/ort"
+        try:
+            session = _open_session(onnxruntime, model, config, providers, variant)
+            session.disable_fallback()
+            active = _require_active(session.get_providers(), providers)
+            return _OrtExecutor(session, _facts(onnxruntime.__version__, active, options.threads, settings), folder)
+        except BaseException:
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+class _OrtExecutor:
+    """One loaded session. Not thread-safe: results of `layer_times` end its profiling."""
+
+    def __init__(self, session: Any, facts: dict[str, JsonValue], folder: str | None) -> None:  # Any: untyped package
+        self.inputs = tuple(_spec(value) for value in session.get_inputs())
+        self.outputs = tuple(_spec(value) for value in session.get_outputs())
+        self._run: Callable[[list[str], dict[str, NDArray[np.generic]]], list[NDArray[np.generic]]] = session.run
+        self._session = session
+        self._input_names = [spec.name for spec in self.inputs]
+        self._output_names = [spec.name for spec in self.outputs]
+        self._facts = facts
+        self._folder = folder
+        self._layers: tuple[LayerTime, ...] | None = None
+
+    def run(self, inputs: Sequence[NDArray[np.generic]]) -> list[NDArray[np.generic]]:
+        """Runs once.
+
+        Raises:
+            EngineError: ONNX Runtime failed; its own text is kept.
+        """
+        try:
+            return self._run(self._output_names, dict(zip(self._input_names, inputs)))  # noqa: B905  # speed; same length
+        except Exception as error:  # its own error types share no base class of their own
+            raise EngineError(f"onnxruntime failed while running: {_first_line(error)}") from error
+
+    def layer_times(self) -> tuple[LayerTime, ...]:
+        """Mean time per executed node; nodes that ONNX Runtime fused or made carry its names.
+
+        Raises:
+            ValueError: the model was loaded without `profile_layers`.
+        """
+        if self._folder is None:
+            raise ValueError("load with profile_layers=True to measure layers")
+        if self._layers is None:
+            self._layers = read_layer_times(self._session.end_profiling())
+            shutil.rmtree(self._folder, ignore_errors=True)
+        return self._layers
+
+    def facts(self) -> dict[str, JsonValue]:
+        """Engine, version, active providers, threads, options and the dot-product instructions they run on."""
+        return dict(self._facts)
+
+    def close(self) -> None:
+        """Drops the session (and ends its profiling)."""
+        if self._folder is not None and self._layers is None:
+            self.layer_times()
+        self._session = None
+        self._run = _closed
+
+
+def _closed(*_: object) -> list[NDArray[np.generic]]:
+    raise ValueError("this session was closed")
+
+
+def _checked_options(given: dict[str, str]) -> dict[str, str]:
+    settings = {name: default for name, (default, _, _) in OPTIONS.items()}
+    for name, value in given.items():
+        if name not in OPTIONS:
+            raise UsageError(
+                f"onnxruntime has no option {name!r}{did_you_mean(name, OPTIONS)}; known: {', '.join(OPTIONS)}"
+            )
+        allowed = OPTIONS[name][1]
+        if allowed and value not in allowed:
+            raise UsageError(f"onnxruntime option {name} is {value!r}; allowed: {', '.join(allowed)}")
+        settings[name] = value
+    if not settings["inter_op_threads"].isdigit():
+        raise UsageError(f"onnxruntime option inter_op_threads is {settings['inter_op_threads']!r}; write a number")
+    return settings
+
+
+def _checked_providers(text: str, available: list[str]) -> list[str]:
+    asked = [name.strip() for name in text.split(",") if name.strip()]
+    missing = [name for name in asked if name not in available]
+    if missing or not asked:
+        raise EngineError(
+            f"execution provider {', '.join(missing) or text!r} is not in this build of onnxruntime; "
+            f"it has {', '.join(available)}"
+        )
+    return asked
+
+
+def _require_active(active: list[str], asked: list[str]) -> list[str]:
+    lost = [name for name in asked if name not in active]
+    if lost:
+        raise EngineError(
+            f"execution provider {', '.join(lost)} did not start and onnxruntime fell back to {', '.join(active)}; "
+            "check its driver and libraries, or choose another provider"
+        )
+    return active
+
+
+def _session_options(ort: Any, threads: int | None, settings: dict[str, str]) -> Any:  # Any: untyped package
+    levels = {
+        "disable": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+        "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+        "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+        "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    }
+    modes = {"sequential": ort.ExecutionMode.ORT_SEQUENTIAL, "parallel": ort.ExecutionMode.ORT_PARALLEL}
+    config = ort.SessionOptions()
+    config.log_severity_level = _ERRORS_ONLY
+    config.graph_optimization_level = levels[settings["graph_optimization"]]
+    config.execution_mode = modes[settings["execution_mode"]]
+    config.intra_op_num_threads = threads or 0
+    config.inter_op_num_threads = int(settings["inter_op_threads"])
+    config.enable_cpu_mem_arena = settings["memory_arena"] == "1"
+    config.add_session_config_entry("session.intra_op.allow_spinning", settings["allow_spinning"])
+    if _wants_x64_quant_precision(settings):
+        config.add_session_config_entry("session.x64quantprecision", "1")
+    if settings["external_data_folder"]:
+        config.add_session_config_entry(
+            "session.model_external_initializers_file_folder_path", settings["external_data_folder"]
+        )
+    return config
+
+
+def _wants_x64_quant_precision(settings: dict[str, str]) -> bool:
+    choice = settings["x64quantprecision"]
+    return needs_x64_quant_precision() if choice == "auto" else choice == "1"
+
+
+def _open_session(ort: Any, model: bytes, config: Any, providers: list[str], variant: Variant) -> Any:
+    # Any: untyped package
+    try:
+        return ort.InferenceSession(model, config, providers=providers)
+    except Exception as error:  # a dozen types without a common base; all mean that this file cannot be loaded
+        raise ModelError(f"onnxruntime cannot load variant {variant.id!r}: {_first_line(error)}") from error
+
+
+def _spec(value: Any) -> TensorSpec:  # Any: onnxruntime's NodeArg
+    dtype = _TYPES.get(value.type)
+    if dtype is None:
+        raise ModelError(f"tensor {value.name!r} has type {value.type}, which edgert does not run")
+    shape = tuple(size if isinstance(size, int) and size >= 0 else None for size in value.shape or ())
+    return TensorSpec(value.name, shape, dtype)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:500] if lines else type(error).__name__
+
+
+def _facts(version: str, providers: list[str], threads: int | None, settings: dict[str, str]) -> dict[str, JsonValue]:
+    return {
+        "engine": "onnxruntime",
+        "version": version,
+        "providers": providers,
+        "threads": threads,
+        "dot_product": dot_product().value,
+        "x64quantprecision": _wants_x64_quant_precision(settings),
+        "options": settings,
+    }

@@ -1,0 +1,45 @@
+"""Reads the JSON that ONNX Runtime's profiler writes into per-layer means."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from edgert.codec import JsonValue
+from edgert.errors import EngineError
+from edgert.plugins import LayerTime
+
+__all__ = ["parse_layer_times", "read_layer_times"]
+
+_SUFFIX = "_kernel_time"
+
+
+def read_layer_times(path: str) -> tuple[LayerTime, ...]:
+    """Returns the per-layer means of one profile file, in order of execution.
+
+    Raises:
+        EngineError: the file is missing or has another form.
+    """
+    try:
+        events = json.loads(Path(path).read_text(encoding="utf-8"))
+        return parse_layer_times(events)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EngineError(f"cannot read the profile of onnxruntime at {path}: {error}") from error
+
+
+def parse_layer_times(events: list[JsonValue]) -> tuple[LayerTime, ...]:
+    """Returns one row per executed node; the first, cold execution of each is left out where there are more."""
+    durations_us: dict[tuple[str, str, str], list[float]] = {}
+    for event in sorted((e for e in events if e.get("cat") == "Node"), key=lambda e: float(e["ts"])):
+        name = str(event["name"])
+        if name.endswith(_SUFFIX):
+            arguments = event["args"]
+            key = (name.removesuffix(_SUFFIX), str(arguments["op_name"]), str(arguments["provider"]))
+            durations_us.setdefault(key, []).append(float(event["dur"]))
+    return tuple(LayerTime(*_row(key, times)) for key, times in durations_us.items())
+
+
+def _row(key: tuple[str, str, str], times_us: list[float]) -> tuple[str, str, float, str]:
+    warm = times_us[1:] or times_us
+    name, op, provider = key
+    return name, op, sum(warm) / len(warm) / 1000, provider

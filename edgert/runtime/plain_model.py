@@ -1,0 +1,59 @@
+"""A model file without a bundle: a one-variant manifest made from what the engine says about it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import zipfile
+from pathlib import Path
+
+import edgert
+from edgert.bundle import SCHEMA, Manifest, Source, Variant
+from edgert.errors import BundleError, ModelError
+from edgert.plugins import EngineOptions, Executor
+from edgert.runtime.engines import choose_engine
+
+__all__ = ["is_bundle", "load_plain"]
+
+_FORMATS = {".onnx": "onnx", ".tflite": "tflite"}
+
+
+def is_bundle(path: Path) -> bool:
+    """True when the file should be opened as a bundle: by its name, else by its first bytes."""
+    return path.suffix == ".edge" or (path.suffix not in _FORMATS and path.is_file() and zipfile.is_zipfile(path))
+
+
+def load_plain(
+    path: Path, variant_id: str | None, engine: str | None, options: EngineOptions
+) -> tuple[Manifest, Variant, Executor]:
+    """Loads a model file and returns a manifest view of it.
+
+    Raises:
+        ModelError: the file cannot be read or is of a kind that no engine runs.
+        BundleError: a variant was asked for, which a plain file does not have.
+    """
+    data = _read(path)
+    model_format = _FORMATS.get(path.suffix)
+    if model_format is None:
+        raise ModelError(f"is neither a .edge bundle nor a model file ({', '.join(_FORMATS)})", path=path)
+    if variant_id not in {None, model_format}:
+        raise BundleError(f"{path}: a plain model file has no variants; leave {variant_id!r} away")
+    blank = Variant(model_format, model_format, "as-is", path.name, (), (), (), 0)
+    if model_format == "onnx":
+        folder = {"external_data_folder": str(path.resolve().parent)}
+        options = dataclasses.replace(options, options={**folder, **options.options})
+    executor = choose_engine(blank, engine).load(data, blank, options)
+    variant = dataclasses.replace(blank, inputs=executor.inputs, outputs=executor.outputs)
+    source = Source(path.name, model_format, hashlib.sha256(data).hexdigest())
+    ports = executor.inputs, executor.outputs
+    manifest = Manifest(SCHEMA, path.stem, edgert.__version__, source, *ports, (variant,), variant.id)
+    return manifest, variant, executor
+
+
+def _read(path: Path) -> bytes:
+    if path.is_dir():
+        raise ModelError("is a folder, not a model file", path=path)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot be read ({error.strerror or error})", path=path) from error

@@ -1,0 +1,253 @@
+"""`load(path).run(x)`: one model, loaded by one engine, with inputs checked against the manifest.
+
+`Session.run` is the hot path: for arrays that fit it adds two tuple comparisons and one dict to the engine's own call
+(tests/bench/run_overhead.py measures it). Everything slower stands in edgert.runtime.checks.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edgert.bundle import Bundle, Manifest, TensorSpec, Variant
+from edgert.codec import JsonValue
+from edgert.dtypes import DType
+from edgert.errors import DataError, UsageError
+from edgert.plugins import EngineOptions, Executor, LayerTime
+from edgert.quant import QuantParams, dequantize, quantize
+from edgert.runtime.batching import run_batched
+from edgert.runtime.checks import checked_input, feeds_by_name
+from edgert.runtime.engines import choose_engine
+from edgert.runtime.plain_model import is_bundle, load_plain
+
+__all__ = ["Array", "Inputs", "Session", "load"]
+
+Array = NDArray[Any]  # Any: element types are data (TensorSpec.dtype), unknown to the type checker
+Inputs = ArrayLike | Mapping[str, ArrayLike]
+
+
+def load(
+    path: Path | str,
+    *,
+    variant: str | None = None,
+    threads: int | None = None,
+    engine: str | None = None,
+    options: Mapping[str, str] | None = None,
+) -> Session:
+    """Loads a .edge bundle (or a plain .onnx file) and returns a session ready to run.
+
+    Args:
+        path: the bundle or model file.
+        variant: id of the variant; None: the bundle's default.
+        threads: threads inside an operator; None: the engine's default.
+        engine: name of the engine; None: the first that runs the variant.
+        options: options of the engine by its own names.
+
+    Raises:
+        BundleError: the bundle is damaged or has no such variant.
+        ModelError: the engine cannot read the model.
+        EngineError: no engine here runs it.
+        UsageError: an unknown engine or option.
+    """
+    return _load(Path(path), variant, engine, EngineOptions(_checked_threads(threads), dict(options or {})))
+
+
+def load_profiled(
+    path: Path | str, variant: str | None, threads: int | None, engine: str | None, options: Mapping[str, str]
+) -> Session:
+    """Returns a session whose `layer_times` are recorded; slower, so never the one that latency is measured on."""
+    return _load(Path(path), variant, engine, EngineOptions(_checked_threads(threads), dict(options), True))
+
+
+def _load(path: Path, variant_id: str | None, engine: str | None, options: EngineOptions) -> Session:
+    if not is_bundle(path):
+        return Session(*load_plain(path, variant_id, engine, options))
+    with Bundle.open(path) as bundle:
+        variant = bundle.manifest.variant(variant_id)
+        executor = choose_engine(variant, engine).load(bundle.read(variant.path), variant, options)
+        return Session(bundle.manifest, variant, executor)
+
+
+def _checked_threads(threads: int | None) -> int | None:
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads is {threads}; it must be at least 1")
+    return threads
+
+
+class Session:
+    """A loaded variant. Not thread-safe: load one per thread.
+
+    Outputs always keep the model's own shape; a sample given without its batch axis comes back with an axis of 1.
+    """
+
+    def __init__(self, manifest: Manifest, variant: Variant, executor: Executor) -> None:
+        self.manifest = manifest
+        self.variant = variant
+        self._executor = executor
+        self._ports = tuple(_order(spec, variant.inputs) for spec in executor.inputs)
+        self._output_ports = tuple(_order(spec, variant.outputs) for spec in executor.outputs)
+        self._names = tuple(spec.name for spec in executor.inputs)
+        self._output_names = tuple(spec.name for spec in executor.outputs)
+        self.inputs = tuple(_float_view(port) for port in self._ports)
+        self.outputs = tuple(_float_view(port) for port in self._output_ports)
+        self._converts = any(port.dtype.is_quantized and port.quant for port in (*self._ports, *self._output_ports))
+        self._only_dtype = self.inputs[0].dtype.numpy if len(self.inputs) == 1 and not self._converts else None
+        self._accepted_shape: tuple[int, ...] | None = None
+        self._engine_run = executor.run
+
+    def run(self, inputs: Inputs, *, quantized: bool = False) -> dict[str, Array]:
+        """Runs once and returns the outputs by name.
+
+        Args:
+            inputs: one array when the model has one input, else (or also then) arrays by input name. The batch axis
+                may be left out when it is the only missing one.
+            quantized: feed and return the variant's own integers wherever the manifest gives a tensor's
+                quantization; other tensors stay as they are.
+
+        Raises:
+            DataError: a name, shape or type differs from the manifest: says which, expected and got.
+            UsageError: `quantized` for a variant without quantized inputs or outputs.
+            EngineError: the engine failed while running.
+        """
+        if (
+            type(inputs) is np.ndarray
+            and inputs.shape == self._accepted_shape
+            and inputs.dtype is self._only_dtype
+            and not quantized
+        ):
+            return dict(zip(self._output_names, self._engine_run((inputs,))))  # noqa: B905  # speed; same length
+        return self._run_checked(inputs, quantized)
+
+    def run_batched(self, inputs: Inputs, batch_size: int = 32, *, quantized: bool = False) -> dict[str, Array]:
+        """Runs N samples (leading axis of every input) and returns outputs whose leading axis is N.
+
+        A model with a fixed batch is run in its own batches (the last one filled up by repeating a sample and cut).
+
+        Raises:
+            DataError: as for `run`; also when inputs disagree about N or N is 0.
+        """
+        feeds = feeds_by_name(inputs, self._names)
+        return run_batched(lambda x: self._run_checked(x, quantized), self.inputs, feeds, batch_size)
+
+    def stream(self, samples: Iterable[Inputs], *, quantized: bool = False) -> Iterator[dict[str, Array]]:
+        """Yields the outputs of each sample as it comes; nothing is read ahead."""
+        for sample in samples:
+            yield self.run(sample, quantized=quantized)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names, or ()."""
+        return self.manifest.labels
+
+    @functools.cached_property
+    def preprocess(self) -> Callable[..., Any]:  # Any: the geometry belongs to the steps, not to the session
+        """`preprocess(image) -> (array, geometry)`, built from the manifest's steps."""
+        from edgert.runtime.preprocess import build_preprocess
+
+        built: Callable[..., Any] = build_preprocess(self.manifest.preprocess)
+        return built
+
+    @functools.cached_property
+    def postprocess(self) -> Callable[..., Any]:  # Any: the result depends on the steps
+        """`postprocess(outputs, geometry)`, built from the manifest's steps."""
+        from edgert.runtime.postprocess import build_postprocess
+
+        built: Callable[..., Any] = build_postprocess(self.manifest.postprocess)
+        return built
+
+    def facts(self) -> dict[str, JsonValue]:
+        """Engine, version, providers, threads and options that really run."""
+        return self._executor.facts()
+
+    def layer_times(self) -> tuple[LayerTime, ...]:
+        """Per-layer means; only for a session made by `load_profiled`."""
+        return self._executor.layer_times()
+
+    def close(self) -> None:
+        """Frees the model."""
+        self._executor.close()
+        self._accepted_shape = None
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def quant_of(self, name: str) -> QuantParams | None:
+        """Returns the quantization of an input or output, or None for a tensor that stays as it is."""
+        for port in (*self._ports, *self._output_ports):
+            if port.name == name:
+                return port.quant
+        raise UsageError(f"the model has no input or output {name!r}")
+
+    def _run_checked(self, inputs: Inputs, quantized: bool) -> dict[str, Array]:
+        feeds = feeds_by_name(inputs, self._names)
+        if quantized:
+            self._require_quantized()
+            arrays = [self._feed_integers(port, feeds[port.name]) for port in self._ports]
+        else:
+            arrays = [self._feed_reals(port, view, feeds[port.name]) for port, view in self._pairs()]
+        results = self._engine_run(arrays)
+        if self._only_dtype is not None and not quantized:
+            self._accepted_shape = arrays[0].shape
+        convert = _to_integers if quantized else _to_reals
+        return {port.name: convert(port, array) for port, array in zip(self._output_ports, results, strict=True)}
+
+    def _pairs(self) -> Iterator[tuple[TensorSpec, TensorSpec]]:
+        return zip(self._ports, self.inputs, strict=True)
+
+    def _feed_reals(self, port: TensorSpec, view: TensorSpec, value: ArrayLike) -> Array:
+        array = checked_input(view, value)
+        return quantize(array, port.quant) if port.quant and port.dtype.is_quantized else array
+
+    def _feed_integers(self, port: TensorSpec, value: ArrayLike) -> Array:
+        if port.quant is None:
+            return checked_input(port, value)
+        integers = checked_input(_with_dtype(port, port.quant.dtype), value)
+        return integers if port.dtype.is_quantized else dequantize(integers, port.quant).astype(port.dtype.numpy)
+
+    def _require_quantized(self) -> None:
+        if not any(port.quant for port in (*self._ports, *self._output_ports)):
+            raise UsageError(
+                f"variant {self.variant.id!r} has no quantized input or output; choose an int8 variant, "
+                f"one of {', '.join(v.id for v in self.manifest.variants)}"
+            )
+
+
+def _order(spec: TensorSpec, declared: Sequence[TensorSpec]) -> TensorSpec:
+    """The manifest's entry for an engine's tensor; the engine's own where the manifest has none (plain files).
+
+    Raises:
+        DataError: the manifest and the model disagree about the element type.
+    """
+    for port in declared:
+        if port.name == spec.name:
+            if port.dtype is not spec.dtype:
+                raise DataError(
+                    f"tensor {spec.name!r} is {spec.dtype.value} in the model but {port.dtype.value} in the manifest"
+                )
+            return port
+    return spec
+
+
+def _with_dtype(port: TensorSpec, dtype: DType) -> TensorSpec:
+    return TensorSpec(port.name, port.shape, dtype, port.layout, port.quant)
+
+
+def _float_view(port: TensorSpec) -> TensorSpec:
+    """What a caller feeds or gets without `quantized`: real numbers for an integer tensor with a scale."""
+    return _with_dtype(port, DType.FLOAT) if port.quant and port.dtype.is_quantized else port
+
+
+def _to_reals(port: TensorSpec, array: Array) -> Array:
+    return dequantize(array, port.quant) if port.quant and port.dtype.is_quantized else array
+
+
+def _to_integers(port: TensorSpec, array: Array) -> Array:
+    return quantize(array, port.quant) if port.quant and not port.dtype.is_quantized else array
