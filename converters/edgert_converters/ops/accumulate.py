@@ -1,0 +1,79 @@
+"""Exact integer accumulation in floating-point matrix products, and requantization per output channel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgert.errors import ModelError
+from edgert.quant import QuantParams, multiplier_fp32, requantize_fp32
+from edgert_converters.ops.spec import Array, Node, QTensor
+
+__all__ = ["centred", "exact_type", "requantize_channels"]
+
+_FLOAT32_EXACT = 1 << 24
+_FLOAT64_EXACT = 1 << 53
+
+
+def exact_type(x: QTensor, w: QTensor, length: int) -> type[np.floating[Any]]:
+    """Returns the smallest float type in which a dot product of `length` centred integers cannot round.
+
+    Every partial sum is an integer below `length * max|x| * max|w|`; float32 holds all integers up to 2^24 and float64
+    up to 2^53, so a BLAS product in any order of summation equals the integer sum.
+
+    Raises:
+        ValueError: not even float64 is wide enough.
+    """
+    bound = max(length, 1) * _largest(x) * _largest(w)
+    if bound <= _FLOAT32_EXACT:
+        return np.float32
+    if bound <= _FLOAT64_EXACT:
+        return np.float64
+    raise ValueError(f"a dot product of length {length} can reach {bound}, beyond 2**53")
+
+
+def centred(q: QTensor, kind: type[np.floating[Any]]) -> NDArray[Any]:  # Any: float32 or float64
+    """Returns q - zero_point as `kind`."""
+    result: NDArray[Any] = (q.values.astype(np.int64) - q.params.zero_point_array(q.values.ndim)).astype(kind)
+    return result
+
+
+def requantize_channels(
+    node: Node,
+    acc: NDArray[np.int64],
+    inputs: tuple[QTensor, QTensor, QTensor | Array | None],
+    params: QuantParams,
+    axis: int,
+) -> QTensor:
+    """Returns clamp(rint(f32(acc + bias) * m[c]) + zero_point); channels lie on `axis` of `acc`.
+
+    Raises:
+        ModelError: the bias is not int32 with scale s_x * s_w[c] and zero point 0.
+    """
+    x, w, bias = inputs
+    w_scale = np.asarray(w.params.scale, np.float32)
+    shape = [1] * acc.ndim
+    if axis >= 0 and acc.ndim:
+        shape[axis] = -1
+    if bias is not None:
+        acc = acc + _bias_integers(node, bias, x, w_scale).reshape(shape)
+    multiplier = multiplier_fp32(x.params.scale[0], w_scale, params.scale[0])
+    spread = multiplier.reshape(shape) if multiplier.size > 1 else multiplier.reshape(())
+    return QTensor(requantize_fp32(acc, spread, params), params)
+
+
+def _bias_integers(node: Node, bias: QTensor | Array, x: QTensor, w_scale: NDArray[np.float32]) -> NDArray[np.int64]:
+    scale = np.float32(x.params.scale[0]) * w_scale
+    if not isinstance(bias, QTensor):
+        raise ModelError("the bias of an integer operator must be int32 behind DequantizeLinear", node=node.name)
+    found = np.asarray(bias.params.scale, np.float32)
+    if any(bias.params.zero_point) or not np.allclose(found, scale, rtol=1e-5, atol=0):
+        raise ModelError("the bias must have scale s_x * s_w[c] and zero point 0", node=node.name)
+    return bias.values.astype(np.int64).reshape(-1)
+
+
+def _largest(q: QTensor) -> int:
+    low, high = q.params.dtype.integer_range
+    return max(max(high - z, z - low) for z in set(q.params.zero_point))

@@ -1,0 +1,108 @@
+"""Rules that several operators share: no arithmetic, moved values, tables, element-wise float32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgert.quant import QuantParams, dequantize, quantize
+from edgert_converters.ops.attributes import require_input
+from edgert_converters.ops.spec import Array, IntegerRule, Node, QTensor, ReferenceRule
+
+__all__ = [
+    "Float64Function",
+    "count_outputs",
+    "elementwise_float32",
+    "move_integers",
+    "no_macs",
+    "rescale",
+    "table_rule",
+    "unary_reference",
+]
+
+Float64 = NDArray[np.float64]
+Float64Function = Callable[[Node, Float64], Float64]
+
+
+def no_macs(node: Node) -> int:
+    """Returns 0: the operator moves, compares or looks up values."""
+    return 0
+
+
+def count_outputs(node: Node) -> int:
+    """Returns one multiply-accumulate per output element."""
+    return int(np.prod(node.output_shapes[0], dtype=np.int64))
+
+
+def rescale(values: QTensor, params: QuantParams) -> QTensor:
+    """Returns the same real values under other parameters: quantize(dequantize(q)), in float32."""
+    if values.params == params:
+        return values
+    return QTensor(quantize(dequantize(values.values, values.params), params), params)
+
+
+def move_integers(reference: ReferenceRule) -> IntegerRule:
+    """Returns the integer rule of an operator that only moves or selects values of its first input.
+
+    Outputs take the first input's parameters; where the model asks for others the result is rescaled.
+    """
+
+    def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
+        x = require_input(node, inputs, 0)
+        plain = [x.values, *(v.values if isinstance(v, QTensor) else v for v in inputs[1:])]
+        moved = reference(node, plain)
+        return [rescale(QTensor(v, x.params), p) for v, p in zip(moved, outputs, strict=True)]
+
+    return integer
+
+
+def elementwise_float32(reference: ReferenceRule) -> IntegerRule:
+    """Returns the integer rule of a piecewise linear operator: dequantize, compute in float32, quantize.
+
+    Each step is one correctly rounded float32 operation, so every engine that keeps the order gives the same integers.
+    """
+
+    def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
+        real = [dequantize(v.values, v.params) if isinstance(v, QTensor) else v for v in inputs]
+        return [QTensor(quantize(y, p), p) for y, p in zip(reference(node, real), outputs, strict=True)]
+
+    return integer
+
+
+def unary_reference(function: Float64Function) -> ReferenceRule:
+    """Returns the float reference of y = function(x), evaluated in double precision and rounded to x's type."""
+
+    def reference(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+        x = require_input(node, inputs, 0)
+        return [function(node, x.astype(np.float64)).astype(x.dtype)]
+
+    return reference
+
+
+def table_rule(function: Float64Function) -> IntegerRule:
+    """Returns the integer rule of a unary function: a 256-entry table filled in double precision.
+
+    table[q] = clamp(rint(function(s_x * (q - zp_x)) / s_y) + zp_y); entries that are not finite take the nearest limit.
+    """
+
+    def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
+        x = require_input(node, inputs, 0)
+        table = build_table(node, function, x.params, outputs[0])
+        index = x.values.astype(np.int64) - x.params.dtype.integer_range[0]
+        return [QTensor(table[index], outputs[0])]
+
+    return integer
+
+
+def build_table(node: Node, function: Float64Function, x: QuantParams, y: QuantParams) -> Array:
+    """Returns y's integers for every integer of x in ascending order, filled in double precision."""
+    low, high = x.dtype.integer_range
+    real = float(np.float32(x.scale[0])) * (np.arange(low, high + 1, dtype=np.float64) - x.zero_point[0])
+    with np.errstate(all="ignore"):
+        value = function(node, real)
+    smallest, largest = y.dtype.integer_range
+    steps = np.rint(value / float(np.float32(y.scale[0]))) + y.zero_point[0]
+    table: Array = np.clip(np.nan_to_num(steps, nan=smallest), smallest, largest).astype(y.dtype.numpy)
+    return table
