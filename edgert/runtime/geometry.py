@@ -40,4 +40,5 @@ class Geometry:
         scale = np.array(self.scale_xy * 2, dtype=np.float32)
         height, width = self.original_size
         limit = np.array([width, height, width, height], dtype=np.float32)
-        return np.clip((boxes - offset) / scale, np.float32(0), limit)
+        mapped: NDArray[np.float32] = np.clip((boxes - offset) / scale, np.float32(0), limit)
+        return mapped

@@ -29,7 +29,7 @@ def _resize_axis(values: NDArray[np.float32], axis: int, size: int, *, antialias
         return values
     indices, weights = _taps(values.shape[axis], size, antialias)
     column = (-1, 1, 1) if axis == 0 else (1, -1, 1)
-    total = np.take(values, indices[0], axis=axis) * weights[0].reshape(column)
+    total: NDArray[np.float32] = np.take(values, indices[0], axis=axis) * weights[0].reshape(column)
     for index, weight in zip(indices[1:], weights[1:], strict=True):
         product = np.take(values, index, axis=axis)
         product *= weight.reshape(column)

@@ -19,8 +19,8 @@ __all__ = ["bind_step", "describe_arguments"]
 def bind_step(step: Step, table: Mapping[str, Callable[..., Any]], where: str) -> Callable[..., Any]:
     """Returns the table's function for `step["op"]` with the step's arguments bound to its keyword-only parameters.
 
-    The annotations of the function are the schema: int (at least 1 unless the default is smaller), float (finite), bool,
-    str, Literal, list[...], X | None.
+    The annotations of the function are the schema: int (at least 1 unless the default is smaller), float (finite),
+    bool, str, Literal, list[...], X | None.
 
     Args:
         step: one step as data; not modified.
