@@ -1,0 +1,22 @@
+"""Writes the graph as an ordinary ONNX file that runs with no edgert installed."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+__all__ = ["EXPORT_IR_VERSION", "serialize"]
+
+EXPORT_IR_VERSION = 8
+"""IR version of opset 17 and 18; ONNX Runtime 1.17, the oldest engine listed for a board, reads up to 9."""
+
+
+def serialize(model: ir.Model, ir_version: int = EXPORT_IR_VERSION) -> bytes:
+    """Returns the bytes of the ONNX file, the same for the same graph.
+
+    Raises:
+        ValueError: the model is larger than the 2 GB that one ONNX file can hold.
+    """
+    proto = ir.to_proto(model)
+    proto.ir_version = ir_version
+    data: bytes = proto.SerializeToString(deterministic=True)
+    return data

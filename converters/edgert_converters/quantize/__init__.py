@@ -1,0 +1,1 @@
+"""Post-training quantization: statistics -> ranges -> plan -> QuantizeLinear/DequantizeLinear in the graph."""

@@ -1,0 +1,59 @@
+"""Bias correction: rounding weights shifts the mean of each output channel; the bias takes the shift back.
+
+Source: Nagel, van Baalen, Blankevoort and Welling, Data-free quantization through weight equalization and bias
+correction, 2019, arXiv:1906.04721, equations 14-17. We deviate in E[x]: it is measured on the calibration data, not
+derived from BatchNorm. Border padding is not accounted for: a padded position counts as an average one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from edgert.quant import QuantParams, dequantize
+
+__all__ = ["output_shift"]
+
+
+def output_shift(
+    node: ir.Node,
+    weight: NDArray[np.float32],
+    integers: NDArray[np.int8],
+    params: QuantParams,
+    channel_means: NDArray[np.float64],
+) -> NDArray[np.float32]:
+    """Returns what to add to the bias, float32[M]: the mean of (W - W_quantized) x.
+
+    Args:
+        node: Conv with weights [M, C/group, ...], or Gemm with [K, M] or (transB) [M, K].
+        weight: float weights.
+        integers: the same, quantized.
+        params: of `integers`.
+        channel_means: E[x] per input channel, float64[C].
+
+    Other operators, and inputs whose channels do not match, get no correction (zeros).
+    """
+    error = weight.astype(np.float64) - dequantize(integers, params)
+    if node.op_type == "Conv":
+        return _conv_shift(error, channel_means, group=_int_attribute(node, "group", 1))
+    if node.op_type == "Gemm":
+        matrix = error if _int_attribute(node, "transB", 0) else error.T
+        if matrix.shape[1] == channel_means.size:
+            return (matrix @ channel_means).astype(np.float32)
+        return np.zeros(matrix.shape[0], np.float32)
+    return np.zeros(weight.shape[-1], np.float32)
+
+
+def _conv_shift(error: NDArray[np.float64], channel_means: NDArray[np.float64], group: int) -> NDArray[np.float32]:
+    summed = error.reshape(*error.shape[:2], -1).sum(axis=2)
+    outputs, per_group = summed.shape
+    if per_group * group != channel_means.size:
+        return np.zeros(outputs, np.float32)
+    means = channel_means.reshape(group, per_group)[np.arange(outputs) * group // outputs]
+    shift: NDArray[np.float32] = (summed * means).sum(axis=1).astype(np.float32)
+    return shift
+
+
+def _int_attribute(node: ir.Node, name: str, default: int) -> int:
+    return node.attributes[name].as_int() if name in node.attributes else default

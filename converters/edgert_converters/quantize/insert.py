@@ -1,0 +1,159 @@
+"""Carries out a plan: puts QuantizeLinear and DequantizeLinear into a copy of the graph.
+
+Names: a value that an integer operator makes keeps its name after DequantizeLinear, so that float and quantized graphs
+can be compared by name; its integers are called NAME__q and what the operator computes NAME__float. A value that a
+float operator makes (or an input) keeps its name as it is, and integer operators read NAME__dq.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from edgert.dtypes import DType
+from edgert.quant import QuantParams, quantize
+from edgert_converters.ops import OPERATORS
+from edgert_converters.ops.spec import Array, QuantRule
+from edgert_converters.quantize.bias_correction import output_shift
+from edgert_converters.quantize.plan import Plan
+from edgert_converters.quantize.ranges import params_for_range
+from edgert_converters.quantize.weights import output_channel_axis, quantize_weights
+
+__all__ = ["apply_plan"]
+
+_OPERANDS = frozenset({"Add", "Sub", "Mul", "Div", "Concat"})
+
+
+def apply_plan(model: ir.Model, plan: Plan, encoding: DType) -> ir.Model:
+    """Returns a quantized copy of the float model.
+
+    Args:
+        model: the clean float graph the plan was made for; not changed.
+        plan: see plan.py.
+        encoding: int8 or uint8 activations; the same integers, shifted by 128.
+    """
+    copy = model.clone()
+    _remove_fused_clamps(copy.graph, plan)
+    for node in list(copy.graph):
+        if node.name not in plan.integer_nodes:
+            continue
+        if OPERATORS[node.op_type].quantization is QuantRule.COMPUTE:
+            _quantize_weighted(copy.graph, node, plan)
+        elif node.op_type in _OPERANDS:
+            _quantize_constants(copy.graph, node, encoding)
+    values = {value.name: value for node in copy.graph for value in node.outputs}
+    values |= {value.name: value for value in copy.graph.inputs}
+    for name, params in plan.params.items():
+        producer = values[name].producer()
+        made_in_integers = producer is not None and producer.name in plan.integer_nodes
+        _quantize_value(copy.graph, values[name], params.shifted(encoding), made_in_integers, plan)
+    copy.graph.sort()
+    return copy
+
+
+def _remove_fused_clamps(graph: ir.Graph, plan: Plan) -> None:
+    for node in list(graph):
+        if node.name not in plan.fused_clamps:
+            continue
+        before, after = node.inputs[0], node.outputs[0]
+        if before is None:
+            raise AssertionError(f"clamp {node.name!r} has no input")
+        name = after.name
+        after.name = f"{name}__clamped"
+        ir.convenience.replace_all_uses_with(after, before, replace_graph_outputs=True)
+        graph.remove(node, safe=True)
+        before.name = name
+
+
+def _quantize_weighted(graph: ir.Graph, node: ir.Node, plan: Plan) -> None:
+    x, weight = node.inputs[0], node.inputs[1]
+    if x is None or weight is None or weight.const_value is None or x.name is None:
+        raise AssertionError(f"{node.name!r} was planned as integer without constant weights")
+    alpha, beta = _fold_gemm_factors(node)
+    values = weight.const_value.numpy().astype(np.float32) * alpha
+    bias_value = node.inputs[2] if len(node.inputs) > 2 else None
+    bias = None
+    if bias_value is not None and bias_value.const_value is not None:
+        bias = bias_value.const_value.numpy().astype(np.float32) * beta
+    transposed = bool(node.attributes["transB"].as_int()) if "transB" in node.attributes else False
+    axis = output_channel_axis(node.op_type, values.ndim, transposed)
+    x_scale = plan.params[x.name].scale[0]
+    quantized = quantize_weights(values, axis, x_scale, bias)
+    if bias is not None and x.name in plan.channel_means:
+        shift = output_shift(node, values, quantized.weight, quantized.weight_params, plan.channel_means[x.name])
+        quantized = quantize_weights(values, axis, x_scale, bias + shift)
+    node.replace_input_with(1, _constant(graph, node, f"{node.name}.weight", quantized.weight, quantized.weight_params))
+    if quantized.bias is not None and quantized.bias_params is not None:
+        node.replace_input_with(2, _constant(graph, node, f"{node.name}.bias", quantized.bias, quantized.bias_params))
+
+
+def _fold_gemm_factors(node: ir.Node) -> tuple[np.float32, np.float32]:
+    factors = []
+    for name in ("alpha", "beta"):
+        factors.append(np.float32(node.attributes[name].as_float()) if name in node.attributes else np.float32(1.0))
+        if name in node.attributes:
+            node.attributes[name] = ir.AttrFloat32(name, 1.0)
+    return factors[0], factors[1]
+
+
+def _quantize_constants(graph: ir.Graph, node: ir.Node, encoding: DType) -> None:
+    for index, value in enumerate(node.inputs):
+        if value is None or value.const_value is None:
+            continue
+        array = value.const_value.numpy().astype(np.float32)
+        params = params_for_range(float(array.min()), float(array.max())).shifted(encoding)
+        integers = quantize(array, params)
+        node.replace_input_with(index, _constant(graph, node, f"{node.name}.operand{index}", integers, params))
+
+
+def _quantize_value(graph: ir.Graph, value: ir.Value, params: QuantParams, made_in_integers: bool, plan: Plan) -> None:
+    name = value.name
+    readers = [(node, index) for node, index in value.uses()]
+    scale, zero_point = _parameters(graph, f"{name}", params)
+    quantized = ir.node("QuantizeLinear", [value, scale, zero_point], name=f"{name}.quantize")
+    restored = ir.node("DequantizeLinear", [quantized.outputs[0], scale, zero_point], name=f"{name}.dequantize")
+    after = restored.outputs[0]
+    after.shape, after.type = value.shape, value.type
+    graph.extend([quantized, restored])
+    quantized.outputs[0].name = f"{name}__q"
+    quantized.outputs[0].type = ir.TensorType(ir.DataType[params.dtype.name])
+    quantized.outputs[0].shape = value.shape
+    for node, index in readers:
+        if made_in_integers or node.name in plan.integer_nodes:
+            node.replace_input_with(index, after)
+    if made_in_integers:
+        value.name = f"{name}__float"
+        after.name = name
+        for index, output in enumerate(graph.outputs):
+            if output is value:
+                graph.outputs[index] = after
+    else:
+        after.name = f"{name}__dq"
+
+
+def _constant(graph: ir.Graph, before: ir.Node, name: str, integers: Array, params: QuantParams) -> ir.Value:
+    """Returns the output of a DequantizeLinear over a new integer initializer."""
+    data = _initializer(graph, f"{name}__q", integers)
+    scale, zero_point = _parameters(graph, name, params)
+    attributes = {} if params.axis is None else {"axis": params.axis}
+    node = ir.node("DequantizeLinear", [data, scale, zero_point], attributes, name=f"{name}.dequantize")
+    node.outputs[0].name = f"{name}__dq"
+    node.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
+    node.outputs[0].shape = ir.Shape(integers.shape)
+    graph.insert_before(before, node)
+    return node.outputs[0]
+
+
+def _parameters(graph: ir.Graph, name: str, params: QuantParams) -> tuple[ir.Value, ir.Value]:
+    scale = np.asarray(params.scale, np.float32)
+    zero_point = np.asarray(params.zero_point, params.dtype.numpy)
+    if params.axis is None:
+        scale, zero_point = scale.reshape(()), zero_point.reshape(())
+    return _initializer(graph, f"{name}__scale", scale), _initializer(graph, f"{name}__zero_point", zero_point)
+
+
+def _initializer(graph: ir.Graph, name: str, array: Array) -> ir.Value:
+    tensor = ir.tensor(array, name=name)
+    value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+    graph.register_initializer(value)
+    return value

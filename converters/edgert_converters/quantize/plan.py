@@ -1,0 +1,227 @@
+"""Decides which values become integers, which operators run in integers, and what stays float, with the reason.
+
+The plan is made of names only; `insert.py` carries it out. A value is quantized when an integer operator makes it or
+reads it. An integer operator is one whose row in the operator table has an integer rule and whose operands allow it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from edgert.quant import QuantParams
+from edgert.recipe import RangeMethod
+from edgert_converters.ops import OPERATORS
+from edgert_converters.ops.spec import QuantRule
+from edgert_converters.quantize.ranges import choose_params
+from edgert_converters.quantize.statistics import TensorStatistics
+
+__all__ = ["MAX_BRANCH_RATIO", "FloatLayer", "Plan", "make_plan", "values_to_watch"]
+
+MAX_BRANCH_RATIO = 8.0
+"""Branches whose ranges differ by more lose 3 of 8 bits or more in a shared scale, so they do not share one."""
+
+_BRANCHING = frozenset({"Add", "Sub", "Concat"})
+_WEIGHTED = frozenset({"Conv", "Gemm", "MatMul", "ConvTranspose"})
+
+
+@dataclass(frozen=True, slots=True)
+class FloatLayer:
+    """An operator that stays float, and why."""
+
+    name: str
+    op: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to quantize.
+
+    `integer_nodes` are names of nodes that run in integers; `fused_clamps` maps a clamp to be removed to its producer;
+    `params` holds the parameters of every quantized activation by value name, `channel_means` the float means of each
+    over axis 1, for bias correction.
+    """
+
+    integer_nodes: frozenset[str]
+    fused_clamps: Mapping[str, str]
+    params: Mapping[str, QuantParams]
+    channel_means: Mapping[str, NDArray[np.float64]]
+    float_layers: tuple[FloatLayer, ...]
+
+
+def values_to_watch(model: ir.Model) -> tuple[str, ...]:
+    """Returns the float activations that may need statistics, in graph order."""
+    names: dict[str, None] = {}
+    for node in model.graph:
+        if _refusal(node) is None:
+            for value in (*node.inputs, *node.outputs):
+                if value is not None and _is_activation(value):
+                    names[_name(value)] = None
+    return tuple(names)
+
+
+def make_plan(
+    model: ir.Model,
+    statistics: Mapping[str, TensorStatistics],
+    method: RangeMethod,
+    percentile: float,
+    keep_float: Set[str] = frozenset(),
+) -> Plan:
+    """Returns the plan for a clean float graph.
+
+    Args:
+        model: float graph; node names are unique.
+        statistics: of every value in `values_to_watch(model)`.
+        method: how ranges are chosen.
+        percentile: for that method.
+        keep_float: names of nodes that must stay float.
+    """
+    refused = {_label(node): reason for node in model.graph if (reason := _refusal(node)) is not None}
+    refused |= dict.fromkeys(keep_float, "kept float on request")
+    for node in model.graph:
+        reason = None if _label(node) in refused else _branch_refusal(node, statistics)
+        if reason is not None:
+            refused[_label(node)] = reason
+    integer = _integer_nodes(model, refused)
+    fused = _fused_clamps(model, integer)
+    params = _choose_all(model, integer, fused, statistics, method, percentile)
+    named = tuple(
+        FloatLayer(_label(node), node.op_type, refused.get(_label(node), "no integer neighbour"))
+        for node in model.graph
+        if _label(node) not in integer and _is_float_work(node)
+    )
+    means = {name: mean for name in params if (mean := statistics[name].channel_means()) is not None}
+    return Plan(frozenset(integer), fused, params, means, named)
+
+
+def _refusal(node: ir.Node) -> str | None:
+    """Why an operator cannot run in integers whatever its ranges, or None."""
+    operator = OPERATORS.get(node.op_type) if node.domain in {"", "ai.onnx"} else None
+    if operator is None:
+        return "operator is not in the operator table"
+    if operator.quantization is QuantRule.FLOAT or operator.integer is None:
+        return "operator has no integer rule"
+    if not node.inputs or node.inputs[0] is None or not _is_activation(node.inputs[0]):
+        return "its input is not a float activation"
+    if node.op_type in _WEIGHTED:
+        return _weight_refusal(node)
+    return None
+
+
+def _weight_refusal(node: ir.Node) -> str | None:
+    weight = node.inputs[1]
+    if weight is None or weight.const_value is None:
+        return "its weights are not constant"
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    if bias is not None and (bias.const_value is None or len(bias.const_value.shape) != 1):
+        return "its bias is not a constant vector"
+    return None
+
+
+def _branch_refusal(node: ir.Node, statistics: Mapping[str, TensorStatistics]) -> str | None:
+    if node.op_type in _BRANCHING:
+        branches = [value for value in node.inputs if value is not None and _is_activation(value)]
+    elif node.op_type == "Split":
+        branches = list(node.outputs)
+    else:
+        return None
+    spans = [span for value in branches if (span := _span(statistics.get(_name(value)))) > 0.0]
+    if len(spans) < 2 or max(spans) <= MAX_BRANCH_RATIO * min(spans):
+        return None
+    return f"its branches' ranges differ by {max(spans) / min(spans):.3g}x (limit {MAX_BRANCH_RATIO:g}x)"
+
+
+def _span(statistics: TensorStatistics | None) -> float:
+    if statistics is None or statistics.histogram.count == 0:
+        return 0.0
+    return max(statistics.histogram.maximum, 0.0) - min(statistics.histogram.minimum, 0.0)
+
+
+def _integer_nodes(model: ir.Model, refused: Mapping[str, str]) -> set[str]:
+    """Weighted operators; then those that an integer operator stands before, and movers that one follows."""
+    integer: set[str] = set()
+    for node in model.graph:
+        if _label(node) in refused:
+            continue
+        rule = OPERATORS[node.op_type].quantization
+        if rule is QuantRule.COMPUTE or any(_label(p) in integer for p in node.predecessors()):
+            integer.add(_label(node))
+    for node in reversed(list(model.graph)):
+        if _label(node) in refused or OPERATORS[node.op_type].quantization is not QuantRule.SHARED:
+            continue
+        if any(_label(follower) in integer for follower in node.successors()):
+            integer.add(_label(node))
+    return integer
+
+
+def _fused_clamps(model: ir.Model, integer: Set[str]) -> dict[str, str]:
+    """Clamps whose producer runs in integers and feeds nothing else: its output range does their work."""
+    fused: dict[str, str] = {}
+    for node in model.graph:
+        if _label(node) not in integer or OPERATORS[node.op_type].quantization is not QuantRule.CLAMP:
+            continue
+        value = node.inputs[0]
+        producer = value.producer() if value is not None else None
+        if producer is None or _label(producer) not in integer or producer.op_type not in {*_WEIGHTED, "Add"}:
+            continue
+        if value is not None and len(value.uses()) == 1 and not value.is_graph_output():
+            fused[_label(node)] = _label(producer)
+    return fused
+
+
+def _choose_all(
+    model: ir.Model,
+    integer: Set[str],
+    fused: Mapping[str, str],
+    statistics: Mapping[str, TensorStatistics],
+    method: RangeMethod,
+    percentile: float,
+) -> dict[str, QuantParams]:
+    params: dict[str, QuantParams] = {}
+
+    def need(value: ir.Value | None) -> None:
+        if value is not None and _is_activation(value) and _name(value) not in params:
+            params[_name(value)] = choose_params(statistics[_name(value)].histogram, method, percentile)
+
+    for node in model.graph:
+        if _label(node) not in integer:
+            continue
+        shared = OPERATORS[node.op_type].quantization is QuantRule.SHARED
+        for value in node.inputs[:1] if shared or _label(node) in fused else node.inputs:
+            if _label(node) not in fused:
+                need(value)
+        for value in node.outputs:
+            if shared and node.inputs[0] is not None:
+                params[_name(value)] = params[_name(node.inputs[0])]
+            elif not _feeds_fused_clamp(value, fused):
+                need(value)
+    return params
+
+
+def _feeds_fused_clamp(value: ir.Value, fused: Mapping[str, str]) -> bool:
+    return any(_label(user) in fused for user in value.consumers())
+
+
+def _is_activation(value: ir.Value) -> bool:
+    return value.const_value is None and value.dtype in {ir.DataType.FLOAT, None}
+
+
+def _is_float_work(node: ir.Node) -> bool:
+    return any(value.dtype is ir.DataType.FLOAT for value in node.outputs)
+
+
+def _label(node: ir.Node) -> str:
+    if node.name is None:
+        raise AssertionError(f"a {node.op_type} node has no name")
+    return node.name
+
+
+def _name(value: ir.Value) -> str:
+    if value.name is None:
+        raise AssertionError("a value has no name")
+    return value.name
