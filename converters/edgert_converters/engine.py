@@ -1,4 +1,7 @@
-"""Runs a graph on this computer in ONNX Runtime, as the converter needs it: calibration and verification."""
+"""Runs a graph on this computer in ONNX Runtime, as the converter needs it: calibration and verification.
+
+The same engine module as on a device, with the same options, so what is verified is what will run.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,9 @@ from typing import TypeAlias
 
 import onnx_ir as ir
 
+from edgert.bundle import Variant
+from edgert.plugins import EngineOptions
+from edgert.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from edgert_converters.exporters.onnx import serialize
 from edgert_converters.ops.spec import Array
 
@@ -16,18 +22,20 @@ Runner: TypeAlias = Callable[[Mapping[str, Array]], dict[str, Array]]
 """Inputs by name in, outputs by name out; one engine call."""
 
 
-def load_runner(model: ir.Model | bytes, threads: int | None = None) -> Runner:
-    """Returns a function that runs the model once."""
-    import onnxruntime
+def load_runner(model: ir.Model | bytes, name: str = "graph", options: EngineOptions | None = None) -> Runner:
+    """Returns a function that runs the model once.
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = threads or 0
+    Raises:
+        EngineError: ONNX Runtime is not installed.
+        ModelError: it cannot load the model; `name` says which.
+    """
     data = model if isinstance(model, bytes) else serialize(model)
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
+    variant = Variant(name, "onnx", "", "", (), (), (), 0)
+    executor = OnnxRuntimeEngine().load(data, variant, options or EngineOptions())
+    names = [spec.name for spec in executor.outputs]
+    order = [spec.name for spec in executor.inputs]
 
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
-        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+        return dict(zip(names, executor.run([inputs[port] for port in order]), strict=True))
 
     return run

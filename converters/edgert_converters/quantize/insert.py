@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from edgert.dtypes import DType
 from edgert.quant import QuantParams, quantize
@@ -19,7 +20,7 @@ from edgert_converters.quantize.plan import Plan
 from edgert_converters.quantize.ranges import params_for_range
 from edgert_converters.quantize.weights import output_channel_axis, quantize_weights
 
-__all__ = ["apply_plan"]
+__all__ = ["add_initializer", "apply_plan"]
 
 _OPERANDS = frozenset({"Add", "Sub", "Mul", "Div", "Concat"})
 
@@ -47,6 +48,7 @@ def apply_plan(model: ir.Model, plan: Plan, encoding: DType) -> ir.Model:
         producer = values[name].producer()
         made_in_integers = producer is not None and producer.name in plan.integer_nodes
         _quantize_value(copy.graph, values[name], params.shifted(encoding), made_in_integers, plan)
+    RemoveUnusedNodesPass()(copy)
     copy.graph.sort()
     return copy
 
@@ -133,7 +135,7 @@ def _quantize_value(graph: ir.Graph, value: ir.Value, params: QuantParams, made_
 
 def _constant(graph: ir.Graph, before: ir.Node, name: str, integers: Array, params: QuantParams) -> ir.Value:
     """Returns the output of a DequantizeLinear over a new integer initializer."""
-    data = _initializer(graph, f"{name}__q", integers)
+    data = add_initializer(graph, f"{name}__q", integers)
     scale, zero_point = _parameters(graph, name, params)
     attributes = {} if params.axis is None else {"axis": params.axis}
     node = ir.node("DequantizeLinear", [data, scale, zero_point], attributes, name=f"{name}.dequantize")
@@ -149,10 +151,11 @@ def _parameters(graph: ir.Graph, name: str, params: QuantParams) -> tuple[ir.Val
     zero_point = np.asarray(params.zero_point, params.dtype.numpy)
     if params.axis is None:
         scale, zero_point = scale.reshape(()), zero_point.reshape(())
-    return _initializer(graph, f"{name}__scale", scale), _initializer(graph, f"{name}__zero_point", zero_point)
+    return add_initializer(graph, f"{name}__scale", scale), add_initializer(graph, f"{name}__zero_point", zero_point)
 
 
-def _initializer(graph: ir.Graph, name: str, array: Array) -> ir.Value:
+def add_initializer(graph: ir.Graph, name: str, array: Array) -> ir.Value:
+    """Returns a new constant of the graph."""
     tensor = ir.tensor(array, name=name)
     value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
     graph.register_initializer(value)
