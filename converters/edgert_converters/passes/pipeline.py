@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
@@ -16,6 +17,7 @@ from edgert_converters.passes.fold_constants import fold_constants
 from edgert_converters.passes.fuse_hard_swish import fuse_hard_swish
 from edgert_converters.passes.materialize_reshapes import materialize_reshapes
 from edgert_converters.passes.merge_pads import merge_pads
+from edgert_converters.passes.merge_reshapes import merge_reshapes
 from edgert_converters.passes.merge_transposes import merge_transposes
 from edgert_converters.passes.normalise_padding import normalise_padding
 from edgert_converters.passes.output_check import OutputCheck
@@ -59,6 +61,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("remove_no_ops", remove_no_ops, "brings partners of the patterns below next to each other"),
     Pass("materialize_reshapes", materialize_reshapes, "needs folded shapes; its dead chains go in the next round"),
     Pass("merge_transposes", merge_transposes, "after no-ops between the partners are gone"),
+    Pass("merge_reshapes", merge_reshapes, "after merge_transposes: what is left of a pair may move no number"),
     Pass("normalise_padding", normalise_padding, "explicit pads before merge_pads adds to them"),
     Pass("merge_pads", merge_pads, "before batch norm folding: Pad, Conv, BatchNormalization is one convolution"),
     Pass("convert_matmul", convert_matmul, "before batch norm folding, which knows Gemm", quantized=False),
@@ -117,6 +120,8 @@ def _apply(model: ir.Model, step: Pass, check: OutputCheck) -> tuple[ir.Model, P
     except ModelError as failure:
         return before, PassRecord(step.name, 0, 0.0, f"the model no longer ran: {failure}")
     if not error <= TOLERANCE:
+        # JSON has no infinity; a figure this large reads the same
+        error = float(np.nan_to_num(error, nan=1e30, posinf=1e30))
         return before, PassRecord(step.name, 0, error, f"it changed an output by {error:.2g} of its largest magnitude")
     return model, PassRecord(step.name, changed, error)
 

@@ -1,0 +1,292 @@
+"""The layers table of a graph: per operator its shapes, multiply-accumulates and bytes, and the graph's memory peak.
+
+Facts are for one sample (batch 1). In a quantized graph QuantizeLinear and DequantizeLinear are folded into the
+operators beside them, as engines do it: the table lists the real operators with the integer types they compute in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgert.bundle import LayerRecord
+from edgert.codec import JsonValue
+from edgert.dtypes import DType
+from edgert.errors import ModelError
+from edgert_converters.ops import OPERATORS
+from edgert_converters.ops.nodes import build_node, convert_attribute
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import onnx_ir
+
+__all__ = ["build_layers", "operators_without_macs", "peak_activation_bytes", "static_shapes", "weight_values"]
+
+Shapes = dict[str, tuple[int, ...]]
+_QDQ = {"QuantizeLinear", "DequantizeLinear"}
+# constants of these are settings, not weights
+_SETTINGS = {"Clip", "Expand", "Gather", "OneHot", "Pad", "Resize", "Slice", "Split", "Tile", "TopK", "Upsample"}
+_VIEWS = {"Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"}
+# engines fuse these into the operator before or write them over their input
+_IN_PLACE = {"Clip", "Elu", "HardSigmoid", "HardSwish", "LeakyRelu", "PRelu", "Relu", "Sigmoid", "Tanh", *_VIEWS}
+_CLAMPS = {"Clip", "Relu"}
+
+
+def static_shapes(model: onnx_ir.Model) -> Shapes:
+    """Returns the shape of every value of the main graph for batch 1.
+
+    Shape inference first; what it cannot tell is read off a run in ONNX Runtime.
+
+    Raises:
+        ModelError: a shape cannot be found.
+        MissingExtraError: a run is needed and onnxruntime is not installed.
+    """
+    return {name: shape for name, (shape, _) in _typed_shapes(model).items()}
+
+
+def build_layers(model: onnx_ir.Model) -> tuple[LayerRecord, ...]:
+    """Returns one record per operator in graph order; an operator that the table does not know counts 0 MACs.
+
+    Raises:
+        ModelError: a shape or type cannot be found.
+    """
+    view = _View(_typed_shapes(model))
+    shapes = {name: shape for name, (shape, _) in view.typed.items()}
+    return tuple(_record(node, view, shapes) for node in model.graph if node.op_type not in _QDQ)
+
+
+def operators_without_macs(model: onnx_ir.Model) -> tuple[str, ...]:
+    """Returns the operators of the graph that the operator table does not know, sorted."""
+    return tuple(sorted({n.op_type for n in model.graph if n.op_type not in _QDQ and n.op_type not in OPERATORS}))
+
+
+def weight_values(node: onnx_ir.Node) -> Iterator[onnx_ir.Value]:
+    """Yields the stored weights of a node (initializers, also behind DequantizeLinear), without shapes and bounds."""
+    if node.op_type in _SETTINGS:
+        return
+    for value in node.inputs:
+        stored = _behind_dequantize(value)
+        if stored is None or not stored.is_initializer() or stored.const_value is None:
+            continue
+        if stored.const_value.dtype.name not in {"INT64", "BOOL"}:
+            yield stored
+
+
+def peak_activation_bytes(model: onnx_ir.Model) -> int:
+    """Returns the largest sum of live activations over all operators in graph order, for batch 1.
+
+    An input lives from the start to its last reader, an output from its operator to the end. Views and activation
+    functions work in place where nobody else reads their input; a Q/DQ pair inside integer operators costs nothing.
+
+    Raises:
+        ModelError: a shape or type cannot be found.
+    """
+    view = _View(_typed_shapes(model))
+    nodes = list(model.graph)
+    buffer, size = _assign_buffers(model, nodes, view)
+    last: dict[str, int] = {}
+    first: dict[str, int] = {}
+    for value in model.graph.inputs:
+        first[buffer[value.name or ""]] = 0
+        last.setdefault(buffer[value.name or ""], 0)
+    for step, node in enumerate(nodes):
+        for touched in (*node.inputs, *node.outputs):
+            if touched is not None and touched.name in buffer:
+                owner = buffer[touched.name]
+                first.setdefault(owner, step)
+                last[owner] = step
+    for value in model.graph.outputs:
+        if value.name in buffer:
+            last[buffer[value.name]] = len(nodes)
+    change = [0] * (len(nodes) + 2)
+    for owner, start in first.items():
+        change[start] += size[owner]
+        change[last[owner] + 1] -= size[owner]
+    return int(max(np.cumsum(change)))
+
+
+def _typed_shapes(model: onnx_ir.Model) -> dict[str, tuple[tuple[int, ...], DType]]:
+    import onnx_ir
+    from onnx_ir.passes import common
+
+    clone = model.clone()
+    for value in clone.graph.inputs:
+        if value.shape is not None:
+            value.shape = onnx_ir.Shape([dim if isinstance(dim, int) else 1 for dim in value.shape])
+    for node in clone.graph:
+        for value in node.outputs:
+            value.shape = None
+    common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(clone)
+    values = [*clone.graph.inputs, *clone.graph.initializers.values()]
+    values += [value for node in clone.graph for value in node.outputs if value.name]
+    found: dict[str, tuple[tuple[int, ...], DType]] = {}
+    unknown = []
+    for value in values:
+        if value.const_value is not None and value.is_initializer():
+            found[value.name or ""] = (tuple(value.const_value.shape.numpy()), _dtype(value, value.const_value.dtype))
+        elif value.shape is None or not value.shape.is_static() or value.dtype is None:
+            unknown.append(value)
+        else:
+            found[value.name or ""] = (tuple(value.shape.numpy()), _dtype(value, value.dtype))
+    return found | _shapes_by_running(clone, unknown, found)
+
+
+def _dtype(value: onnx_ir.Value, dtype: onnx_ir.DataType) -> DType:
+    try:
+        return DType(dtype.name.lower())
+    except ValueError as error:
+        raise ModelError(f"tensor {value.name!r} has the element type {dtype.name}, which is not supported") from error
+
+
+def _shapes_by_running(
+    clone: onnx_ir.Model, unknown: list[onnx_ir.Value], known: Mapping[str, tuple[tuple[int, ...], DType]]
+) -> dict[str, tuple[tuple[int, ...], DType]]:
+    import onnx_ir
+
+    from edgert_converters.passes.output_check import random_feed, run_model
+
+    if not unknown:
+        return {}
+    names = [value.name or "" for value in clone.graph.inputs]
+    if any(name not in known for name in names):
+        raise ModelError(f"an input of {names} has no shape")
+    feed = random_feed(names, [known[name][0] for name in names], [known[name][1] for name in names])
+    clone.graph.outputs.clear()
+    clone.graph.outputs.extend(unknown)
+    arrays = run_model(onnx_ir.to_proto(clone).SerializeToString(), feed)
+    return {
+        value.name or "": (array.shape, DType.from_numpy(array.dtype))
+        for value, array in zip(unknown, arrays, strict=True)
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """Looks at values as an engine that fuses Q/DQ into operators does."""
+
+    typed: dict[str, tuple[tuple[int, ...], DType]]
+
+    def shape(self, value: onnx_ir.Value) -> tuple[int, ...]:
+        return self._typed(value)[0]
+
+    def dtype(self, value: onnx_ir.Value) -> DType:
+        return self._typed(value)[1]
+
+    def size_bytes(self, value: onnx_ir.Value) -> int:
+        shape, dtype = self._typed(value)
+        return prod(shape) * dtype.itemsize_bytes
+
+    def stored_output(self, value: onnx_ir.Value) -> onnx_ir.Value:
+        """Returns the integer tensor that an operator's output is quantized to, else the output itself."""
+        readers = [use.node for use in value.uses()]
+        if value.is_graph_output() or not readers:
+            return value
+        if all(reader.op_type == "QuantizeLinear" for reader in readers):
+            return readers[0].outputs[0]
+        return value
+
+    def result_dtype(self, value: onnx_ir.Value) -> DType:
+        """Returns the type an output is stored in; a clamp between operator and QuantizeLinear is looked through."""
+        stored = self.stored_output(value)
+        readers = [use.node for use in value.uses()]
+        if stored is value and len(readers) == 1 and readers[0].op_type in _CLAMPS and not value.is_graph_output():
+            through = self.stored_output(readers[0].outputs[0])
+            return self.dtype(through) if through is not readers[0].outputs[0] else self.dtype(value)
+        return self.dtype(stored)
+
+    def is_quantized(self, node: onnx_ir.Node) -> bool:
+        """True where an operator computes in integers: quantized result, and an input that is quantized."""
+        if not node.outputs or not self.result_dtype(node.outputs[0]).is_quantized:
+            return False
+        return node.op_type in _CLAMPS or any(_behind_dequantize(value) is not value for value in node.inputs)
+
+    def _typed(self, value: onnx_ir.Value) -> tuple[tuple[int, ...], DType]:
+        if value.name not in self.typed:
+            raise ModelError(f"the shape of {value.name!r} is not known")
+        return self.typed[value.name]
+
+
+def _behind_dequantize(value: onnx_ir.Value | None) -> onnx_ir.Value | None:
+    producer = value.producer() if value is not None else None
+    return producer.inputs[0] if producer is not None and producer.op_type == "DequantizeLinear" else value
+
+
+def _record(node: onnx_ir.Node, view: _View, shapes: Shapes) -> LayerRecord:
+    quantized = view.is_quantized(node)
+    weights = list(weight_values(node))
+    inputs = []
+    for value in node.inputs:
+        seen = _behind_dequantize(value) if quantized else value
+        stored = _behind_dequantize(value)
+        if seen is not None and stored is not None and not stored.is_initializer():
+            inputs.append(seen)
+    outputs = [value for value in node.outputs if value.name and (value.uses() or value.is_graph_output())]
+    results = [view.stored_output(value) if quantized else value for value in outputs]
+    dtype = view.result_dtype(outputs[0]) if quantized and outputs else view.dtype(node.outputs[0])
+    output_bytes = sum(prod(view.shape(v)) * (dtype if quantized else view.dtype(v)).itemsize_bytes for v in results)
+    return LayerRecord(
+        name=node.name or "",
+        op=node.op_type,
+        inputs=tuple(value.name or "" for value in inputs),
+        outputs=tuple(value.name or "" for value in results),
+        input_shapes=tuple(view.shape(value) for value in inputs),
+        output_shapes=tuple(view.shape(value) for value in results),
+        dtype=dtype,
+        macs=_macs(node, shapes),
+        weight_bytes=sum(view.size_bytes(value) for value in weights),
+        activation_bytes=sum(view.size_bytes(value) for value in inputs) + output_bytes,
+        attributes=_attributes(node),
+    )
+
+
+def _macs(node: onnx_ir.Node, shapes: Shapes) -> int:
+    operator = OPERATORS.get(node.op_type)
+    return 0 if operator is None else int(operator.macs(build_node(node, shapes)))
+
+
+def _attributes(node: onnx_ir.Node) -> dict[str, JsonValue]:
+    plain: dict[str, JsonValue] = {}
+    for name, attribute in node.attributes.items():
+        if attribute.type.name in {"GRAPH", "GRAPHS"}:
+            continue
+        value = convert_attribute(node, attribute)
+        if isinstance(value, np.ndarray):
+            continue
+        plain[name] = list(value) if isinstance(value, tuple) else value
+    return plain
+
+
+def _assign_buffers(
+    model: onnx_ir.Model, nodes: list[onnx_ir.Node], view: _View
+) -> tuple[dict[str, str], dict[str, int]]:
+    """Returns the buffer that holds each activation and the bytes of each buffer."""
+    buffer: dict[str, str] = {value.name or "": value.name or "" for value in model.graph.inputs}
+    size: dict[str, int] = {value.name or "": view.size_bytes(value) for value in model.graph.inputs}
+    for node in nodes:
+        for value in node.outputs:
+            if not value.name:
+                continue
+            source = node.inputs[0] if node.inputs else None
+            shares = source is not None and source.name in buffer and _shares_buffer(node, source, view)
+            owner = buffer[source.name or ""] if shares and source is not None else value.name
+            buffer[value.name] = owner
+            if not shares:
+                size[owner] = view.size_bytes(value)
+            elif node.op_type in _QDQ:
+                size[owner] = min(size[owner], view.size_bytes(value))
+    return buffer, size
+
+
+def _shares_buffer(node: onnx_ir.Node, source: onnx_ir.Value, view: _View) -> bool:
+    readers = [use.node for use in source.uses()]
+    if node.op_type == "QuantizeLinear":
+        maker = source.producer()
+        return maker is not None and view.stored_output(source) is node.outputs[0] and view.is_quantized(maker)
+    if node.op_type == "DequantizeLinear":
+        users = [use.node for use in node.outputs[0].uses()]
+        return not node.outputs[0].is_graph_output() and all(view.is_quantized(user) for user in users)
+    return node.op_type in _IN_PLACE and len(readers) == 1 and not source.is_graph_output()
