@@ -170,10 +170,11 @@ class Manifest:
 class Bundle:
     """An open .edge file. Reading any file of it checks size and SHA-256 first."""
 
-    def __init__(self, path: Path, archive: zipfile.ZipFile, manifest: Manifest, manifest_sha256: str) -> None:
+    def __init__(self, path: Path, archive: zipfile.ZipFile, manifest: Manifest, manifest_bytes: bytes) -> None:
         self.path = path
         self.manifest = manifest
-        self.sha256 = manifest_sha256
+        self.manifest_bytes = manifest_bytes
+        self.sha256 = hashlib.sha256(manifest_bytes).hexdigest()
         self._archive = archive
 
     @classmethod
@@ -200,7 +201,7 @@ class Bundle:
         except BaseException:
             archive.close()
             raise
-        return cls(path, archive, manifest, hashlib.sha256(raw).hexdigest())
+        return cls(path, archive, manifest, raw)
 
     def read(self, name: str) -> bytes:
         """Returns the bytes of one file after checking them against the manifest.

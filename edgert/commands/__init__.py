@@ -1,0 +1,23 @@
+"""The verbs of the command line: one module each, imported only when that verb is called.
+
+A module has `add_arguments(parser)`, `execute(arguments, console) -> exit code` and a public function of the verb's
+name that does the work without a command line.
+"""
+
+from __future__ import annotations
+
+__all__ = ["VERBS"]
+
+VERBS = {
+    "convert": "convert and quantize a model, and decide whether its accuracy holds",
+    "inspect": "say what is in a model or bundle and which targets support it",
+    "unpack": "write the files of a bundle into a folder",
+    "run": "run a bundle or model on arrays",
+    "profile": "measure latency, memory and energy",
+    "compare": "compare two profile records",
+    "report": "write the HTML page of a bundle or record",
+    "demo": "convert, run and profile a small model that comes with edgert",
+    "doctor": "check this computer and say what to install or set",
+    "targets": "list the devices that edgert knows, or show one",
+}
+"""Verb -> one line for `edgert --help`; the module is edgert.commands.<verb>."""

@@ -1,0 +1,83 @@
+"""What a verb says and where: results to stdout, messages and progress to stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from typing import TextIO
+
+from edgert.codec import JsonValue
+
+__all__ = ["Console", "format_table"]
+
+_BAR_WIDTH = 24
+
+
+class Console:
+    """The two streams of one call, and the common flags that govern them."""
+
+    def __init__(self, out: TextIO, err: TextIO, *, as_json: bool = False, quiet: bool = False) -> None:
+        self.as_json = as_json
+        self._out, self._err, self._quiet = out, err, quiet
+        self._bar_shown = False
+        self.shows_progress = not quiet and err.isatty()
+        self.shows_color = out.isatty() and not os.environ.get("NO_COLOR") and not as_json
+
+    def result(self, plain: JsonValue, text: str) -> None:
+        """Writes the result once: `plain` under --json, else `text`."""
+        self._clear_bar()
+        self._out.write(json.dumps(plain, indent=2, allow_nan=False) if self.as_json else text)
+        self._out.write("\n")
+        self._out.flush()
+
+    def note(self, text: str) -> None:
+        """Writes one message to stderr, unless --quiet."""
+        if not self._quiet:
+            self.error(text)
+
+    def error(self, text: str) -> None:
+        """Writes one line to stderr, always."""
+        self._clear_bar()
+        self._err.write(f"{text}\n")
+        self._err.flush()
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Draws a progress bar, on a terminal only (a ProgressReporter)."""
+        if not self.shows_progress:
+            return
+        filled = _BAR_WIDTH * min(done, total) // total if total else 0
+        amount = f" [{'#' * filled}{'.' * (_BAR_WIDTH - filled)}] {done}/{total}" if total else ""
+        self._err.write(f"\r\x1b[2K{stage}{amount}")
+        self._err.flush()
+        self._bar_shown = True
+
+    def emphasize(self, text: str) -> str:
+        """Returns the text in bold where the terminal shows colour."""
+        return f"\x1b[1m{text}\x1b[0m" if self.shows_color else text
+
+    def _clear_bar(self) -> None:
+        if self._bar_shown:
+            self._err.write("\r\x1b[2K")
+            self._bar_shown = False
+
+
+def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Returns a plain text table; columns whose cells all start with a digit or sign are aligned to the right."""
+    cells = [list(header), *[list(row) for row in rows]]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    right = [bool(rows) and all(_is_numeric(row[column]) for row in rows) for column in range(len(header))]
+    lines = [_join(row, widths, right) for row in cells]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def _join(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    parts = [
+        cell.rjust(width) if to_right else cell.ljust(width)
+        for cell, width, to_right in zip(row, widths, right, strict=True)
+    ]
+    return "  ".join(parts).rstrip()
+
+
+def _is_numeric(cell: str) -> bool:
+    return cell[:1].isdigit() or cell[:1] in {"-", "+", "."}

@@ -1,0 +1,54 @@
+"""Flags shared by the verbs that execute a model, and the way they execute it: in a worker, never in this process."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from edgert.devices import WorkerClient, connect
+from edgert.errors import UsageError
+
+__all__ = ["add_execution_arguments", "open_worker", "parse_engine_options"]
+
+
+def add_execution_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds --variant, --device, --threads, --engine, --engine-option and --timeout."""
+    parser.add_argument("--variant", metavar="ID", help="variant of the bundle (default: the bundle's own choice)")
+    parser.add_argument("--device", metavar="URL", help="where to execute (default: local:)")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of the engine (default: the engine's choice)")
+    parser.add_argument("--engine", metavar="NAME", help="engine (default: the first that runs the variant)")
+    parser.add_argument(
+        "--engine-option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="engine_options",
+        help="option of the engine by its own name; may be given several times",
+    )
+
+
+def parse_engine_options(pairs: Sequence[str]) -> dict[str, str]:
+    """Returns KEY=VALUE words as a dict.
+
+    Raises:
+        UsageError: a word has no ``=``.
+    """
+    options = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--engine-option {pair!r} has no '='; write KEY=VALUE")
+        options[key] = value
+    return options
+
+
+@contextmanager
+def open_worker(device: str | None, module: str = "edgert.runtime.worker") -> Iterator[WorkerClient]:
+    """Gives a worker on a device and ends it afterwards, also on Ctrl-C."""
+    transport = connect(device)
+    try:
+        with WorkerClient(transport, module) as worker:
+            yield worker
+    finally:
+        transport.close()

@@ -1,0 +1,59 @@
+"""`edgert targets`: the kinds of device that edgert knows."""
+
+from __future__ import annotations
+
+import argparse
+
+from edgert.codec import to_plain
+from edgert.commands.console import Console, format_table
+from edgert.target import Target, get_target, list_targets
+from edgert.units import format_bytes
+
+__all__ = ["add_arguments", "execute", "targets"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `edgert targets`."""
+    parser.add_argument("name", nargs="?", metavar="NAME", help="show this target (default: list all)")
+
+
+def execute(arguments: argparse.Namespace, console: Console) -> int:
+    """Runs the verb."""
+    if arguments.name is not None:
+        target = get_target(arguments.name)
+        console.result(to_plain(target), _describe(target))
+        return 0
+    known = targets()
+    rows = [
+        (target.name, target.title, target.architecture, ", ".join(e.name for e in target.engines), _verified(target))
+        for target in known
+    ]
+    header = ("target", "device", "architecture", "engines", "checked on a real board")
+    console.result({"targets": [to_plain(target) for target in known]}, format_table(header, rows))
+    return 0
+
+
+def targets() -> tuple[Target, ...]:
+    """Returns every installed target, sorted by name."""
+    return tuple(get_target(name) for name in list_targets())
+
+
+def _verified(target: Target) -> str:
+    return target.hardware_verified or "not yet"
+
+
+def _describe(target: Target) -> str:
+    lines = [
+        f"{target.name}: {target.title}",
+        f"architecture          {target.architecture}",
+        f"cores                 {target.cores or 'unknown'}",
+        f"memory                {format_bytes(target.ram_bytes) if target.ram_bytes else 'unknown'}",
+        f"int8 activations      {target.activation_encoding.value}",
+        f"on a real board       {_verified(target)}",
+    ]
+    lines += [
+        f"engine                {engine.name} {engine.min_version} or later, opset up to {engine.max_opset}"
+        for engine in target.engines
+    ]
+    lines += [f"source                {source}" for source in target.sources]
+    return "\n".join(lines)

@@ -1,0 +1,70 @@
+"""`edgert unpack`: a bundle as ordinary files that need no edgert."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from edgert.bundle import Bundle
+from edgert.commands.console import Console
+from edgert.errors import OutputError
+from edgert.units import format_bytes
+
+__all__ = ["add_arguments", "execute", "unpack"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `edgert unpack`."""
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="a .edge file")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="a new or empty folder")
+
+
+def execute(arguments: argparse.Namespace, console: Console) -> int:
+    """Runs the verb."""
+    files = unpack(arguments.bundle, arguments.output)
+    plain = {"folder": str(arguments.output), "files": [str(path) for path in files]}
+    sizes = [f"{path}  {format_bytes(path.stat().st_size)}" for path in files]
+    console.result(plain, "\n".join(sizes))
+    return 0
+
+
+def unpack(bundle: Path | str, output: Path | str) -> tuple[Path, ...]:
+    """Writes every file of a bundle, checked against its hash, and returns their paths.
+
+    The folder appears only once all files are in it.
+
+    Raises:
+        BundleError: the bundle is damaged; nothing is written.
+        OutputError: the folder exists and is not empty, or cannot be written.
+    """
+    target = Path(output)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise OutputError(f"{target} exists and is not an empty folder; choose another with -o")
+    with Bundle.open(bundle) as opened:
+        names = sorted(opened.manifest.files)
+        temporary: Path | None = None
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+            for name in names:
+                _write(temporary / name, opened.read(name))
+            _write(temporary / "manifest.json", opened.manifest_bytes)
+            temporary.chmod(0o755)
+            if target.is_dir():
+                target.rmdir()
+            os.replace(temporary, target)
+            temporary = None
+        except OSError as error:
+            raise OutputError(f"cannot write {target}: {error.strerror or error}; nothing was left behind") from error
+        finally:
+            if temporary is not None:
+                shutil.rmtree(temporary, ignore_errors=True)
+    return tuple(target / name for name in ["manifest.json", *names])
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)

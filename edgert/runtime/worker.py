@@ -1,0 +1,151 @@
+"""The process that runs models on a device: `python -m edgert.runtime.worker`, spoken to over stdin and stdout.
+
+Requests are messages (edgert.runtime.wire) whose body is {"call": NAME, ...}; a reply's body is {"ok": true, ...} or
+{"ok": false, "error": TYPE, "text": ..., "trace": ...}. The worker ends when stdin does.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from typing import BinaryIO
+
+import numpy as np
+
+import edgert
+from edgert.bundle import TensorSpec
+from edgert.codec import to_plain
+from edgert.errors import DeviceError, EdgertError, InternalError, UsageError, did_you_mean
+from edgert.runtime.session import Session, load
+from edgert.runtime.wire import PROTOCOL, Message, read_message, write_message
+
+__all__ = ["Handler", "SessionHandlers", "main", "serve", "serve_stdio"]
+
+Handler = Callable[[Message], Message]
+
+
+class SessionHandlers:
+    """Holds the one loaded session of a worker and answers hello, load, run and close."""
+
+    def __init__(self) -> None:
+        self._session: Session | None = None
+
+    def table(self) -> dict[str, Handler]:
+        """The calls this object answers."""
+        return {"hello": self.hello, "load": self.load, "run": self.run, "close": self.close}
+
+    def hello(self, _: Message) -> Message:
+        """Returns versions of everything that matters for what runs here."""
+        return Message(
+            {
+                "protocol": PROTOCOL,
+                "edgert": edgert.__version__,
+                "python": platform.python_version(),
+                "numpy": np.__version__,
+                "machine": platform.machine(),
+                "system": platform.system(),
+            }
+        )
+
+    def load(self, request: Message) -> Message:
+        """Loads `path`; returns inputs, outputs, facts and the variant's id."""
+        body = request.body
+        self._drop()
+        self._session = load(
+            body["path"],
+            variant=body.get("variant"),
+            threads=body.get("threads"),
+            engine=body.get("engine"),
+            options=body.get("options") or {},
+        )
+        return Message(
+            {
+                "variant": self._session.variant.id,
+                "inputs": [_plain_port(self._session, spec) for spec in self._session.inputs],
+                "outputs": [_plain_port(self._session, spec) for spec in self._session.outputs],
+                "facts": self._session.facts(),
+            }
+        )
+
+    def run(self, request: Message) -> Message:
+        """Runs the arrays of the request; with `batch_size`, as many samples along the leading axis."""
+        session = self._session
+        if session is None:
+            raise UsageError("worker: run before load")
+        quantized = bool(request.body.get("quantized", False))
+        batch_size = request.body.get("batch_size")
+        if batch_size is None:
+            return Message({}, session.run(request.arrays, quantized=quantized))
+        return Message({}, session.run_batched(request.arrays, int(batch_size), quantized=quantized))
+
+    def close(self, _: Message) -> Message:
+        """Frees the model."""
+        self._drop()
+        return Message({})
+
+    def _drop(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+
+def serve(handlers: Mapping[str, Handler], reader: BinaryIO, writer: BinaryIO) -> None:
+    """Answers requests until `reader` ends; an exception becomes an error reply and the loop goes on.
+
+    Raises:
+        DeviceError: the peer speaks another protocol; nothing sensible can follow.
+    """
+    while (request := read_message(reader)) is not None:
+        try:
+            reply = _dispatch(handlers, request)
+        except Exception as error:  # every failure of a handler belongs to the caller on the other side
+            reply = Message(_error_body(error))
+        write_message(writer, reply)
+
+
+def serve_stdio(handlers: Mapping[str, Handler]) -> int:
+    """Serves on stdin and stdout; whatever else prints goes to stderr, so it cannot break the protocol."""
+    writer = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    try:
+        serve(handlers, sys.stdin.buffer, writer)
+    except DeviceError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    except (BrokenPipeError, KeyboardInterrupt):
+        return 1
+    return 0
+
+
+def main() -> int:
+    """Runs the worker with the calls of a session."""
+    return serve_stdio(SessionHandlers().table())
+
+
+def _dispatch(handlers: Mapping[str, Handler], request: Message) -> Message:
+    name = str(request.body.get("call"))
+    handler = handlers.get(name)
+    if handler is None:
+        raise UsageError(f"worker has no call {name!r}{did_you_mean(name, handlers)}")
+    reply = handler(request)
+    return Message({"ok": True, **reply.body}, reply.arrays)
+
+
+def _error_body(error: Exception) -> dict[str, object]:
+    kind = type(error).__name__ if isinstance(error, EdgertError) else InternalError.__name__
+    text = str(error) if isinstance(error, EdgertError) else f"{type(error).__name__}: {error}"
+    return {"ok": False, "error": kind, "text": text, "trace": traceback.format_exc()}
+
+
+def _plain_port(session: Session, spec: TensorSpec) -> dict[str, object]:
+    plain = to_plain(spec)
+    quant = session.quant_of(spec.name)
+    return {**plain, "quant": None if quant is None else to_plain(quant)}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
