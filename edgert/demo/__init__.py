@@ -1,4 +1,4 @@
-"""The model and data of `edgert demo`: digits.onnx, digits_calib.npz and digits_eval.npz (made by apps/digits/train.py)."""
+"""The model and data of `edgert demo`: digits.onnx, digits_calib.npz and digits_eval.npz; apps/digits/train.py makes them."""
 
 from __future__ import annotations
 

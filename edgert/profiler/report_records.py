@@ -1,0 +1,199 @@
+"""Sections of the report about measurements: latency, energy, and the state of the computer each was made on.
+
+The only part of the report that knows the keys of a profile record (edgert.profiler.record).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from edgert.bundle import Variant
+from edgert.profiler.report_html import Html, element, join
+from edgert.profiler.report_plots import Interval, Row, plot, scale_over
+from edgert.profiler.report_values import (
+    Json,
+    format_number,
+    format_value,
+    mapping_at,
+    number_at,
+    pair_at,
+    rows_at,
+    text_at,
+    value_at,
+)
+from edgert.profiler.report_view import ReportView, absent, card, chip
+
+__all__ = ["environment_section", "latency_section", "layer_times_ms", "measured_on", "median_ms"]
+
+_TONES = {"valid": "good", "degraded": "doubt", "invalid": "bad"}
+
+
+def measured_on(records: Sequence[dict[str, Json]]) -> str | None:
+    """Returns the devices and dates of the records, None without records."""
+    parts = []
+    for record in records:
+        date = text_at(record, "created")
+        part = f"{_device(record)}{f', {date}' if date else ''}"
+        if part not in parts:
+            parts.append(part)
+    return "; ".join(parts) or None
+
+
+def latency_section(view: ReportView) -> Html:
+    """Returns p50, p90 and p99 of every variant and record on one time axis."""
+    rows, times = [], []
+    for variant, record in _by_variant(view):
+        if record is None:
+            rows.append(Row(variant.id, element("span", "not measured", class_="none")))
+            continue
+        row = _latency_row(view, variant, record)
+        rows.append(row)
+        if isinstance(row.shape, Interval):
+            times += [row.shape.value, *row.shape.marks, *(end for end in (row.shape.low, row.shape.high) if end)]
+    strangers = len(view.records) - sum(record is not None for _, record in _by_variant(view))
+    note = absent(f"{strangers} of the records given belong to no variant of this bundle.") if strangers else None
+    if not times:
+        text = "Not measured: no profile record was given. edgert profile makes one; edgert report --record adds it."
+        return card("Latency", None, absent(text), note)
+    unit, factor = ("ms", 1.0) if max(times) >= 0.1 else ("\u00b5s", 1000.0)
+    scale = scale_over([factor * time for time in times])
+    lead = "Time of one inference. Dot: median with its 95 % interval; strokes: p90 and p99."
+    return card("Latency", lead, plot([_scaled(row, factor) for row in rows], scale, f"latency, {unit}"), note)
+
+
+def median_ms(records: Sequence[dict[str, Json]], variant_id: str) -> float | None:
+    """Returns the median latency from the first record of a variant that has one."""
+    medians = (number_at(r, "latency", "p50_ms") for r in records if text_at(r, "variant") == variant_id)
+    return next((median for median in medians if median is not None), None)
+
+
+def layer_times_ms(records: Sequence[dict[str, Json]], variant_id: str) -> dict[str, float]:
+    """Returns the mean time of each layer from the first record of a variant that has layer times."""
+    for record in records:
+        if text_at(record, "variant") != variant_id:
+            continue
+        times = {
+            name: time_ms
+            for row in rows_at(record, "layers")
+            if (name := text_at(row, "name")) is not None and (time_ms := number_at(row, "mean_ms")) is not None
+        }
+        if times:
+            return times
+    return {}
+
+
+def environment_section(view: ReportView) -> Html:
+    """Returns what each measurement was made on, its validity with the codes, and the energy or why there is none."""
+    if not view.records:
+        return card("Measurements", None, absent("No profile record was given."))
+    lead = "Where and how each latency was measured, and whether the computer was quiet enough to believe it."
+    return card("Measurements", lead, *(_measurement(record) for record in view.records))
+
+
+def _by_variant(view: ReportView) -> Iterator[tuple[Variant, dict[str, Json] | None]]:
+    for variant in view.manifest.variants:
+        records = [record for record in view.records if text_at(record, "variant") == variant.id]
+        if not records:
+            yield variant, None
+        for record in records:
+            yield variant, record
+
+
+def _latency_row(view: ReportView, variant: Variant, record: dict[str, Json]) -> Row:
+    latency = mapping_at(record, "latency")
+    p50, p90, p99 = (number_at(latency, key) for key in ("p50_ms", "p90_ms", "p99_ms"))
+    if p50 is None:
+        return Row(variant.id, element("span", "not measured", class_="none"), None, _device(record))
+    interval = pair_at(latency, "p50_ci95_ms")
+    low, high = interval or (None, None)
+    unit, factor = ("ms", 1.0) if p50 >= 0.1 else ("\u00b5s", 1000.0)
+    tails = " / ".join("\u2013" if tail is None else format_number(factor * tail) for tail in (p90, p99))
+    ratio = _ratio(view, variant, record, p50)
+    figure = join(
+        [
+            f"{format_number(factor * p50)} {unit}",
+            f" ({ratio})" if ratio else None,
+            element("small", f"p90 / p99 {tails} {unit}"),
+        ]
+    )
+    verdict = text_at(record, "verdict")
+    tone = "doubt" if verdict == "degraded" else "bad" if verdict == "invalid" else "plain"
+    note = _device(record) + (f", {verdict}" if verdict not in {None, "valid"} else "")
+    marks = tuple(tail for tail in (p90, p99) if tail is not None)
+    return Row(variant.id, figure, Interval(p50, low, high, tone, marks), note)
+
+
+def _ratio(view: ReportView, variant: Variant, record: dict[str, Json], p50_ms: float) -> str | None:
+    if variant.id == view.reference_id:
+        return None
+    for other in view.records:
+        reference_ms = number_at(other, "latency", "p50_ms")
+        same = text_at(other, "variant") == view.reference_id and _device(other) == _device(record)
+        if same and reference_ms:
+            return f"{p50_ms / reference_ms:.2f}x"
+    return None
+
+
+def _scaled(row: Row, factor: float) -> Row:
+    shape = row.shape
+    if not isinstance(shape, Interval):
+        return row
+    low, high = (None if end is None else factor * end for end in (shape.low, shape.high))
+    marks = tuple(factor * mark for mark in shape.marks)
+    return Row(row.label, row.figure, Interval(factor * shape.value, low, high, shape.tone, marks), row.note)
+
+
+def _device(record: Mapping[str, Json]) -> str:
+    for keys in (("device", "name"), ("device", "board"), ("device", "cpu"), ("device", "soc")):
+        name = text_at(record, *keys)
+        if name is not None:
+            return name
+    return "unnamed device"
+
+
+def _measurement(record: dict[str, Json]) -> Html:
+    verdict = text_at(record, "verdict") or "no verdict"
+    title = element(
+        "h3",
+        f"{text_at(record, 'variant') or 'unnamed variant'} on {_device(record)} ",
+        chip(verdict, _TONES.get(verdict, "none")),
+    )
+    reasons = [_reason(reason) for reason in _listed(record, "reasons")]
+    facts = [*_facts(record, "device"), *_facts(record, "engine"), *_facts(record, "method"), *_facts(record, "memory")]
+    facts.append(("energy", _energy(record)))
+    rows = [part for name, text in facts for part in (element("dt", name), element("dd", text))]
+    return join([title, element("ul", *reasons, class_="plain") if reasons else None, element("dl", *rows)])
+
+
+def _listed(record: dict[str, Json], key: str) -> list[Json]:
+    value = value_at(record, key)
+    return value if isinstance(value, list) else []
+
+
+def _reason(reason: Json) -> Html:
+    code, text = text_at(reason, "code"), text_at(reason, "text")
+    if code is None:
+        return element("li", format_value(reason) or "unnamed reason")
+    return element("li", element("code", code), f": {text}" if text else None)
+
+
+def _facts(record: dict[str, Json], key: str) -> list[tuple[str, str]]:
+    found = value_at(record, key)
+    if isinstance(found, str):
+        return [(key, found)]
+    facts = []
+    for name, value in mapping_at(record, key).items():
+        text = format_value(value)
+        if text is not None:
+            facts.append((f"{key}: {name}".replace("_", " "), text))
+    return facts
+
+
+def _energy(record: dict[str, Json]) -> str:
+    energy = mapping_at(record, "energy")
+    net = number_at(energy, "net_mj")
+    if net is None:
+        reason = text_at(record, "energy_reason") or text_at(energy, "reason")
+        return f"not measured: {reason}" if reason else "not measured"
+    sensor = text_at(energy, "sensor")
+    return f"{format_number(net)} mJ per inference above idle" + (f" ({sensor})" if sensor else "")

@@ -1,0 +1,119 @@
+"""What every section of the report reads: the manifest, report.json and the profile records, and the words for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgert.bundle import Gate, Manifest, Variant
+from edgert.profiler.report_html import Html, element
+from edgert.profiler.report_values import Json, format_number, mapping_at, number_at, rows_at, text_at
+
+__all__ = ["ReportView", "absent", "card", "chip", "format_metric", "format_points", "table"]
+
+_VERDICTS = {
+    Gate.PASSED: ("passed", "good"),
+    Gate.FAILED: ("failed", "bad"),
+    Gate.UNDECIDED: ("undecided", "doubt"),
+    Gate.NONE: ("unverified", "none"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ReportView:
+    """A bundle and its measurements, as plain values."""
+
+    manifest: Manifest
+    bundle_sha256: str
+    report: dict[str, Json]
+    records: tuple[dict[str, Json], ...]
+
+    @property
+    def reference_id(self) -> str:
+        """The variant that the others are compared with: named by the report, else the first float one."""
+        named = text_at(self.report, "reference", "variant")
+        if named is not None:
+            return named
+        return next((v.id for v in self.manifest.variants if v.precision == "fp32"), self.manifest.variants[0].id)
+
+    @property
+    def metric(self) -> str | None:
+        """Name of the accuracy metric, None where nothing was evaluated."""
+        return text_at(self.report, "reference", "metric")
+
+    def accuracy(self, variant_id: str) -> dict[str, Json]:
+        """Returns the report's row of a variant; for the reference without a row, the reference values themselves."""
+        for row in rows_at(self.report, "variants"):
+            if row.get("id") == variant_id:
+                return row
+        reference = mapping_at(self.report, "reference")
+        return reference if variant_id == self.reference_id else {}
+
+    def size_bytes(self, variant: Variant) -> int:
+        """Returns the size of all files of a variant inside the bundle."""
+        folder = variant.path.rsplit("/", 1)[0] + "/" if "/" in variant.path else variant.path
+        return sum(entry.size_bytes for name, entry in self.manifest.files.items() if name.startswith(folder))
+
+    def verdict(self, variant: Variant) -> tuple[str, str]:
+        """Returns the word for a variant's gate and the tone it is drawn in."""
+        if variant.id == self.reference_id and variant.gate is Gate.NONE:
+            return "reference", "none"
+        return _VERDICTS[variant.gate]
+
+    def label_of(self, value: Json) -> Json:
+        """Returns a class number as `4 (name)` where the bundle has class names, any other value as it is."""
+        labels = self.manifest.labels
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(labels):
+            return labels[value] if labels[value] == str(value) else f"{value} ({labels[value]})"
+        return value
+
+
+def card(title: str, lead: str | None, *content: Html | str | None) -> Html:
+    """Returns one section of the page."""
+    return element("section", element("h2", title), element("p", lead, class_="lead") if lead else None, *content)
+
+
+def chip(word: str, tone: str) -> Html:
+    """Returns a verdict word on its colour."""
+    return element("span", word, class_=f"chip {tone}")
+
+
+def absent(text: str) -> Html:
+    """Returns the sentence that stands where something is missing."""
+    return element("p", text, class_="none")
+
+
+def table(heads: Sequence[tuple[str, str]], rows: Sequence[Html], *, sortable: bool = False) -> Html:
+    """Returns a table in its own horizontal scroller.
+
+    Args:
+        heads: (text, class) of every column.
+        rows: `tr` elements.
+        sortable: the heads become buttons that sort by their column.
+    """
+    cells = [
+        element("th", element("button", text, type="button") if sortable else text, class_=class_ or None, scope="col")
+        for text, class_ in heads
+    ]
+    body = element("table", element("thead", element("tr", *cells)), element("tbody", *rows))
+    return element("div", body, class_="scroll")
+
+
+def format_metric(metric: str | None, value: float | None) -> str:
+    """Returns a metric's value: shares as percent, everything else as a number."""
+    if value is None:
+        return "not evaluated"
+    if metric is not None and _is_share(metric) and 0 <= value <= 1:
+        return f"{100 * value:.2f} %"
+    return format_number(value, 4)
+
+
+def format_points(row: Json, *keys: str) -> str | None:
+    """Returns a difference in points with its sign, None where it is missing."""
+    value = number_at(row, *keys)
+    return None if value is None else f"{value + 0.0:+.2f}".replace("-", "\u2212").replace("+0.00", "0.00")
+
+
+def _is_share(metric: str) -> bool:
+    name = metric.lower().replace("_", "").replace("-", "").replace("@", "")
+    return name.startswith(("top", "acc", "f1", "auc", "map", "miou", "meaniou", "agree", "iou", "wer", "worderror"))

@@ -1,0 +1,166 @@
+"""A bundle and profile records like real ones, for the tests of the report; every value is made up here."""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import edgert.demo
+from edgert.bundle import Gate, LayerRecord, Manifest, Source, TensorSpec, Variant, write_bundle
+from edgert.dtypes import DType
+
+HOSTILE = "\"><script>window.owned=1</script><img src=x onerror='window.owned=1'>\u202e"
+
+LAYERS = (
+    ("stem", (24, 1, 3, 3), 32),
+    ("stage1.conv1", (24, 24, 3, 3), 32),
+    ("stage1.conv2", (24, 24, 3, 3), 32),
+    ("stage2.conv1", (48, 24, 3, 3), 16),
+    ("stage2.conv2", (48, 48, 3, 3), 16),
+    ("stage2.shortcut", (48, 24, 1, 1), 16),
+    ("stage3.conv1", (64, 48, 3, 3), 8),
+    ("stage3.conv2", (64, 64, 3, 3), 8),
+    ("stage3.shortcut", (64, 48, 1, 1), 8),
+)
+
+
+def png_base64(image: np.ndarray) -> str:
+    """Returns a grey image uint8[H, W] as base64 PNG."""
+    height, width = image.shape
+    lines = b"".join(b"\0" + row.tobytes() for row in image)
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(lines)),
+        (b"IEND", b""),
+    )
+    body = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    return base64.b64encode(b"\x89PNG\r\n\x1a\n" + body).decode()
+
+
+def preview(image: np.ndarray) -> dict[str, Any]:
+    """Returns the picture of a worst sample."""
+    return {"width": image.shape[1], "height": image.shape[0], "png_base64": png_base64(image)}
+
+
+def layer_records(item_bytes: int, prefix: str = "") -> tuple[LayerRecord, ...]:
+    """Returns the convolutions of the digits network as rows of a manifest."""
+    records = []
+    for name, weight, side in LAYERS:
+        count = int(np.prod(weight))
+        shape = (1, weight[0], side, side)
+        dtype = DType.FLOAT if item_bytes == 4 else DType.INT8
+        outputs = item_bytes * int(np.prod(shape))
+        records.append(
+            LayerRecord(
+                prefix + name,
+                "Conv",
+                ("x",),
+                ("y",),
+                (shape,),
+                (shape,),
+                dtype,
+                count * side * side,
+                count * item_bytes,
+                outputs,
+            )
+        )
+    return tuple(records)
+
+
+def manifest(name: str = "digits", prefix: str = "", labels: tuple[str, ...] = ()) -> Manifest:
+    """Returns a manifest with a float and two integer variants."""
+    image, logits = (TensorSpec("image", (None, 1, 32, 32), DType.FLOAT), TensorSpec("logits", (None, 10), DType.FLOAT))
+    variants = tuple(
+        Variant(
+            id=prefix + variant_id,
+            format="onnx",
+            precision=precision,
+            path=f"variants/{i}/model.onnx",
+            inputs=(image,),
+            outputs=(logits,),
+            layers=layer_records(item_bytes, prefix),
+            peak_activation_bytes=49152 * item_bytes,
+            gate=gate,
+        )
+        for i, (variant_id, precision, item_bytes, gate) in enumerate(
+            (
+                ("onnx-fp32", "fp32", 4, Gate.NONE),
+                ("onnx-int8", "int8", 1, Gate.PASSED),
+                ("onnx-int8-s8", "int8", 1, Gate.UNDECIDED),
+                ("onnx-int8-tensor", "int8", 1, Gate.FAILED),
+            )
+        )
+    )
+    source = Source(f"{name}.onnx", "onnx", "9c3f" * 16)
+    return Manifest(1, name, "0.1.0", source, (image,), (logits,), variants, prefix + "onnx-int8", labels=labels)
+
+
+def report(prefix: str = "") -> dict[str, Any]:
+    """Returns a report.json with every key filled."""
+    images = np.load(Path(edgert.demo.__file__).parent / "digits_eval.npz")["x"]
+
+    def row(
+        variant: str, value: float, drop: float, interval: list[float], gate: str, sentence: str, db: float
+    ) -> dict:
+        group = {"axis": 1, "start": 4, "stop": 5, "sqnr_db": db - 6.2}
+        output = {"name": prefix + "logits", "sqnr_db_mean": db, "sqnr_db_worst": db - 9.4, "worst_group": group}
+        return {
+            "id": prefix + variant, "format": "onnx", "precision": "int8", "bytes": 121_000, "value": value,
+            "agree": 0.9956, "agree_ci95": [0.989, 0.998], "drop": drop, "ci95": interval, "gate": gate, "n": 900,
+            "samples_needed": None, "sentence": sentence, "outputs": [output],
+        }  # fmt: skip
+
+    layers = [
+        {
+            "variant": prefix + variant, "name": prefix + name, "op": "Conv", "sqnr_db": base - 2.3 * i % 17,
+            "worst_group_sqnr_db": base - 11 - 4.1 * i % 19, "gain_points": 0.11 if i == 3 else None,
+        }
+        for variant, base in (("onnx-int8", 38.0), ("onnx-int8-tensor", 27.0))
+        for i, (name, _, _) in enumerate(LAYERS)
+    ]  # fmt: skip
+    return {
+        "schema": 1,
+        "reference": {"variant": prefix + "onnx-fp32", "metric": "top1", "value": 0.98, "n": 900},
+        "gate": "passed",
+        "max_drop_points": 1.0,
+        "variants": [
+            row("onnx-int8", 0.9811, -0.11, [-0.42, 0.2], "passed", "n=900 excludes a drop above 0.15 points.", 33.1),
+            row("onnx-int8-s8", 0.9744, 0.56, [-0.15, 1.26], "undecided",
+                "n=900 cannot exclude a drop of 1.15 points; about 1500 samples would.", 29.8),
+            row("onnx-int8-tensor", 0.9367, 4.33, [2.9, 5.8], "failed", "the drop is at least 3.1 points.", 18.4),
+        ],
+        "layers": layers,
+        "worst_layers": layers[:3],
+        "worst_samples": [
+            {
+                "id": int(i), "variant": prefix + "onnx-int8", "disagreement": 3.1 / (k + 1),
+                "reference": 4, "got": 9 - k, "label": 4, "preview": preview(images[i]) if k != 2 else None,
+            }
+            for k, i in enumerate((0, 3, 5, 8, 13, 21))
+        ],
+        "passes": [
+            {"name": prefix + "fold_batch_norm", "changed": 9, "max_relative_error": 2.1e-7},
+            {"name": "fuse_activations", "changed": 0, "max_relative_error": 0.0},
+        ],
+        "changes": [
+            {"where": prefix + "classifier", "what": "left float", "why": "the branches' ranges differ by 11x"}
+        ],
+        "calibration": {"spec": prefix + "digits_calib.npz", "n": 200, "ranges": "mse"},
+        "messages": [prefix + "opset 18 kept"],
+    }  # fmt: skip
+
+
+def write_example(path: Path, prefix: str = "", data: dict[str, Any] | None = None, **options: Any) -> Path:
+    """Writes the bundle; `data` None: the filled report.json."""
+    made = manifest(prefix=prefix, **options)
+    files = {v.path: bytes(size) for v, size in zip(made.variants, (449_310, 121_480, 121_480, 119_300), strict=True)}
+    files["report.json"] = json.dumps(report(prefix) if data is None else data).encode()
+    return write_bundle(path, made, files)
