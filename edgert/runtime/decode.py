@@ -184,12 +184,11 @@ def decode_yolo(
     half = values[:, 2:4] / 2
     boxes = np.concatenate([values[:, :2] - half, values[:, :2] + half], axis=1)
     if normalized:
-        boxes *= np.array([input_size[1], input_size[0]] * 2, np.float32)
+        boxes = (boxes * np.array([input_size[1], input_size[0]] * 2, np.float32)).astype(np.float32)
     scores = logistic(values[:, 4:]) if sigmoid else values[:, 4:]
     return Candidates(boxes, scores[:, 1:] * scores[:, :1] if objectness else scores)
 
 
 def logistic(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns 1 / (1 + exp(-x)), float32."""
-    result: NDArray[np.float32] = 1 / (1 + np.exp(-np.clip(values, -80, 80)))
-    return result
+    return (1 / (1 + np.exp(-np.clip(values, -80, 80)))).astype(np.float32)
