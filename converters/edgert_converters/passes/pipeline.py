@@ -106,8 +106,16 @@ def run_pipeline(model: ir.Model, check: OutputCheck) -> tuple[ir.Model, tuple[P
                 records[step.name] = _merge(records.get(step.name), record)
         if not changed:
             break
-    common.NameFixPass()(model)
+    _name_nodes(model)
     return model, tuple(records.values())
+
+
+def _name_nodes(model: ir.Model) -> None:
+    """Gives nodes without a name one that says what they are and survives further edits: operator_output."""
+    for node in model.graph:
+        if not node.name and node.outputs:
+            node.name = f"{node.op_type}_{node.outputs[0].name}"
+    common.NameFixPass()(model)
 
 
 def _apply(model: ir.Model, step: Pass, check: OutputCheck) -> tuple[ir.Model, PassRecord]:
