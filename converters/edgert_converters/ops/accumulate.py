@@ -46,13 +46,19 @@ def requantize_channels(
     inputs: tuple[QTensor, QTensor, QTensor | Array | None],
     params: QuantParams,
     axis: int,
+    weight_axis: int,
 ) -> QTensor:
-    """Returns clamp(rint(f32(acc + bias) * m[c]) + zero_point); channels lie on `axis` of `acc`.
+    """Returns clamp(rint(f32(acc + bias) * m[c]) + zero_point).
+
+    Output channels lie on `axis` of `acc` and on `weight_axis` of the weights.
 
     Raises:
-        ModelError: the bias is not int32 with scale s_x * s_w[c] and zero point 0.
+        ModelError: the weights have scales along another axis, or the bias is not int32 with scale s_x * s_w[c] and
+            zero point 0.
     """
     x, w, bias = inputs
+    if w.params.axis not in {None, weight_axis}:
+        raise ModelError(f"weights need scales per output channel (axis {weight_axis})", node=node.name)
     w_scale = np.asarray(w.params.scale, np.float32)
     shape = [1] * acc.ndim
     if axis >= 0 and acc.ndim:

@@ -91,7 +91,7 @@ def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Seque
     kind = exact_type(x, w, _size(w.values.shape[1:]))
     acc = convolve(node, centred(x, kind), centred(w, kind)).astype(np.int64)
     bias = inputs[2] if len(inputs) > 2 else None
-    return [requantize_channels(node, acc, (x, w, bias), outputs[0], axis=1)]
+    return [requantize_channels(node, acc, (x, w, bias), outputs[0], axis=1, weight_axis=0)]
 
 
 _X = normal(2, 6, 9, 8, seed=1)

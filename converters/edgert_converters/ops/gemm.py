@@ -53,7 +53,9 @@ def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Seque
     a = a.T if get_int(node, "transA", 0) else a
     b = b.T if get_int(node, "transB", 0) else b
     bias = inputs[2] if len(inputs) > 2 else None
-    return [requantize_channels(node, (a @ b).astype(np.int64), (x, w, bias), outputs[0], axis=1)]
+    acc = (a @ b).astype(np.int64)
+    weight_axis = 0 if get_int(node, "transB", 0) else 1
+    return [requantize_channels(node, acc, (x, w, bias), outputs[0], axis=1, weight_axis=weight_axis)]
 
 
 CASES = (

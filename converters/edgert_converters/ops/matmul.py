@@ -32,7 +32,7 @@ def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Seque
     x, w = require_input(node, inputs, 0), require_input(node, inputs, 1)
     kind = exact_type(x, w, x.values.shape[-1])
     acc = np.asarray(np.matmul(centred(x, kind), centred(w, kind))).astype(np.int64)
-    return [requantize_channels(node, acc, (x, w, None), outputs[0], axis=acc.ndim - 1)]
+    return [requantize_channels(node, acc, (x, w, None), outputs[0], acc.ndim - 1, w.values.ndim - 1)]
 
 
 CASES = (

@@ -13,6 +13,7 @@ from edgert_converters.ops.spec import Array, IntegerRule, Node, QTensor, Refere
 
 __all__ = [
     "Float64Function",
+    "build_table",
     "count_outputs",
     "elementwise_float32",
     "move_integers",
