@@ -18,9 +18,16 @@ from edgert.quant import QuantParams
 from edgert_converters.ops import OPERATORS
 from edgert_converters.ops.clamp import clamp_integers
 from edgert_converters.ops.nodes import convert_attribute, read_opset
-from edgert_converters.ops.qdq import read_params
 from edgert_converters.ops.spec import Array, AttributeValue, Node, QTensor
-from edgert_converters.units import IntegerUnit, dequantizer_of, find_units, is_standard
+from edgert_converters.units import (
+    IntegerUnit,
+    constant_inputs,
+    dequantizer_of,
+    find_units,
+    has_static_params,
+    is_standard,
+    static_params,
+)
 
 __all__ = ["Interpretation", "Interpreter"]
 
@@ -131,8 +138,8 @@ class Interpreter:
         reads = [v.name if v is not None else None for v in node.inputs]
         writes = [_name_of(v) for v in node.outputs if v.name]
         reference = OPERATORS[node.op_type].reference
-        if is_standard(node, "QuantizeLinear"):
-            self._params.update({writes[0]: _static_params(node)} if _has_static_params(node) else {})
+        if is_standard(node, "QuantizeLinear") and has_static_params(node):
+            self._params[writes[0]] = static_params(node)
 
         def execute(environment: Environment) -> None:
             arrays = [None if name is None else environment[name] for name in reads]
@@ -144,10 +151,10 @@ class Interpreter:
     def _plan_unit(self, unit: IntegerUnit) -> _Step:
         template = _make_template(unit.node)
         sources = [_source_of(value) for value in unit.node.inputs]
-        params = [_static_params(node) for node in unit.quantize]
+        params = [static_params(node) for node in unit.quantize]
         writes = [_name_of(node.outputs[0]) for node in unit.quantize]
         clamps = [[_make_template(node) for node in chain] for chain in unit.clamps]
-        limits = [[_constant_inputs(node) for node in chain] for chain in unit.clamps]
+        limits = [[constant_inputs(node) for node in chain] for chain in unit.clamps]
         self._params.update(zip(writes, params, strict=True))
         rule = OPERATORS[unit.op].integer
         if rule is None:
@@ -176,7 +183,7 @@ class _Source:
         values = environment[self.name]
         if self.node is None:
             return values
-        return QTensor(values, _static_params(self.node, values.ndim))
+        return QTensor(values, static_params(self.node, values.ndim))
 
 
 def _source_of(value: ir.Value | None) -> _Source | None:
@@ -186,27 +193,6 @@ def _source_of(value: ir.Value | None) -> _Source | None:
     if node is None or node.inputs[0] is None:
         return _Source(_name_of(value), None)
     return _Source(_name_of(node.inputs[0]), node)
-
-
-def _static_params(node: ir.Node, rank: int = 0) -> QuantParams:
-    """Returns the constant parameters of a QuantizeLinear or DequantizeLinear node."""
-    scale, zero_point = _constant_inputs(node)[0], (_constant_inputs(node)[1:] or [None])[0]
-    if scale is None:
-        raise ModelError(f"{node.op_type} has no constant scale", node=_name(node))
-    dtype = None
-    if zero_point is None and is_standard(node, "DequantizeLinear"):
-        source = node.inputs[0]
-        dtype = source.dtype.numpy() if source is not None and source.dtype is not None else None
-    return read_params(_make_template(node).bind([]), rank, scale, zero_point, dtype)
-
-
-def _has_static_params(node: ir.Node) -> bool:
-    return all(v is None or v.const_value is not None for v in node.inputs[1:])
-
-
-def _constant_inputs(node: ir.Node) -> list[Array | None]:
-    """Returns inputs 1 and up, which are constants."""
-    return [None if v is None or v.const_value is None else np.asarray(v.const_value.numpy()) for v in node.inputs[1:]]
 
 
 def _make_template(node: ir.Node) -> _Template:

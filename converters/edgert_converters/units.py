@@ -9,12 +9,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import onnx_ir as ir
 
+from edgert.errors import ModelError
+from edgert.quant import QuantParams
 from edgert_converters.ops import OPERATORS
-from edgert_converters.ops.spec import Operator, QuantRule
+from edgert_converters.ops.nodes import convert_attribute, read_opset
+from edgert_converters.ops.qdq import read_params
+from edgert_converters.ops.spec import Array, Node, Operator, QuantRule
 
-__all__ = ["IntegerUnit", "find_units", "is_standard"]
+__all__ = [
+    "IntegerUnit",
+    "constant_inputs",
+    "dequantizer_of",
+    "find_units",
+    "has_static_params",
+    "is_standard",
+    "static_params",
+]
 
 _FLOATS = {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE, ir.DataType.BFLOAT16}
 _MOST_CLAMPS = 2
@@ -94,7 +107,33 @@ def dequantizer_of(value: ir.Value) -> ir.Node | None:
     node = value.producer()
     if node is None or not is_standard(node, "DequantizeLinear"):
         return None
-    return node if all(v is None or v.const_value is not None for v in node.inputs[1:]) else None
+    return node if has_static_params(node) else None
+
+
+def has_static_params(node: ir.Node) -> bool:
+    """True when every input after the first is a constant."""
+    return all(v is None or v.const_value is not None for v in node.inputs[1:])
+
+
+def constant_inputs(node: ir.Node) -> list[Array | None]:
+    """Returns inputs 1 and up, which are constants."""
+    return [None if v is None or v.const_value is None else np.asarray(v.const_value.numpy()) for v in node.inputs[1:]]
+
+
+def static_params(node: ir.Node, rank: int = 0) -> QuantParams:
+    """Returns the constant parameters of a QuantizeLinear or DequantizeLinear node of a tensor with `rank` axes.
+
+    Raises:
+        ModelError: there is no constant scale, or the parameters break an invariant.
+    """
+    scale, zero_point = (*constant_inputs(node), None, None)[:2]
+    attributes = {name: convert_attribute(node, attribute) for name, attribute in node.attributes.items()}
+    spec = Node(node.op_type, node.name or "", attributes, (), (), {}, read_opset(node))
+    if scale is None:
+        raise ModelError(f"{node.op_type} has no constant scale", node=spec.name)
+    source = node.inputs[0]
+    dtype = source.dtype if source is not None and node.op_type == "DequantizeLinear" else None
+    return read_params(spec, rank, scale, zero_point, None if dtype is None else dtype.numpy())
 
 
 def _trace_outputs(node: ir.Node) -> IntegerUnit | None:
@@ -119,8 +158,7 @@ def _trace_output(value: ir.Value) -> tuple[tuple[ir.Node, ...], ir.Node] | None
             return None
         reader = uses[0].node
         if is_standard(reader, "QuantizeLinear"):
-            fixed = all(v is None or v.const_value is not None for v in reader.inputs[1:])
-            return (tuple(chain), reader) if fixed and _size(reader.inputs[1]) == 1 else None
+            return (tuple(chain), reader) if has_static_params(reader) and _size(reader.inputs[1]) == 1 else None
         if not _is_constant_clamp(reader) or len(chain) == _MOST_CLAMPS:
             return None
         chain.append(reader)
@@ -136,4 +174,4 @@ def _is_constant_clamp(node: ir.Node) -> bool:
     known = node.domain in {"", "ai.onnx"} and node.op_type in spec
     if not known or spec[node.op_type].quantization is not QuantRule.CLAMP:
         return False
-    return all(v is None or v.const_value is not None for v in node.inputs[1:])
+    return has_static_params(node)
