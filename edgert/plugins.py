@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ConvertResult",
     "Converter",
+    "EnergySensor",
     "Engine",
     "EngineOptions",
     "Executor",
@@ -139,6 +140,28 @@ class Engine(Protocol):
             EngineError: the engine is missing or too old.
             ModelError: the engine cannot read the model.
         """
+
+
+class EnergySensor(Protocol):
+    """A source of energy readings. `accuracy` and `leaves_out` are sentences that stand in every record."""
+
+    name: str
+    accuracy: str
+    leaves_out: str
+    rate_hz: float
+
+    @property
+    def rails(self) -> tuple[str, ...]:
+        """Names of the rails that are summed."""
+
+    def unavailable(self) -> str | None:
+        """Why it cannot be read here, or None."""
+
+    def start(self) -> None:
+        """Begins an interval."""
+
+    def stop_mj(self) -> float:
+        """Returns the energy since `start` in millijoule."""
 
 
 class WorkerChannel(Protocol):

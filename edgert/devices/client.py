@@ -51,6 +51,10 @@ class WorkerClient:
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
+    def put(self, path: Path) -> str:
+        """Returns the path on the device of a file of this computer."""
+        return self._transport.put(path)
+
     def hello(self) -> dict[str, JsonValue]:
         """Returns the versions on the device.
 

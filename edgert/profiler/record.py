@@ -1,0 +1,293 @@
+"""The profile record: what was measured, on what, how, and whether it may be believed (profiles/README.md).
+
+Written and read as JSON with a schema number. A record without environment data is refused: a latency whose
+circumstances nobody knows cannot be compared with anything.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgert.bundle import replace_atomically
+from edgert.codec import CodecError, JsonValue, from_plain, to_plain
+from edgert.errors import InputFileError
+
+__all__ = [
+    "SCHEMA",
+    "DeviceFacts",
+    "EnergyRecord",
+    "EngineRecord",
+    "EnvironmentRecord",
+    "EnvironmentSample",
+    "Latency",
+    "LayerRow",
+    "MemoryRecord",
+    "Method",
+    "ModelFacts",
+    "Reason",
+    "Record",
+    "Stages",
+    "Sustained",
+    "Verdict",
+    "load_record",
+    "parse_record",
+    "write_record",
+]
+
+SCHEMA = 1
+MAX_RECORD_BYTES = 64 << 20
+
+
+class Verdict(enum.Enum):
+    """May the figures be believed? INVALID: no; DEGRADED: with the stated reservations."""
+
+    VALID = "valid"
+    DEGRADED = "degraded"
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a record is not plainly valid: a stable code for programs, a sentence for people."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """The model and the exact file that ran. SHA-256 values are hex."""
+
+    name: str
+    source_sha256: str
+    variant_sha256: str
+    format: str
+    precision: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFacts:
+    """The device; None where the system does not tell."""
+
+    name: str
+    board: str | None
+    soc: str | None
+    architecture: str
+    cores: int | None
+    ram_bytes: int | None
+    system: str
+    kernel: str
+
+    def identity(self) -> tuple[str | None, ...]:
+        """What two records must share to be compared."""
+        return (self.board, self.soc, self.architecture, str(self.cores))
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRecord:
+    """The engine as it really ran."""
+
+    name: str
+    version: str
+    threads: int | None
+    dot_product: str | None
+    edgert: str
+    python: str
+    numpy: str
+    providers: tuple[str, ...] = ()
+    options: dict[str, JsonValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentSample:
+    """The state of the device at one moment; None or empty where unreadable.
+
+    `competing_cores` is the processor time that other processes took since the sample before, in cores.
+    """
+
+    monotonic_s: float
+    wall_s: float
+    governors: tuple[str, ...] = ()
+    clocks_mhz: tuple[float, ...] = ()
+    temperatures_c: dict[str, float] = field(default_factory=dict)
+    throttle_flags: str | None = None
+    load_average_1m: float | None = None
+    competing_cores: float | None = None
+    memory_available_bytes: int | None = None
+    memory_pressure_avg10: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentRecord:
+    """Samples before, during (between windows) and after the measurement."""
+
+    before: EnvironmentSample
+    during: tuple[EnvironmentSample, ...]
+    after: EnvironmentSample
+
+    def samples(self) -> tuple[EnvironmentSample, ...]:
+        """All samples in order of time."""
+        return (self.before, *self.during, self.after)
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """How it was measured."""
+
+    clock: str
+    warmup_runs: int
+    steady: bool
+    windows: int
+    samples: int
+    input: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """One inference, engine call included; `windows_ms` keeps the samples that `compare` resamples."""
+
+    p50_ms: float
+    p90_ms: float
+    p95_ms: float
+    p99_ms: float
+    mean_ms: float
+    min_ms: float
+    max_ms: float
+    p50_ci95_ms: tuple[float, float]
+    mean_ci95_ms: tuple[float, float]
+    windows_ms: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Median time of each stage; None with a reason where the model has no such stage."""
+
+    preprocess_ms: float | None
+    inference_ms: float
+    postprocess_ms: float | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRow:
+    """Mean time of one layer in the separate profiled run."""
+
+    name: str
+    op: str
+    mean_ms: float
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRecord:
+    """Resident memory of the measuring process, and the two times that memory and disk govern."""
+
+    load_ms: float
+    first_run_ms: float
+    rss_before_load_bytes: int | None
+    rss_after_load_bytes: int | None
+    peak_rss_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyRecord:
+    """Energy per inference from a sensor; net is gross less the idle power measured before."""
+
+    sensor: str
+    rails: tuple[str, ...]
+    rate_hz: float
+    accuracy: str
+    leaves_out: str
+    idle_mw: float
+    gross_mj: float
+    net_mj: float
+    net_ci95_mj: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Sustained:
+    """Median latency at the start and the end of a long run; a ratio above 1 is throttling."""
+
+    duration_s: float
+    span_s: float
+    runs: int
+    first_p50_ms: float
+    last_p50_ms: float
+    ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One measurement of one variant on one device. `energy` is None only with `energy_reason`."""
+
+    schema: int
+    created: str
+    source: str
+    model: ModelFacts
+    variant: str
+    device: DeviceFacts
+    engine: EngineRecord
+    environment: EnvironmentRecord
+    method: Method
+    latency: Latency
+    stages: Stages
+    memory: MemoryRecord
+    verdict: Verdict
+    reasons: tuple[Reason, ...]
+    layers: tuple[LayerRow, ...] = ()
+    energy: EnergyRecord | None = None
+    energy_reason: str | None = None
+    sustained: Sustained | None = None
+
+    def __post_init__(self) -> None:
+        if self.source not in {"measured", "estimated"}:
+            raise ValueError(f"source is {self.source!r}; it must be measured or estimated")
+        if self.energy is None and not self.energy_reason:
+            raise ValueError("energy is null without energy_reason")
+        if not self.latency.windows_ms or not all(self.latency.windows_ms):
+            raise ValueError("latency.windows_ms holds no samples")
+
+
+def parse_record(text: str | bytes, where: str = "record") -> Record:
+    """Returns the record of a JSON text.
+
+    Raises:
+        InputFileError: not JSON, another schema, or a field (the environment, for example) is missing or wrong.
+    """
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputFileError(f"{where}: not a profile record: not valid JSON ({error})") from error
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if schema != SCHEMA:
+        raise InputFileError(f"{where}: profile record of schema {schema!r}; this edgert reads schema {SCHEMA}")
+    try:
+        return from_plain(Record, data)
+    except CodecError as error:
+        raise InputFileError(f"{where}: not a complete profile record: {error}") from error
+
+
+def load_record(path: Path | str) -> Record:
+    """Returns the record of a file; see `parse_record`."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_RECORD_BYTES:
+            raise InputFileError(f"{path}: larger than {MAX_RECORD_BYTES} bytes; not a profile record")
+        text = path.read_bytes()
+    except OSError as error:
+        raise InputFileError(f"{path}: cannot be read ({error.strerror or error})") from error
+    return parse_record(text, str(path))
+
+
+def write_record(path: Path | str, record: Record) -> Path:
+    """Writes a record as JSON.
+
+    Raises:
+        OutputError: the file cannot be written; nothing is left behind.
+    """
+    return replace_atomically(Path(path), json.dumps(to_plain(record), indent=1, allow_nan=False).encode() + b"\n")

@@ -1,0 +1,293 @@
+"""The worker with one more pair of calls, environment and profile: `python -m edgert.profiler.worker`.
+
+Everything of a record is measured here, in a process that did nothing else, on the device itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import platform
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import edgert
+from edgert.bundle import Bundle, Variant
+from edgert.codec import from_plain, to_plain
+from edgert.plugins import EnergySensor
+from edgert.profiler.energy import choose_sensor
+from edgert.profiler.environment import EnvironmentReader, read_device, read_memory_bytes
+from edgert.profiler.measure import Plan, measure_sustained, measure_windows, median_ms, summarize, warm_up
+from edgert.profiler.model_input import choose_input
+from edgert.profiler.record import (
+    SCHEMA,
+    EnergyRecord,
+    EngineRecord,
+    EnvironmentRecord,
+    EnvironmentSample,
+    LayerRow,
+    MemoryRecord,
+    Method,
+    ModelFacts,
+    Record,
+    Stages,
+)
+from edgert.profiler.statistics import bootstrap_interval
+from edgert.profiler.validity import judge
+from edgert.runtime.geometry import Geometry
+from edgert.runtime.plain_model import is_bundle
+from edgert.runtime.session import Session, load, load_profiled
+from edgert.runtime.wire import Message
+from edgert.runtime.worker import SessionHandlers, serve_stdio
+
+__all__ = ["ProfileRequest", "main", "profile_here"]
+
+Array = NDArray[Any]  # Any: element types are data
+
+_IDLE_S = 2.0
+_LAYER_RUNS = 20
+_LAYER_LIMIT_S = 5.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ProfileRequest:
+    """What to measure and for how long; `created` is the laptop's time, since a board may not know it."""
+
+    path: str
+    created: str
+    variant: str | None = None
+    threads: int | None = None
+    engine: str | None = None
+    options: dict[str, str] = dataclasses.field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    duration_s: float = 3.0
+    sustained_s: float = 0.0
+    energy: str = "auto"
+    layers: bool = True
+    seed: int = 0
+
+
+@dataclasses.dataclass(slots=True)
+class _Watch:
+    """Collects environment samples and energy between the windows of one measurement."""
+
+    reader: EnvironmentReader
+    sensor: EnergySensor | None
+    samples: list[EnvironmentSample] = dataclasses.field(default_factory=list)
+    spent_mj: list[float] = dataclasses.field(default_factory=list)
+
+    def between(self, index: int) -> None:
+        if self.sensor is not None and index > 0:
+            self.spent_mj.append(self.sensor.stop_mj())
+        self.samples.append(self.reader.sample())
+        if self.sensor is not None:
+            self.sensor.start()
+
+
+def profile_here(request: ProfileRequest, arrays: Mapping[str, Array]) -> Record:
+    """Measures one variant in this process and returns the record.
+
+    Raises:
+        EdgertError: the model cannot be loaded or run, or an argument is wrong.
+    """
+    sensor, energy_reason = choose_sensor(request.energy)
+    reader = EnvironmentReader()
+    reader.sample()
+    idle_mw = None if sensor is None else _idle_mw(sensor)
+    before = reader.sample()
+    rss_before = read_memory_bytes("VmRSS")
+    arguments = (request.path, request.variant, request.threads, request.engine, request.options)
+    session, load_ms = _timed(lambda: _load(*arguments))
+    with session:
+        run, method_input = _prepare(session, request, arrays)
+        _, first_ms = _timed(run)
+        rss_after = read_memory_bytes("VmRSS")
+        plan = Plan(request.duration_s)
+        warmup = warm_up(run, plan.max_warmup_s)
+        watch = _Watch(reader, sensor)
+        windows = measure_windows(run, plan, watch.between)
+        sustained = measure_sustained(run, request.sustained_s) if request.sustained_s else None
+        after = reader.sample()
+        memory = MemoryRecord(load_ms, first_ms, rss_before, rss_after, read_memory_bytes("VmHWM"))
+        stages = _stages(session, run, arrays, request.seed)
+        facts, variant, manifest = session.facts(), session.variant, session.manifest
+    latency = summarize(windows)
+    environment = EnvironmentRecord(before, tuple(watch.samples), after)
+    samples = sum(window.size for window in windows)
+    method = Method("perf_counter_ns", warmup.runs, warmup.steady, len(windows), samples, method_input, request.seed)
+    verdict, reasons = judge(environment, method, latency, sustained)
+    return Record(
+        schema=SCHEMA,
+        created=request.created,
+        source="measured",
+        model=_model_facts(request.path, manifest.name, manifest.source.sha256, variant),
+        variant=variant.id,
+        device=read_device(),
+        engine=_engine_record(facts),
+        environment=environment,
+        method=method,
+        latency=latency,
+        stages=dataclasses.replace(stages, inference_ms=latency.p50_ms),
+        memory=memory,
+        verdict=verdict,
+        reasons=reasons,
+        layers=_layers(request, arrays) if request.layers else (),
+        energy=None if sensor is None or idle_mw is None else _energy(sensor, idle_mw, watch.spent_mj, windows),
+        energy_reason=energy_reason or None,
+        sustained=sustained,
+    )
+
+
+class ProfilerHandlers(SessionHandlers):
+    """A worker's calls, and two more."""
+
+    def table(self) -> dict[str, Callable[[Message], Message]]:
+        """The calls this object answers."""
+        return {**SessionHandlers.table(self), "environment": self.environment, "profile": self.profile}
+
+    def environment(self, _: Message) -> Message:
+        """Returns the device and its state now."""
+        return Message({"device": to_plain(read_device()), "sample": to_plain(EnvironmentReader().sample())})
+
+    def profile(self, request: Message) -> Message:
+        """Returns a record; the arrays of the request are the model's inputs, or an image under `image`."""
+        wanted = from_plain(ProfileRequest, request.body)
+        return Message({"record": to_plain(profile_here(wanted, request.arrays))})
+
+
+def main() -> int:
+    """Runs the worker."""
+    return serve_stdio(ProfilerHandlers().table())
+
+
+def _load(
+    path: str, variant: str | None, threads: int | None, engine: str | None, options: Mapping[str, str]
+) -> Session:
+    return load(path, variant=variant, threads=threads, engine=engine, options=options)
+
+
+def _prepare(
+    session: Session, request: ProfileRequest, arrays: Mapping[str, Array]
+) -> tuple[Callable[[], object], str]:
+    given = _given(session, arrays)
+    shapes = request.shapes
+    inputs, origin = choose_input(session, given, _golden(Path(request.path)), shapes, request.seed)
+    feed: Any = next(iter(inputs.values())) if len(inputs) == 1 else inputs  # Any: either form of Session.run
+    return lambda: session.run(feed), origin
+
+
+def _given(session: Session, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    names = [spec.name for spec in session.inputs]
+    if "image" in arrays and "image" not in names:
+        prepared, _ = session.preprocess(arrays["image"])
+        return {names[0]: prepared}
+    if len(names) == 1 and len(arrays) == 1:
+        return {names[0]: next(iter(arrays.values()))}
+    return {name: array for name, array in arrays.items() if name in names}
+
+
+def _golden(path: Path) -> dict[str, Array]:
+    if not is_bundle(path):
+        return {}
+    with Bundle.open(path) as bundle:
+        return bundle.golden()
+
+
+def _stages(session: Session, run: Callable[[], Any], arrays: Mapping[str, Array], seed: int) -> Stages:
+    manifest = session.manifest
+    notes, before_ms, after_ms = [], None, None
+    geometry = Geometry((1, 1), (1, 1))
+    if manifest.preprocess:
+        image = arrays.get("image")
+        if image is None:
+            image = np.random.default_rng(seed).integers(0, 256, (480, 640, 3)).astype(np.uint8)
+            notes.append("pre-processing measured on a random 640x480 image")
+        _, geometry = session.preprocess(image)
+        before_ms = median_ms(lambda: session.preprocess(image))
+    else:
+        notes.append("the model has no pre-processing steps")
+    if manifest.postprocess:
+        outputs = run()
+        after_ms = median_ms(lambda: session.postprocess(outputs, geometry))
+    else:
+        notes.append("the model has no post-processing steps")
+    return Stages(before_ms, 0.0, after_ms, "; ".join(notes))
+
+
+def _layers(request: ProfileRequest, arrays: Mapping[str, Array]) -> tuple[LayerRow, ...]:
+    """A run of its own: recording the layers slows them down, so these never mix with the latency."""
+    with load_profiled(request.path, request.variant, request.threads, request.engine, request.options) as session:
+        run, _ = _prepare(session, request, arrays)
+        deadline = time.monotonic() + _LAYER_LIMIT_S
+        for _ in range(_LAYER_RUNS):
+            run()
+            if time.monotonic() > deadline:
+                break
+        return tuple(LayerRow(row.name, row.op, row.mean_ms, row.provider) for row in session.layer_times())
+
+
+def _timed(function: Callable[[], Any]) -> tuple[Any, float]:
+    start = time.perf_counter_ns()
+    result = function()
+    return result, (time.perf_counter_ns() - start) / 1e6
+
+
+def _idle_mw(sensor: EnergySensor) -> float:
+    sensor.start()
+    start = time.monotonic()
+    time.sleep(_IDLE_S)
+    return sensor.stop_mj() / (time.monotonic() - start)
+
+
+def _energy(
+    sensor: EnergySensor, idle_mw: float, spent_mj: list[float], windows: list[NDArray[np.float64]]
+) -> EnergyRecord:
+    gross = np.array([spent / window.size for spent, window in zip(spent_mj, windows, strict=True)])
+    idle = np.array([idle_mw * window.mean() / 1000 for window in windows])
+    net = gross - idle
+    interval = bootstrap_interval([net], lambda values: float(values.mean()))
+    return EnergyRecord(
+        sensor.name,
+        sensor.rails,
+        sensor.rate_hz,
+        sensor.accuracy,
+        sensor.leaves_out,
+        idle_mw,
+        float(gross.mean()),
+        float(net.mean()),
+        interval,
+    )
+
+
+def _model_facts(path: str, name: str, source_sha256: str, variant: Variant) -> ModelFacts:
+    file = Path(path)
+    if is_bundle(file):
+        with Bundle.open(file) as bundle:
+            entry = bundle.manifest.files[variant.path]
+            return ModelFacts(name, source_sha256, entry.sha256, variant.format, variant.precision, entry.size_bytes)
+    data = file.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    return ModelFacts(name, source_sha256, digest, variant.format, variant.precision, len(data))
+
+
+def _engine_record(facts: dict[str, Any]) -> EngineRecord:  # Any: an engine's facts are JSON
+    return EngineRecord(
+        name=str(facts["engine"]),
+        version=str(facts["version"]),
+        threads=facts.get("threads"),
+        dot_product=facts.get("dot_product"),
+        edgert=edgert.__version__,
+        python=platform.python_version(),
+        numpy=np.__version__,
+        providers=tuple(facts.get("providers", ())),
+        options={**facts.get("options", {}), "x64quantprecision_active": facts.get("x64quantprecision")},
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
