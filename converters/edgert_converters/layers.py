@@ -267,10 +267,12 @@ def _assign_buffers(
     buffer: dict[str, str] = {value.name or "": value.name or "" for value in model.graph.inputs}
     size: dict[str, int] = {value.name or "": view.size_bytes(value) for value in model.graph.inputs}
     for node in nodes:
+        source = node.inputs[0] if node.inputs else None
+        if node.op_type == "DequantizeLinear" and source is not None and source.is_initializer():
+            continue  # a weight, not an activation
         for value in node.outputs:
             if not value.name:
                 continue
-            source = node.inputs[0] if node.inputs else None
             shares = source is not None and source.name in buffer and _shares_buffer(node, source, view)
             owner = buffer[source.name or ""] if shares and source is not None else value.name
             buffer[value.name] = owner
