@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import struct
 import zlib
@@ -13,9 +14,27 @@ import numpy as np
 
 import edgert.demo
 from edgert.bundle import Gate, LayerRecord, Manifest, Source, TensorSpec, Variant, write_bundle
+from edgert.codec import to_plain
 from edgert.dtypes import DType
+from edgert.profiler.record import (
+    DeviceFacts,
+    EngineRecord,
+    EnvironmentRecord,
+    EnvironmentSample,
+    Latency,
+    LayerRow,
+    MemoryRecord,
+    Method,
+    ModelFacts,
+    Reason,
+    Record,
+    Stages,
+    Verdict,
+)
 
 HOSTILE = "\"><script>window.owned=1</script><img src=x onerror='window.owned=1'>\u202e"
+
+SIZES = (449_310, 121_480, 121_481, 119_300)
 
 LAYERS = (
     ("stem", (24, 1, 3, 3), 32),
@@ -161,6 +180,43 @@ def report(prefix: str = "") -> dict[str, Any]:
 def write_example(path: Path, prefix: str = "", data: dict[str, Any] | None = None, **options: Any) -> Path:
     """Writes the bundle; `data` None: the filled report.json."""
     made = manifest(prefix=prefix, **options)
-    files = {v.path: bytes(size) for v, size in zip(made.variants, (449_310, 121_480, 121_480, 119_300), strict=True)}
+    files = {v.path: bytes(size) for v, size in zip(made.variants, SIZES, strict=True)}
     files["report.json"] = json.dumps(report(prefix) if data is None else data).encode()
     return write_bundle(path, made, files)
+
+
+def records(prefix: str = "") -> list[dict[str, Any]]:
+    """Returns profile records of the float and the first integer variant."""
+    noisy = Reason("competing-load", prefix + "other processes used up to 0.6 cores during the measurement")
+    measured = (
+        _record(prefix, "onnx-fp32", SIZES[0], 0.2631, ()),
+        _record(prefix, "onnx-int8", SIZES[1], 0.1317, (noisy,)),
+    )
+    return [to_plain(record) for record in measured]
+
+
+def _record(prefix: str, variant: str, size: int, p50_ms: float, reasons: tuple[Reason, ...]) -> Record:
+    windows = tuple(tuple(p50_ms * (1 + 0.01 * i + 0.002 * k) for k in range(10)) for i in range(-2, 3))
+    sample = EnvironmentSample(100.0, 1000.0, ("performance",), (2400.0, 2395.0), {"cpu": 51.0}, None, 0.4, 0.6)
+    rows = [LayerRow(prefix + row[0], "Conv", p50_ms * (0.17 - 0.012 * i), "CPU") for i, row in enumerate(LAYERS[:-1])]
+    return Record(
+        schema=1,
+        created="2026-11-21T03:50:00Z",
+        source="measured",
+        model=ModelFacts(prefix + "digits", "9c3f" * 16, hashlib.sha256(bytes(size)).hexdigest(), "onnx", "int8", size),
+        variant=prefix + variant,
+        device=DeviceFacts(prefix + "this computer", None, "Example CPU", "x86_64", 2, 8 << 30, "Linux", "6.1.0"),
+        engine=EngineRecord("onnxruntime", "1.31.0", 1, "avx512-vnni", "0.1.0", "3.11.7", "2.4.0"),
+        environment=EnvironmentRecord(sample, (sample,), sample),
+        method=Method("perf_counter_ns", 50, True, len(windows), 50, "random", 0),
+        latency=Latency(
+            p50_ms, 1.12 * p50_ms, 1.2 * p50_ms, 1.41 * p50_ms, 1.03 * p50_ms, 0.97 * p50_ms, 2 * p50_ms,
+            (0.985 * p50_ms, 1.02 * p50_ms), (0.99 * p50_ms, 1.06 * p50_ms), windows,
+        ),
+        stages=Stages(0.011, p50_ms, None, "the model has no post-processing"),
+        memory=MemoryRecord(14.2, 0.9, 61_000_000, 66_000_000, 68_000_000),
+        verdict=Verdict.DEGRADED if reasons else Verdict.VALID,
+        reasons=reasons,
+        layers=tuple(rows),
+        energy_reason="powercap is not readable here",
+    )  # fmt: skip

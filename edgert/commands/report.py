@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from edgert.bundle import Bundle, replace_atomically
-from edgert.codec import JsonValue
+from edgert.codec import to_plain
 from edgert.commands.console import Console
-from edgert.errors import DataError
+from edgert.profiler.record import load_record
 from edgert.profiler.report import build_report
 
 __all__ = ["add_arguments", "execute", "report"]
-
-MAX_RECORD_BYTES = 64 << 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,24 +50,10 @@ def report(bundle: Path | str, records: Sequence[Path | str] = (), output: Path 
 
     Raises:
         BundleError: the bundle is damaged.
-        DataError: a record cannot be read or is not a JSON object.
+        InputFileError: a record cannot be read or is not complete.
         OutputError: the page cannot be written.
     """
-    loaded = [_load_record(Path(path)) for path in records]
+    loaded = [to_plain(load_record(path)) for path in records]
     with Bundle.open(bundle) as opened:
         page = build_report(opened, loaded)
     return replace_atomically(Path(output), page.encode())
-
-
-def _load_record(path: Path) -> dict[str, JsonValue]:
-    try:
-        if path.stat().st_size > MAX_RECORD_BYTES:
-            raise DataError(f"{path}: larger than {MAX_RECORD_BYTES} bytes; this is not a profile record")
-        record = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not valid JSON ({error}); give a file that edgert profile --json wrote") from error
-    if not isinstance(record, dict):
-        raise DataError(f"{path}: holds a {type(record).__name__}, a profile record is a JSON object")
-    return record

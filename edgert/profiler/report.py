@@ -15,7 +15,8 @@ from edgert.bundle import Bundle, TensorSpec
 from edgert.profiler.report_accuracy import accuracy_section, changes_section, samples_section, verdict_list
 from edgert.profiler.report_html import Html, element, join, raw
 from edgert.profiler.report_layers import cost_section, error_section, size_section
-from edgert.profiler.report_records import environment_section, latency_section, measured_on
+from edgert.profiler.report_measurements import environment_section
+from edgert.profiler.report_records import latency_section, measured_on
 from edgert.profiler.report_style import SCRIPT, STYLE
 from edgert.profiler.report_values import Json
 from edgert.profiler.report_view import ReportView
@@ -28,13 +29,12 @@ def build_report(bundle: Bundle, records: Sequence[dict[str, Json]] = ()) -> str
 
     Args:
         bundle: an open bundle; its manifest and report.json are read.
-        records: profile records of its variants, as parsed JSON; others are shown with a remark.
+        records: profile records of its variants, as parsed JSON; records of other files are left out with a remark.
 
     Raises:
         BundleError: report.json is damaged.
     """
-    report = bundle.report()
-    view = ReportView(bundle.manifest, bundle.sha256, report if isinstance(report, dict) else {}, tuple(records))
+    view = ReportView.of(bundle, records)
     sections = [
         _header(view),
         accuracy_section(view),

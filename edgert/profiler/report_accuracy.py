@@ -120,7 +120,7 @@ def _accuracy_row(view: ReportView, variant: Variant) -> Html:
 
 
 def _interval_text(interval: tuple[float, float]) -> str:
-    low, high = (f"{end + 0.0:.2f}".replace("-", "\u2212") for end in interval)
+    low, high = (f"{round(end, 2) + 0.0:.2f}".replace("-", "\u2212") for end in interval)
     return f"{low} to {high}"
 
 

@@ -67,11 +67,11 @@ def scale_over(values: Sequence[float], *, zero: bool = True) -> Scale:
     low, high = min(values, default=0.0), max(values, default=1.0)
     if zero:
         low, high = min(low, 0.0), max(high, 0.0)
-    if high - low <= 1e-9 * max(abs(high), abs(low), 1e-300):
+    if high - low <= max(1e-9 * max(abs(high), abs(low)), 1e-30):
         high = low + max(abs(low), 1.0)
     step = _round_step((high - low) / 4)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    ticks = tuple(round(i * step, 12) if abs(i * step) < 1e6 else i * step for i in range(first, last + 1))
+    ticks = tuple(float(f"{i * step:.12g}") + 0.0 for i in range(first, last + 1))
     return Scale(ticks[0], ticks[-1], ticks)
 
 

@@ -1,7 +1,4 @@
-"""Sections of the report about measurements: latency, energy, and the state of the computer each was made on.
-
-The only part of the report that knows the keys of a profile record (edgert.profiler.record).
-"""
+"""Latency in the report, and the figures that other sections take from profile records (edgert.profiler.record)."""
 
 from __future__ import annotations
 
@@ -13,17 +10,15 @@ from edgert.profiler.report_plots import Interval, Row, plot, scale_over
 from edgert.profiler.report_values import (
     Json,
     format_number,
-    format_value,
     mapping_at,
     number_at,
     pair_at,
     rows_at,
     text_at,
-    value_at,
 )
-from edgert.profiler.report_view import ReportView, absent, card, chip
+from edgert.profiler.report_view import ReportView, absent, card
 
-__all__ = ["environment_section", "latency_section", "layer_times_ms", "measured_on", "median_ms"]
+__all__ = ["device_name", "latency_section", "layer_times_ms", "measured_on", "median_ms"]
 
 _TONES = {"valid": "good", "degraded": "doubt", "invalid": "bad"}
 
@@ -33,7 +28,7 @@ def measured_on(records: Sequence[dict[str, Json]]) -> str | None:
     parts = []
     for record in records:
         date = text_at(record, "created")
-        part = f"{_device(record)}{f', {date}' if date else ''}"
+        part = f"{device_name(record)}{f', {date}' if date else ''}"
         if part not in parts:
             parts.append(part)
     return "; ".join(parts) or None
@@ -50,8 +45,9 @@ def latency_section(view: ReportView) -> Html:
         rows.append(row)
         if isinstance(row.shape, Interval):
             times += [row.shape.value, *row.shape.marks, *(end for end in (row.shape.low, row.shape.high) if end)]
-    strangers = len(view.records) - sum(record is not None for _, record in _by_variant(view))
-    note = absent(f"{strangers} of the records given belong to no variant of this bundle.") if strangers else None
+    note = None
+    if view.foreign_records:
+        note = absent(f"Left out: {view.foreign_records} records of files that are not in this bundle.")
     if not times:
         text = "Not measured: no profile record was given. edgert profile makes one; edgert report --record adds it."
         return card("Latency", None, absent(text), note)
@@ -82,14 +78,6 @@ def layer_times_ms(records: Sequence[dict[str, Json]], variant_id: str) -> dict[
     return {}
 
 
-def environment_section(view: ReportView) -> Html:
-    """Returns what each measurement was made on, its validity with the codes, and the energy or why there is none."""
-    if not view.records:
-        return card("Measurements", None, absent("No profile record was given."))
-    lead = "Where and how each latency was measured, and whether the computer was quiet enough to believe it."
-    return card("Measurements", lead, *(_measurement(record) for record in view.records))
-
-
 def _by_variant(view: ReportView) -> Iterator[tuple[Variant, dict[str, Json] | None]]:
     for variant in view.manifest.variants:
         records = [record for record in view.records if text_at(record, "variant") == variant.id]
@@ -103,7 +91,7 @@ def _latency_row(view: ReportView, variant: Variant, record: dict[str, Json]) ->
     latency = mapping_at(record, "latency")
     p50, p90, p99 = (number_at(latency, key) for key in ("p50_ms", "p90_ms", "p99_ms"))
     if p50 is None:
-        return Row(variant.id, element("span", "not measured", class_="none"), None, _device(record))
+        return Row(variant.id, element("span", "not measured", class_="none"), None, device_name(record))
     interval = pair_at(latency, "p50_ci95_ms")
     low, high = interval or (None, None)
     unit, factor = ("ms", 1.0) if p50 >= 0.1 else ("\u00b5s", 1000.0)
@@ -118,7 +106,7 @@ def _latency_row(view: ReportView, variant: Variant, record: dict[str, Json]) ->
     )
     verdict = text_at(record, "verdict")
     tone = "doubt" if verdict == "degraded" else "bad" if verdict == "invalid" else "plain"
-    note = _device(record) + (f", {verdict}" if verdict not in {None, "valid"} else "")
+    note = device_name(record) + (f", {verdict}" if verdict not in {None, "valid"} else "")
     marks = tuple(tail for tail in (p90, p99) if tail is not None)
     return Row(variant.id, figure, Interval(p50, low, high, tone, marks), note)
 
@@ -128,7 +116,7 @@ def _ratio(view: ReportView, variant: Variant, record: dict[str, Json], p50_ms: 
         return None
     for other in view.records:
         reference_ms = number_at(other, "latency", "p50_ms")
-        same = text_at(other, "variant") == view.reference_id and _device(other) == _device(record)
+        same = text_at(other, "variant") == view.reference_id and device_name(other) == device_name(record)
         if same and reference_ms:
             return f"{p50_ms / reference_ms:.2f}x"
     return None
@@ -143,57 +131,10 @@ def _scaled(row: Row, factor: float) -> Row:
     return Row(row.label, row.figure, Interval(factor * shape.value, low, high, shape.tone, marks), row.note)
 
 
-def _device(record: Mapping[str, Json]) -> str:
+def device_name(record: Mapping[str, Json]) -> str:
+    """Returns what a record calls its device."""
     for keys in (("device", "name"), ("device", "board"), ("device", "cpu"), ("device", "soc")):
         name = text_at(record, *keys)
         if name is not None:
             return name
     return "unnamed device"
-
-
-def _measurement(record: dict[str, Json]) -> Html:
-    verdict = text_at(record, "verdict") or "no verdict"
-    title = element(
-        "h3",
-        f"{text_at(record, 'variant') or 'unnamed variant'} on {_device(record)} ",
-        chip(verdict, _TONES.get(verdict, "none")),
-    )
-    reasons = [_reason(reason) for reason in _listed(record, "reasons")]
-    facts = [*_facts(record, "device"), *_facts(record, "engine"), *_facts(record, "method"), *_facts(record, "memory")]
-    facts.append(("energy", _energy(record)))
-    rows = [part for name, text in facts for part in (element("dt", name), element("dd", text))]
-    return join([title, element("ul", *reasons, class_="plain") if reasons else None, element("dl", *rows)])
-
-
-def _listed(record: dict[str, Json], key: str) -> list[Json]:
-    value = value_at(record, key)
-    return value if isinstance(value, list) else []
-
-
-def _reason(reason: Json) -> Html:
-    code, text = text_at(reason, "code"), text_at(reason, "text")
-    if code is None:
-        return element("li", format_value(reason) or "unnamed reason")
-    return element("li", element("code", code), f": {text}" if text else None)
-
-
-def _facts(record: dict[str, Json], key: str) -> list[tuple[str, str]]:
-    found = value_at(record, key)
-    if isinstance(found, str):
-        return [(key, found)]
-    facts = []
-    for name, value in mapping_at(record, key).items():
-        text = format_value(value)
-        if text is not None:
-            facts.append((f"{key}: {name}".replace("_", " "), text))
-    return facts
-
-
-def _energy(record: dict[str, Json]) -> str:
-    energy = mapping_at(record, "energy")
-    net = number_at(energy, "net_mj")
-    if net is None:
-        reason = text_at(record, "energy_reason") or text_at(energy, "reason")
-        return f"not measured: {reason}" if reason else "not measured"
-    sensor = text_at(energy, "sensor")
-    return f"{format_number(net)} mJ per inference above idle" + (f" ({sensor})" if sensor else "")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -24,6 +23,7 @@ __all__ = [
 
 Json = Any  # Any: parsed JSON from a file, looked at key by key and never trusted
 
+MAX_NUMBER = 1e18  # beyond it (or not a number) nothing that a report shows is meant
 MAX_TEXT = 300
 MAX_PICTURE_CHARACTERS = 1 << 20
 MAX_PICTURE_SIDE = 2048
@@ -40,7 +40,7 @@ def value_at(data: Json, *keys: str) -> Json:
 
 
 def number_at(data: Json, *keys: str) -> float | None:
-    """Returns a finite number under nested keys, else None."""
+    """Returns a number of sensible size under nested keys, else None."""
     value = value_at(data, *keys)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -48,7 +48,7 @@ def number_at(data: Json, *keys: str) -> float | None:
         number = float(value)
     except OverflowError:
         return None
-    return number if math.isfinite(number) else None
+    return number if abs(number) <= MAX_NUMBER else None
 
 
 def text_at(data: Json, *keys: str) -> str | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edgert.bundle import Gate, Manifest, Variant
+from edgert.bundle import Bundle, Gate, Manifest, Variant
 from edgert.profiler.report_html import Html, element
 from edgert.profiler.report_values import Json, format_number, mapping_at, number_at, rows_at, text_at
 
@@ -27,6 +27,16 @@ class ReportView:
     bundle_sha256: str
     report: dict[str, Json]
     records: tuple[dict[str, Json], ...]
+    foreign_records: int = 0
+
+    @classmethod
+    def of(cls, bundle: Bundle, records: Sequence[dict[str, Json]]) -> ReportView:
+        """Returns the view of a bundle; records of files that are not in it are only counted."""
+        report, manifest = bundle.report(), bundle.manifest
+        hashes = {v.id: entry.sha256 for v in manifest.variants if (entry := manifest.files.get(v.path))}
+        own = tuple(record for record in records if _is_of(record, hashes))
+        plain = report if isinstance(report, dict) else {}
+        return cls(manifest, bundle.sha256, plain, own, len(records) - len(own))
 
     @property
     def reference_id(self) -> str:
@@ -111,7 +121,12 @@ def format_metric(metric: str | None, value: float | None) -> str:
 def format_points(row: Json, *keys: str) -> str | None:
     """Returns a difference in points with its sign, None where it is missing."""
     value = number_at(row, *keys)
-    return None if value is None else f"{value + 0.0:+.2f}".replace("-", "\u2212").replace("+0.00", "0.00")
+    return None if value is None else f"{round(value, 2) + 0.0:+.2f}".replace("-", "\u2212").replace("+0.00", "0.00")
+
+
+def _is_of(record: dict[str, Json], hashes: Mapping[str, str]) -> bool:
+    variant, measured = text_at(record, "variant"), text_at(record, "model", "variant_sha256")
+    return variant is not None and variant in hashes and measured in {None, hashes[variant]}
 
 
 def _is_share(metric: str) -> bool:
