@@ -55,8 +55,9 @@ class AgreementMeter:
     same class with IoU of at least 0.5, matched one to one; the share is over the boxes of both sides.
     """
 
-    def __init__(self, score: float = AGREEMENT_SCORE) -> None:
+    def __init__(self, score: float = AGREEMENT_SCORE, *, has_classes: bool = True) -> None:
         self._score = score
+        self._has_classes = has_classes
         self._kind = AgreementKind.NONE
         self._same = 0
         self._items = 0
@@ -69,7 +70,8 @@ class AgreementMeter:
             first, second = reference.above(self._score), variant.above(self._score)
             same, items = 2 * match_detections(first, second), len(first.scores) + len(second.scores)
         else:
-            one, two = as_classification_safe(reference), as_classification_safe(variant)
+            one = as_classification(reference) if self._has_classes else None
+            two = as_classification(variant) if self._has_classes else None
             if one is None or two is None:
                 return None
             self._kind = AgreementKind.TOP1
@@ -86,11 +88,6 @@ class AgreementMeter:
         share = self._same / self._items if self._items else 1.0
         interval = wilson(share * self._samples, self._samples)
         return AgreementValue(self._kind, share, interval, self._samples, self._items)
-
-
-def as_classification_safe(result: Result) -> Classification | None:
-    """Returns class scores where the result is one vector of them, else None."""
-    return None if isinstance(result, Detections) else as_classification(result)
 
 
 def match_detections(first: Detections, second: Detections) -> int:
@@ -112,7 +109,7 @@ def decide_by_agreement(agreement: AgreementValue, max_drop_points: float) -> Ga
     """Decides without labels: where answers are the same nothing is lost, so the drop is at most the disagreement.
 
     passed: the one-sided 95 % upper bound of the disagreement is at most the allowed drop. failed: at least half of the
-    answers differ, even by the agreement's upper bound. Else undecided: differing answers may be as good, only labels tell.
+    answers differ, even by the lower bound. Else undecided: differing answers may be as good, only labels tell.
     """
     n = agreement.n
     drop = 100 * (1 - agreement.value)

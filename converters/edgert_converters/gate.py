@@ -216,6 +216,8 @@ def _decision_when_equal(n: int, full_scale: float, max_drop_points: float) -> G
 
 
 def _decision(bounds: _Bounds, n: int, max_drop_points: float, samples_needed: int | None) -> GateDecision:
+    if not math.isfinite(bounds.upper - bounds.lower):  # one sample says nothing
+        bounds = _Bounds(bounds.drop, -100.0, 100.0, (-100.0, 100.0))
     if bounds.upper <= max_drop_points:
         gate, needed = Gate.PASSED, None
     elif bounds.lower > max_drop_points:

@@ -32,7 +32,7 @@ _WORST_SAMPLES = 8
 
 @dataclass(frozen=True, slots=True)
 class WorstSample:
-    """A sample whose answers differ most. `agree` is its share of same answers, None where there are none to compare."""
+    """A sample whose answers differ most; `agree` is its share of same answers, None where nothing is comparable."""
 
     variant: str
     id: str
@@ -95,7 +95,7 @@ class Verification:
         }
 
 
-def verify(
+def verify(  # noqa: PLR0913  # the keyword-only ones all have a sensible default
     reference: Runner,
     variants: Mapping[str, Runner],
     dataset: Dataset,
@@ -128,11 +128,16 @@ def verify(
     if len(dataset) == 0:
         raise DataError(f"{dataset.name}: no samples to verify with")
     reader = _Reader(postprocess, metric, metric_output)
-    meters = {name: _VariantMeter(name, agreement_score) for name in variants}
+    meters: dict[str, _VariantMeter] = {}
     reference_records: list[Record] = []
     for index in range(len(dataset)):
         sample = dataset.sample(index)
         expected = _Answer(reference(sample.inputs), reader, sample)
+        if not meters:
+            has_classes = _gives_classes(postprocess, sample, expected)
+            meters = {
+                name: _VariantMeter(name, AgreementMeter(agreement_score, has_classes=has_classes)) for name in variants
+            }
         if expected.record is not None:
             reference_records.append(expected.record)
         for name, runner in variants.items():
@@ -183,15 +188,11 @@ class _VariantMeter:
     """Everything that is collected about one variant while samples stream by."""
 
     name: str
-    agreement_score: float
+    _agreement: AgreementMeter
     records: list[Record] = field(default_factory=list)
     _outputs: dict[str, OutputErrorMeter] = field(default_factory=dict)
-    _agreement: AgreementMeter = field(init=False)
     _worst: list[tuple[float, int, WorstSample]] = field(default_factory=list)
     _count: int = 0
-
-    def __post_init__(self) -> None:
-        self._agreement = AgreementMeter(self.agreement_score)
 
     def add(self, sample: Sample, expected: _Answer, got: _Answer) -> None:
         """Takes the two answers to one sample."""
@@ -232,6 +233,16 @@ class _VariantMeter:
             got = f"of shape {list(outputs[name].shape)}" if name in outputs else "missing"
             raise DataError(f"variant {self.name!r}: output {name!r} is {got}, the reference has {list(values.shape)}")
         return self._outputs.setdefault(name, OutputErrorMeter(name)).add(values, outputs[name])
+
+
+def _gives_classes(postprocess: Postprocess, sample: Sample, answer: _Answer) -> bool:
+    """Whether a lone vector is class scores: the recipe or the label says so, or it is no copy of an input's shape."""
+    if postprocess.is_classifier or isinstance(sample.label, int):
+        return True
+    if sample.label is not None:
+        return False
+    shapes = {values.shape for values in sample.inputs.values()}
+    return not any(values.shape in shapes for values in answer.outputs.values())
 
 
 def describe(result: Result) -> str:
