@@ -14,7 +14,8 @@ from edgert.codec import from_plain, to_plain
 from edgert.commands.console import Console, format_table
 from edgert.commands.execution import add_execution_arguments, open_worker, parse_engine_options
 from edgert.commands.run import load_arrays
-from edgert.errors import ModelError, UsageError
+from edgert.commands.shapes import parse_shapes
+from edgert.errors import ModelError
 from edgert.profiler.record import Record, write_record
 from edgert.units import format_bytes, format_ms, parse_duration_s
 
@@ -52,7 +53,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> int:
         threads=arguments.threads,
         engine=arguments.engine,
         options=parse_engine_options(arguments.engine_options),
-        shapes=_parse_shapes(arguments.shape),
+        shapes=parse_shapes(arguments.shape),
         duration_s=parse_duration_s(arguments.duration),
         sustained_s=parse_duration_s(arguments.sustained) if arguments.sustained else 0.0,
         energy=arguments.energy,
@@ -110,20 +111,6 @@ def profile(  # noqa: PLR0913  # one keyword per flag of the verb
         timeout_s = 10 * duration_s + sustained_s + _CALL_MARGIN_S
         reply = worker.call("profile", body, inputs or {}, timeout_s=timeout_s, crash=ModelError)
         return from_plain(Record, reply.body["record"])
-
-
-def _parse_shapes(words: list[str]) -> dict[str, tuple[int, ...]]:
-    shapes = {}
-    for word in words:
-        name, equals, sizes = word.rpartition("=")
-        try:
-            shape = tuple(int(size) for size in sizes.split(","))
-        except ValueError:
-            shape = ()
-        if not equals or not shape or min(shape) < 1:
-            raise UsageError(f"--shape {word!r} cannot be read; write NAME=1,3,224,224")
-        shapes[name] = shape
-    return shapes
 
 
 def _text(record: Record) -> str:
