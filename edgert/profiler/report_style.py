@@ -22,7 +22,7 @@ STYLE = """
 body {
   margin: 0; background: var(--page); color: var(--text);
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
-  font-variant-numeric: tabular-nums; -webkit-text-size-adjust: 100%;
+  font-variant-numeric: tabular-nums; overflow-wrap: anywhere; -webkit-text-size-adjust: 100%;
 }
 main { max-width: 1080px; margin: 0 auto; padding: 28px 20px 48px; }
 h1 { font-size: 27px; line-height: 1.2; margin: 0 0 4px; letter-spacing: -0.01em; overflow-wrap: anywhere; }
@@ -70,7 +70,7 @@ th[aria-sort="descending"] button::after { content: "\\2193"; opacity: 1; }
   align-items: center; }
 .row .label { overflow-wrap: anywhere; line-height: 1.3; }
 .row .label small { display: block; }
-.row .figure { text-align: right; line-height: 1.3; }
+.row .figure { text-align: right; line-height: 1.3; overflow-wrap: anywhere; }
 .row .figure small { display: block; }
 .row.foot { padding-top: 0; align-items: start; }
 .caption { font-size: 12.5px; text-align: center; }
@@ -101,7 +101,7 @@ footer { color: var(--soft); font-size: 12.5px; padding: 0 4px; overflow-wrap: a
   main { padding: 10px 10px 32px; }
   section, header { padding: 16px 14px; }
   .scroll { margin: 0 -14px; padding: 0 14px; }
-  .row { grid-template-columns: minmax(0, 1fr) auto; padding-top: 6px; }
+  .row { grid-template-columns: minmax(0, 1fr) minmax(0, max-content); padding-top: 6px; }
   .row .track { grid-column: 1 / -1; grid-row: 2; }
   .row.foot { display: block; }
   .verdicts small { display: block; }
