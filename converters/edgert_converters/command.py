@@ -1,0 +1,201 @@
+"""The converter behind `edgert convert` and `edgert inspect`: import, clean up, quantize, verify, write."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+
+import edgert
+from edgert.bundle import SCHEMA, Gate, Manifest
+from edgert.plugins import ConvertResult, ModelSummary, ProgressReporter
+from edgert.recipe import Recipe
+from edgert.runtime.postprocess import Postprocess, build_postprocess
+from edgert.target import get_target
+from edgert_converters.conversion import Conversion
+from edgert_converters.data import Dataset, DataSplit, load_dataset, split
+from edgert_converters.engine import Runner, load_runner
+from edgert_converters.importers import ImportedModel, import_model
+from edgert_converters.inspect import inspect_model
+from edgert_converters.layer_errors import Gain, LayerError, measure_gains, measure_layer_errors
+from edgert_converters.metrics import Metric, choose_metric, load_metric
+from edgert_converters.ops.spec import Array
+from edgert_converters.output import REPORT, check_output, to_json_bytes, write_output
+from edgert_converters.quantize.insert import apply_plan
+from edgert_converters.quantize.plan import make_plan
+from edgert_converters.summary import build_messages, build_report, build_summary
+from edgert_converters.variants import RANDOM_SAMPLES, Built, Samples, build_variants, describe_variant, random_samples
+from edgert_converters.verify import Verification, verify
+
+__all__ = ["CONVERTER"]
+
+AGREEMENT = "agreement"
+"""As a metric: ignore the labels and compare answers with the float model's."""
+
+GOLDEN = "golden.npz"
+_GOLDEN_SAMPLES = 4
+_ERROR_SAMPLES = 16
+_WORST_LAYERS = 5
+
+
+class _DefaultConverter:
+    """Implements edgert.plugins.Converter for ONNX and PyTorch models."""
+
+    def convert(self, recipe: Recipe, progress: ProgressReporter) -> ConvertResult:
+        """Converts `recipe.model` and writes `recipe.output` (default: NAME.edge in the working directory)."""
+        return _convert(recipe, progress)
+
+    def inspect(self, path: Path, shapes: Mapping[str, tuple[int, ...]], targets: Sequence[str]) -> ModelSummary:
+        """Describes a model file."""
+        return inspect_model(path, shapes, targets)
+
+
+CONVERTER = _DefaultConverter()
+
+
+def _convert(recipe: Recipe, progress: ProgressReporter) -> ConvertResult:
+    output = recipe.output or Path(f"{recipe.model.stem}.edge")
+    check_output(output)
+    targets = [get_target(name) for name in recipe.targets]
+    progress("import", 0, 0)
+    imported = import_model(recipe.model, recipe.shapes, trust_pickle=recipe.trust_pickle)
+    data = _load_data(recipe, imported)
+    samples, count = _calibration(data, imported, recipe.seed)
+    built = build_variants(imported, recipe, targets, samples, count, progress)
+    verification = _verify(recipe, data, built, progress)
+    conversion = Conversion(recipe, imported, data, built, verification, (), (), ())
+    errors = _layer_errors(conversion, samples, progress)
+    gains = _gains(conversion, errors, samples, progress)
+    conversion = replace(conversion, errors=errors, gains=gains)
+    conversion = replace(conversion, messages=build_messages(conversion))
+    manifest, files = _pack(conversion, samples)
+    written = write_output(output, manifest, files, conversion.chosen.id)
+    gate = conversion.gate(conversion.chosen.id)
+    return ConvertResult(written, gate, build_summary(conversion, written, gate), conversion.messages)
+
+
+def _load_data(recipe: Recipe, imported: ImportedModel) -> DataSplit:
+    loaded = [
+        load_dataset(spec, imported.inputs, recipe.preprocess, recipe.labels) if spec is not None else None
+        for spec in (recipe.calib, recipe.eval)
+    ]
+    return split(loaded[0], loaded[1], calib_samples=recipe.calib_samples, seed=recipe.seed)
+
+
+def _calibration(data: DataSplit, imported: ImportedModel, seed: int) -> tuple[Samples, int]:
+    """The samples that choose ranges: the user's, else seeded random ones."""
+    calib = data.calib
+    if calib is None:
+        made = random_samples(imported.inputs, RANDOM_SAMPLES, seed)
+        return lambda: made, len(made)
+
+    def stream() -> Iterable[Mapping[str, Array]]:
+        return (calib.sample(index).inputs for index in range(len(calib)))
+
+    return stream, len(calib)
+
+
+def _verify(recipe: Recipe, data: DataSplit, built: Sequence[Built], progress: ProgressReporter) -> Verification | None:
+    if data.evaluation is None:
+        return None
+    runners: dict[str, Runner] = {variant.id: load_runner(variant.data, variant.id) for variant in built}
+    reference = runners.pop(built[0].id)
+    postprocess = build_postprocess(recipe.postprocess)
+    metric = _metric(recipe, data.evaluation, postprocess)
+    return verify(
+        reference,
+        runners,
+        data.evaluation,
+        metric,
+        postprocess,
+        recipe.max_drop_points,
+        metric_output=recipe.metric_output,
+        seed=recipe.seed,
+        progress=progress,
+    )
+
+
+def _metric(recipe: Recipe, evaluation: Dataset, postprocess: Postprocess) -> Metric | None:
+    if recipe.metric == AGREEMENT:
+        return None
+    return load_metric(recipe.metric) if recipe.metric else choose_metric(evaluation, postprocess)
+
+
+def _layer_errors(conversion: Conversion, samples: Samples, progress: ProgressReporter) -> tuple[LayerError, ...]:
+    chosen = conversion.chosen
+    if chosen.plan is None:
+        return ()
+    few = itertools.islice(samples(), _ERROR_SAMPLES)
+    return measure_layer_errors(conversion.built[0].model, chosen.model, chosen.plan, few, progress)
+
+
+def _gains(
+    conversion: Conversion, errors: Sequence[LayerError], samples: Samples, progress: ProgressReporter
+) -> tuple[Gain, ...]:
+    """Only after a failed gate: that is when somebody looks for the layers to repair."""
+    chosen, recipe = conversion.chosen, conversion.recipe
+    if conversion.gate(chosen.id) is not Gate.FAILED or chosen.statistics is None or chosen.encoding is None:
+        return ()
+    model, statistics, encoding = conversion.built[0].model, chosen.statistics, chosen.encoding
+
+    def rebuild(keep_float: frozenset[str]) -> ir.Model:
+        plan = make_plan(model, statistics, recipe.ranges, recipe.percentile, keep_float)
+        return apply_plan(model, plan, encoding)
+
+    few = list(itertools.islice(samples(), _ERROR_SAMPLES))
+    return measure_gains(errors, model, rebuild, few, _WORST_LAYERS, progress)
+
+
+def _pack(conversion: Conversion, samples: Samples) -> tuple[Manifest, dict[str, bytes]]:
+    recipe, imported = conversion.recipe, conversion.imported
+    unverified = ("unverified",) if conversion.verification is None else ()
+    variants = tuple(
+        describe_variant(
+            variant,
+            imported,
+            f"variants/{variant.id}/model.onnx",
+            conversion.gate(variant.id),
+            unverified if variant is not conversion.built[0] else (),
+        )
+        for variant in conversion.built
+    )
+    passed = conversion.gate(conversion.chosen.id) is Gate.PASSED
+    manifest = Manifest(
+        schema=SCHEMA,
+        name=recipe.model.stem,
+        edgert_version=edgert.__version__,
+        source=imported.source,
+        inputs=imported.inputs,
+        outputs=imported.outputs,
+        variants=variants,
+        default_variant=conversion.chosen.id if passed else conversion.built[0].id,
+        preprocess=recipe.preprocess,
+        postprocess=recipe.postprocess,
+        labels=recipe.labels,
+    )
+    files = {row.path: variant.data for row, variant in zip(variants, conversion.built, strict=True)}
+    files[GOLDEN] = _golden(conversion, samples)
+    files[REPORT] = to_json_bytes(build_report(conversion))
+    return manifest, files
+
+
+def _golden(conversion: Conversion, samples: Samples) -> bytes:
+    """A few real inputs (of the evaluation set where there is one) with the outputs of every variant."""
+    evaluation = conversion.data.evaluation
+    if evaluation is None:
+        inputs = list(itertools.islice(samples(), _GOLDEN_SAMPLES))
+    else:
+        inputs = [evaluation.sample(index).inputs for index in range(min(_GOLDEN_SAMPLES, len(evaluation)))]
+    arrays = {f"input/{name}": np.stack([sample[name] for sample in inputs]) for name in inputs[0]}
+    for variant in conversion.built:
+        run = load_runner(variant.data, variant.id)
+        outputs = [run(sample) for sample in inputs]
+        arrays |= {f"{variant.id}/{name}": np.stack([output[name] for output in outputs]) for name in outputs[0]}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # array names are no keyword of savez
+    return buffer.getvalue()

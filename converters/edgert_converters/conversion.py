@@ -1,0 +1,40 @@
+"""What is known of a conversion once its variants are built and judged; the report and the summary are made from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgert.bundle import Gate
+from edgert.recipe import Recipe
+from edgert_converters.data import DataSplit
+from edgert_converters.importers import ImportedModel
+from edgert_converters.layer_errors import Gain, LayerError
+from edgert_converters.variants import Built
+from edgert_converters.verify import Verification
+
+__all__ = ["Conversion"]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """Everything known when the variants are built and judged."""
+
+    recipe: Recipe
+    imported: ImportedModel
+    data: DataSplit
+    built: tuple[Built, ...]
+    verification: Verification | None
+    errors: tuple[LayerError, ...]
+    gains: tuple[Gain, ...]
+    messages: tuple[str, ...]
+
+    @property
+    def chosen(self) -> Built:
+        """The variant that the gate is about: the first int8, else the last one."""
+        return next((variant for variant in self.built if variant.precision == "int8"), self.built[-1])
+
+    def gate(self, variant_id: str) -> Gate:
+        """The gate of one variant; NONE where nothing was decided."""
+        if self.verification is None or variant_id == self.built[0].id:
+            return Gate.NONE
+        return self.verification.variant(variant_id).decision.gate

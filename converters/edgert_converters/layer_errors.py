@@ -1,0 +1,132 @@
+"""Which layers of a quantized graph lose most, and what putting each back to float would gain.
+
+Measured on samples that chose the ranges, never on those that decide, so that a repair made from this table is not
+judged by the data it was chosen with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from edgert.plugins import ProgressReporter
+from edgert_converters.engine import load_runner
+from edgert_converters.ops.spec import Array
+from edgert_converters.quantize.calibrate import expose_values
+from edgert_converters.quantize.plan import Plan
+from edgert_converters.sqnr import OutputErrorMeter
+
+__all__ = ["Gain", "LayerError", "measure_gains", "measure_layer_errors"]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerError:
+    """Error of one layer's output against the float graph's, in dB; errors of the layers before it are in it.
+
+    `added_noise` is the noise-to-signal power ratio beyond that of its worst input: what this layer itself costs.
+    """
+
+    name: str
+    op: str
+    sqnr_db: float
+    worst_group_sqnr_db: float
+    added_noise: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """Effect of one layer kept float: change of the outputs' mean SQNR in dB."""
+
+    name: str
+    gain_db: float
+
+
+def measure_layer_errors(
+    model: ir.Model,
+    quantized: ir.Model,
+    plan: Plan,
+    samples: Iterable[Mapping[str, Array]],
+    progress: ProgressReporter,
+) -> tuple[LayerError, ...]:
+    """Returns the error of every integer layer, in graph order.
+
+    Args:
+        model: the float graph.
+        quantized: made from it by `apply_plan`.
+        plan: what that call carried out.
+        samples: inputs by name, batch 1.
+        progress: told after each sample.
+    """
+    nodes = [n for n in model.graph if n.name in plan.integer_nodes and n.outputs[0].name in plan.params]
+    names = [str(node.outputs[0].name) for node in nodes]
+    run, run_int8 = load_runner(expose_values(model, names)), load_runner(expose_values(quantized, names))
+    meters = {name: OutputErrorMeter(name) for name in names}
+    for done, sample in enumerate(samples, 1):
+        expected, got = run(sample), run_int8(sample)
+        for name, meter in meters.items():
+            meter.add(expected[name], got[name])
+        progress("layer errors", done, 0)
+    results = {name: meter.result() for name, meter in meters.items()}
+    noise = {name: 10 ** (-result.sqnr_db_mean / 10) for name, result in results.items()}
+    errors = []
+    for node, name in zip(nodes, names, strict=True):
+        before = max((noise.get(str(v.name), 0.0) for v in _sources(node, plan)), default=0.0)
+        result = results[name]
+        errors.append(
+            LayerError(
+                str(node.name), node.op_type, result.sqnr_db_mean, result.worst_group.sqnr_db, noise[name] - before
+            )
+        )
+    return tuple(errors)
+
+
+def measure_gains(
+    errors: Sequence[LayerError],
+    model: ir.Model,
+    rebuild: Callable[[frozenset[str]], ir.Model],
+    samples: Sequence[Mapping[str, Array]],
+    count: int,
+    progress: ProgressReporter,
+) -> tuple[Gain, ...]:
+    """Returns, for the `count` layers that add most noise, what keeping each one float gains; the largest gain first.
+
+    Args:
+        errors: from `measure_layer_errors`.
+        model: the float graph.
+        rebuild: quantizes again with the named layers kept float.
+        samples: inputs by name, batch 1.
+        count: how many layers are tried; each costs one more quantization and run over the samples.
+        progress: told after each layer.
+    """
+    run = load_runner(model)
+    expected = [run(sample) for sample in samples]
+    base = _mean_sqnr_db(rebuild(frozenset()), samples, expected)
+    suspects = sorted(errors, key=lambda error: error.added_noise, reverse=True)[:count]
+    gains = []
+    for done, suspect in enumerate(suspects, 1):
+        kept = rebuild(frozenset({suspect.name}))
+        gains.append(Gain(suspect.name, _mean_sqnr_db(kept, samples, expected) - base))
+        progress("gain of float layers", done, len(suspects))
+    return tuple(sorted(gains, key=lambda gain: gain.gain_db, reverse=True))
+
+
+def _mean_sqnr_db(
+    model: ir.Model, samples: Sequence[Mapping[str, Array]], expected: Sequence[Mapping[str, Array]]
+) -> float:
+    run = load_runner(model)
+    meters = {name: OutputErrorMeter(name) for name in expected[0]}
+    for sample, reference in zip(samples, expected, strict=True):
+        got = run(sample)
+        for name, meter in meters.items():
+            meter.add(reference[name], got[name])
+    return sum(meter.result().sqnr_db_mean for meter in meters.values()) / len(meters)
+
+
+def _sources(node: ir.Node, plan: Plan) -> list[ir.Value]:
+    """The activations a layer reads; for a fused clamp, those that its producer reads."""
+    value = node.inputs[0]
+    producer = value.producer() if node.name in plan.fused_clamps and value is not None else None
+    reader = producer if producer is not None else node
+    return [value for value in reader.inputs if value is not None and value.const_value is None]

@@ -1,0 +1,96 @@
+"""Writes what a conversion made: one bundle, one ordinary ONNX file, or a folder of ordinary files."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from edgert.bundle import Manifest, replace_atomically, write_bundle
+from edgert.codec import JsonValue
+from edgert.errors import OutputError, UsageError
+
+__all__ = ["REPORT", "check_output", "output_kind", "to_json_bytes", "write_output"]
+
+REPORT = "report.json"
+
+
+def output_kind(path: Path) -> str:
+    """Returns `bundle` (.edge), `file` (.onnx) or `folder` (ends with a slash, no suffix, or is one).
+
+    Raises:
+        UsageError: the suffix is one that edgert does not write.
+    """
+    if path.is_dir() or not path.suffix:
+        return "folder"
+    kinds = {".edge": "bundle", ".onnx": "file"}
+    if path.suffix.lower() not in kinds:
+        raise UsageError(f"--output {path}: edgert writes .edge, .onnx or a folder, not {path.suffix!r}")
+    return kinds[path.suffix.lower()]
+
+
+def check_output(path: Path) -> None:
+    """Refuses, before any work is done, an output that could not be written in the end.
+
+    Raises:
+        UsageError: the suffix is unknown, or the folder is not empty.
+        OutputError: the place cannot be written to.
+    """
+    kind = output_kind(path)
+    if kind == "folder" and path.is_dir() and any(path.iterdir()):
+        raise UsageError(f"--output {path}: the folder is not empty; name a new one")
+    parent = path.absolute().parent
+    existing = next(p for p in (parent, *parent.parents) if p.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise OutputError(f"cannot write {path}: {existing} is not a folder that can be written to")
+
+
+def write_output(path: Path, manifest: Manifest, files: Mapping[str, bytes], chosen: str) -> tuple[Path, ...]:
+    """Writes everything or nothing.
+
+    Args:
+        path: .edge, .onnx or a folder.
+        manifest: of the bundle.
+        files: contents by name inside the bundle.
+        chosen: id of the variant that a single .onnx file gets.
+
+    Raises:
+        OutputError: it cannot be written; nothing half-written is left.
+    """
+    kind = output_kind(path)
+    if kind == "bundle":
+        return (write_bundle(path, manifest, files),)
+    if kind == "file":
+        report = path.with_suffix(".report.json")
+        replace_atomically(report, files[REPORT])
+        return (replace_atomically(path, files[manifest.variant(chosen).path]), report)
+    plain = {f"{variant.id}.onnx": files[variant.path] for variant in manifest.variants}
+    return _write_folder(path, plain | {REPORT: files[REPORT]})
+
+
+def _write_folder(path: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
+    temporary: str | None = None
+    try:
+        path.absolute().parent.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.absolute().parent)
+        for name, data in files.items():
+            (Path(temporary) / name).write_bytes(data)
+        os.chmod(temporary, 0o755)
+        if path.is_dir():
+            path.rmdir()  # empty: check_output saw to that
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}; nothing was left behind") from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return tuple(path / name for name in sorted(files))
+
+
+def to_json_bytes(value: JsonValue) -> bytes:
+    """Returns a JSON document with stable bytes."""
+    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"

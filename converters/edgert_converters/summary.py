@@ -1,0 +1,124 @@
+"""A conversion in words and as JSON: messages for the user, report.json of the bundle, the summary of `--json`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgert.bundle import Gate
+from edgert.codec import JsonValue, to_plain
+from edgert_converters.conversion import Conversion
+from edgert_converters.variants import Built
+
+__all__ = ["build_messages", "build_report", "build_summary"]
+
+_UNVERIFIED = (
+    "unverified: the ranges come from random input and no accuracy was measured; "
+    "verify with --calib CAL.npz and --eval EVAL.npz"
+)
+_WORST_LAYERS = 5
+
+
+def build_messages(conversion: Conversion) -> tuple[str, ...]:
+    """Returns what the user must know, in order: notes, the gate's sentences, what stays float, gains of repairs."""
+    messages = [*conversion.imported.notes, *conversion.data.notes]
+    chosen = conversion.chosen
+    if conversion.data.calib is None and chosen.plan is not None:
+        messages.append(f"{chosen.id}: {_UNVERIFIED}")
+    for variant in conversion.built:
+        messages += [f"{variant.id}: {note}" for note in variant.notes]
+        if conversion.verification is not None and variant is not conversion.built[0]:
+            decision = conversion.verification.variant(variant.id).decision
+            messages.append(f"{variant.id}: {decision.gate.value}: {decision.sentence}")
+    if chosen.plan is not None:
+        messages += [f"{layer.op} {layer.name!r} stays float: {layer.reason}" for layer in chosen.plan.float_layers]
+    messages += [f"keeping {gain.name!r} float gains {gain.gain_db:+.1f} dB" for gain in conversion.gains]
+    return tuple(messages)
+
+
+def build_report(conversion: Conversion) -> JsonValue:
+    """Returns report.json: accuracy before and after, errors per layer, what was changed and why."""
+    verified = conversion.verification.to_json() if conversion.verification is not None else {}
+    recipe, chosen = conversion.recipe, conversion.chosen
+    return {
+        "schema": 1,
+        "reference": {**verified.get("reference", {}), "variant": conversion.built[0].id},
+        "gate": conversion.gate(chosen.id).value,
+        "max_drop_points": recipe.max_drop_points,
+        "variants": _variant_rows(conversion, verified),
+        "layers": _layer_rows(conversion),
+        "worst_layers": _worst_rows(conversion),
+        "worst_samples": verified.get("worst_samples", []),
+        "passes": to_plain(conversion.imported.passes),
+        "changes": _changes(conversion),
+        "calibration": {
+            "spec": recipe.calib or recipe.eval,
+            "n": len(conversion.data.calib) if conversion.data.calib is not None else 0,
+            "ranges": recipe.ranges.value,
+        },
+        "messages": list(conversion.messages),
+    }
+
+
+def build_summary(conversion: Conversion, written: Sequence[Path], gate: Gate) -> dict[str, JsonValue]:
+    """Returns the document of `edgert convert --json`."""
+    verified = conversion.verification.to_json() if conversion.verification is not None else {}
+    return {
+        "bundle": str(written[0]),
+        "written": [str(path) for path in written],
+        "reference": verified.get("reference"),
+        "gate": gate.value,
+        "variants": _variant_rows(conversion, verified),
+        "worst_layers": _worst_rows(conversion),
+        "messages": list(conversion.messages),
+    }
+
+
+def _variant_rows(conversion: Conversion, verified: dict[str, JsonValue]) -> list[JsonValue]:
+    rows = {row["id"]: row for row in verified.get("variants", [])}
+    reference = verified.get("reference", {})
+    own = {"value": reference.get("value"), "agree": 1.0 if verified else None, "drop": 0.0 if verified else None}
+    nothing = {"value": None, "agree": None, "drop": None, "ci95": None, "gate": Gate.NONE.value}
+    return [
+        _identity(variant) | (own | {"ci95": None} if variant is conversion.built[0] else rows.get(variant.id, nothing))
+        for variant in conversion.built
+    ]
+
+
+def _identity(variant: Built) -> dict[str, JsonValue]:
+    return {
+        "id": variant.id,
+        "format": "onnx",
+        "precision": variant.precision,
+        "bytes": len(variant.data),
+        "targets": list(variant.targets),
+        "notes": list(variant.notes),
+    }
+
+
+def _layer_rows(conversion: Conversion) -> list[JsonValue]:
+    gains = {gain.name: gain.gain_db for gain in conversion.gains}
+    return [
+        to_plain(error) | {"variant": conversion.chosen.id, "gain_db": gains.get(error.name)}
+        for error in conversion.errors
+    ]
+
+
+def _worst_rows(conversion: Conversion) -> list[JsonValue]:
+    """The layers that add most noise; by the gain of putting them back to float where that was measured."""
+    rows = sorted(_layer_rows(conversion), key=lambda row: row["added_noise"], reverse=True)[:_WORST_LAYERS]
+    return sorted(rows, key=lambda row: -(row["gain_db"] or 0.0))
+
+
+def _changes(conversion: Conversion) -> list[JsonValue]:
+    plan = conversion.chosen.plan
+    if plan is None:
+        return []
+    rows = [
+        {"where": layer.name, "what": f"{layer.op} stays float", "why": layer.reason} for layer in plan.float_layers
+    ]
+    fused = [
+        {"where": clamp, "what": f"folded into {producer}", "why": "the output range of the integer layer clamps"}
+        for clamp, producer in plan.fused_clamps.items()
+    ]
+    return rows + fused
