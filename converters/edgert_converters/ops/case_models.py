@@ -76,7 +76,7 @@ def build_qdq_model(spec: Operator, case: Case, encoding: DType) -> tuple[ir.Mod
     source = integers[0]
     for k, y in enumerate(results):
         shared = spec.quantization is QuantRule.SHARED and source is not None
-        params = source.params if shared and source is not None else params_of_range(y, encoding)
+        params = source.params if shared and source is not None else _output_params(spec, y, encoding)
         builder.quantize(outputs[k], f"y{k}", params, y.shape)
     return _model(spec, builder.inputs, builder.outputs, builder.nodes, builder.constants), builder.feeds
 
@@ -87,6 +87,13 @@ def params_of_range(x: Array, dtype: DType) -> QuantParams:
     smallest, largest = dtype.integer_range
     scale = float(np.float32((high - low) / (largest - smallest))) or 1.0
     return QuantParams((scale,), (int(np.clip(np.rint(smallest - low / scale), smallest, largest)),), dtype)
+
+
+def _output_params(spec: Operator, y: Array, encoding: DType) -> QuantParams:
+    if spec.fixed_output is None:
+        return params_of_range(y, encoding)
+    scale, zero_point = spec.fixed_output
+    return QuantParams((scale,), (zero_point,), DType.INT8).shifted(encoding)
 
 
 class _Builder:

@@ -25,4 +25,5 @@ SPEC = Operator(
     channels=ChannelRule.KEEPS,
     cases=(Case("plain", (normal(2, 3, seed=1),)),),
     integer=move_integers(reference),
+    onnxruntime_int8=True,
 )

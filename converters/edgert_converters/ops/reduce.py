@@ -93,6 +93,7 @@ def _operator(op_type: str, reduction: Reduction, integer: IntegerRule | None) -
             Case("all", (x,)),
         ),
         integer=integer or move_integers(reference),
+        onnxruntime_int8=not sums,
     )
 
 

@@ -148,7 +148,7 @@ _CASES = (
 _UPSAMPLE_CASES = (Case("nearest", (_X, _TWICE), {"mode": "nearest"}, (1,)),)
 
 
-def _operator(op_type: str, cases: tuple[Case, ...], note: str) -> Operator:
+def _operator(op_type: str, cases: tuple[Case, ...], note: str, *, fused: bool) -> Operator:
     return Operator(
         op_type=op_type,
         macs=no_macs,
@@ -157,11 +157,14 @@ def _operator(op_type: str, cases: tuple[Case, ...], note: str) -> Operator:
         channels=ChannelRule.KEEPS,
         cases=cases,
         integer=integer,
+        onnxruntime_int8=fused,
         note=note,
     )
 
 
 SPECS: Final = (
-    _operator("Resize", _CASES, "nearest and linear; no cubic, antialias or cropping"),
-    _operator("Upsample", _UPSAMPLE_CASES, "up to opset 9; Resize after"),
+    _operator(
+        "Resize", _CASES, "nearest on integers, linear through float; no cubic, antialias or cropping", fused=True
+    ),
+    _operator("Upsample", _UPSAMPLE_CASES, "up to opset 9; Resize after", fused=False),
 )

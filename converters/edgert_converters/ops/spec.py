@@ -109,7 +109,11 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Everything edgert knows about one ONNX operator. `onnxruntime_int8`: ONNX Runtime fuses its QDQ form."""
+    """Everything edgert knows about one ONNX operator.
+
+    `onnxruntime_int8`: ONNX Runtime on x86 runs its QDQ form with uint8 activations on integers (the conformance suite
+    looks at the kernels that ran). `fixed_output`: scale and int8 zero point that a quantized output must have.
+    """
 
     op_type: str
     macs: MacsRule
@@ -119,4 +123,5 @@ class Operator:
     cases: tuple[Case, ...]
     integer: IntegerRule | None = None
     onnxruntime_int8: bool = False
+    fixed_output: tuple[float, int] | None = None
     note: str = ""
