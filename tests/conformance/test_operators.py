@@ -7,15 +7,15 @@ from collections.abc import Iterator
 import numpy as np
 import onnx_ir as ir
 import pytest
+
+from edgert.dtypes import DType
+from edgert.plugins import EngineOptions
+from edgert.runtime.cpu import is_x86
 from edgert_converters.interpreter import Interpreter
 from edgert_converters.isolated import LayerSteps, compare_isolated
 from edgert_converters.ops import OPERATORS
 from edgert_converters.ops.case_models import build_float_model, build_qdq_model, case_node
 from edgert_converters.ops.spec import Array, Case, Operator, QuantRule
-
-from edgert.dtypes import DType
-from edgert.plugins import EngineOptions
-from edgert.runtime.cpu import is_x86
 
 pytest.importorskip("onnxruntime")
 
