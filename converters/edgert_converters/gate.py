@@ -5,7 +5,8 @@ Everything else is undecided and is never called passed. A drop is positive when
 
 Three cases: right-or-wrong metrics use Tango's score interval with an exact floor; other means use Student's t and the
 bootstrap, whichever is wider; metrics over all samples (mAP, F1) bootstrap the samples. Where nothing differed in n
-samples, the bound is that of an event never seen in n, times the full scale: an interval of width zero would be a lie.
+samples (or in fewer than five), the bound is that of an event never seen in n, times the full scale: an interval of
+almost no width would be a lie.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from edgert_converters.metrics.metric import Metric, Record
 __all__ = ["GateDecision", "decide", "decide_counts", "decide_values"]
 
 _RESAMPLES = 1000
+_FEW_DIFFERING = 5
 _MAX_SAMPLES_NEEDED = 10_000_000
 
 
@@ -125,12 +127,12 @@ def decide_values(
     """Decides for a metric that is the mean of per-sample values, in points with higher better (float64[N])."""
     drops = np.asarray(reference, np.float64) - np.asarray(variant, np.float64)
     n, drop = drops.size, float(drops.mean())
+    full_scale = max(100.0, float(np.abs(reference).max()))
     if not drops.any():
-        full_scale = max(100.0, float(np.abs(reference).max()))
         return _decision_when_equal(n, full_scale, max_drop_points)
     means = _resampled_means(drops, seed, resamples)
     spread = float(drops.std(ddof=1)) / math.sqrt(n) if n > 1 else math.inf
-    bounds = _widest(drop, spread, n, means)
+    bounds = _with_floor(_widest(drop, spread, n, means), n, int((drops != 0).sum()), full_scale)
     return _decision(bounds, n, max_drop_points, _needed_by_width(bounds, n, max_drop_points))
 
 
@@ -178,7 +180,8 @@ def _bootstrap_bounds(
     ones = np.ones(n)
     points = sign * _points_per_unit(metric, first(ones))
     drop = points * (first(ones) - second(ones))
-    if all(np.array_equal(a, b, equal_nan=True) for a, b in zip(reference, variant, strict=True)):
+    differing = sum(not np.array_equal(a, b, equal_nan=True) for a, b in zip(reference, variant, strict=True))
+    if differing == 0:
         equal = _decision_when_equal(n, 100.0, 0.0)
         return _Bounds(0.0, equal.lower95, equal.upper95, equal.ci95)
     generator = np.random.default_rng(seed)
@@ -186,7 +189,7 @@ def _bootstrap_bounds(
     for i in range(resamples):
         weights = np.bincount(generator.integers(0, n, n), minlength=n).astype(np.float64)
         draws[i] = points * (first(weights) - second(weights))
-    return _widest(drop, float(draws.std(ddof=1)), n, draws)
+    return _with_floor(_widest(drop, float(draws.std(ddof=1)), n, draws), n, differing, 100.0)
 
 
 def _resampled_means(drops: NDArray[np.float64], seed: int, resamples: int) -> NDArray[np.float64]:
@@ -204,6 +207,15 @@ def _widest(drop: float, standard_error: float, n: int, draws: NDArray[np.float6
 
     lower, upper = ends(Z_ONE_SIDED_95, 0.05)
     return _Bounds(drop, lower, upper, ends(Z_TWO_SIDED_95, 0.025))
+
+
+def _with_floor(bounds: _Bounds, n: int, differing: int, full_scale: float) -> _Bounds:
+    if differing >= _FEW_DIFFERING:
+        return bounds
+    half, wide = full_scale * exact_zero_upper(n), full_scale * exact_zero_upper(n, 0.975)
+    lower, upper = min(bounds.lower, bounds.drop - half), max(bounds.upper, bounds.drop + half)
+    ci95 = (min(bounds.ci95[0], bounds.drop - wide), max(bounds.ci95[1], bounds.drop + wide))
+    return _Bounds(bounds.drop, lower, upper, ci95)
 
 
 def _decision_when_equal(n: int, full_scale: float, max_drop_points: float) -> GateDecision:
