@@ -152,20 +152,17 @@ def _write_input_shapes(proto: onnx.ModelProto, specs: tuple[TensorSpec, ...]) -
 
 def _write_output_shapes(proto: onnx.ModelProto, specs: tuple[TensorSpec, ...]) -> None:
     for value, spec in zip(proto.graph.output, specs, strict=True):
-        if spec.shape.count(None) <= 1:
-            _write_shape(value, spec.shape)
-        else:
-            value.type.tensor_type.ClearField("shape")
+        _write_shape(value, spec.shape)
 
 
 def _write_shape(value: onnx.ValueInfoProto, dims: tuple[int | None, ...]) -> None:
     value.type.tensor_type.ClearField("shape")
     shape = value.type.tensor_type.shape
     shape.SetInParent()
-    for dim in dims:
+    for axis, dim in enumerate(dims):
         entry = shape.dim.add()
         if dim is None:
-            entry.dim_param = "batch"
+            entry.dim_param = f"batch_{axis}" if axis else "batch"
         else:
             entry.dim_value = dim
 

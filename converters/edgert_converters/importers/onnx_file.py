@@ -58,11 +58,24 @@ def load_onnx(path: Path, shown: Path) -> onnx.ModelProto:
     _load_external_data(proto, path, shown)
     _check_opsets(proto, shown)
     _check_operators(proto, shown)
+    _check_structure(proto, shown)
+    return proto
+
+
+def _check_structure(proto: onnx.ModelProto, shown: Path) -> None:
+    """Runs the ONNX checker, but lets inputs and outputs go without a shape, as engines do."""
+    import onnx
+
+    types = [value.type.tensor_type for value in (*proto.graph.input, *proto.graph.output)]
+    shapeless = [kind for kind in types if not kind.HasField("shape")]
+    for kind in shapeless:
+        kind.shape.SetInParent()
     try:
         onnx.checker.check_model(proto)
     except Exception as error:  # ValidationError and RuntimeError alike
         raise ModelError(f"not a valid ONNX model ({first_line(error)})", path=shown) from error
-    return proto
+    for kind in shapeless:
+        kind.ClearField("shape")
 
 
 def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
