@@ -1,7 +1,11 @@
 """Resize and Upsample: nearest selects values, linear interpolates one axis after another.
 
-Integer rule: nearest moves integers. Linear dequantizes, interpolates in double precision, rounds to float32 and
-quantizes: each engine interpolates in its own order, so linear may differ by one step (docs/operators.md).
+Integer rule: nearest moves integers. Linear dequantizes, interpolates in float32 and quantizes; over the last two axes,
+with dx1 + dx2 = 1 and dy1 + dy2 = 1 and each product and sum rounded to float32 from left to right,
+
+    y = (dx2 * dy2) * x11 + (dx1 * dy2) * x21 + (dx2 * dy1) * x12 + (dx1 * dy1) * x22
+
+Results often lie half-way between two integers, so an engine with another order differs by one step there.
 """
 
 from __future__ import annotations
@@ -46,8 +50,38 @@ def reference(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
     """Returns moved integers (nearest) or the quantized interpolation (linear)."""
-    rule = move_integers if get_str(node, "mode", "nearest") == "nearest" else elementwise_float32
-    return rule(reference)(node, inputs, outputs)
+    if get_str(node, "mode", "nearest") == "nearest":
+        return move_integers(reference)(node, inputs, outputs)
+    return elementwise_float32(_linear_float32)(node, inputs, outputs)
+
+
+def _linear_float32(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    """Returns the interpolation in float32 in ONNX Runtime's order, where at most the last two axes change size."""
+    x = require_input(node, inputs, 0)
+    sizes = _sizes(node, inputs, x.shape)
+    if x.ndim < 2 or any(size != n for (size, _), n in zip(sizes[:-2], x.shape[:-2], strict=True)):
+        return reference(node, inputs)
+    top, bottom, (dy2, dy1) = _neighbours(node, sizes[-2], x.shape[-2])
+    left, right, (dx2, dx1) = _neighbours(node, sizes[-1], x.shape[-1])
+    above, below = np.take(x, top, axis=-2), np.take(x, bottom, axis=-2)
+    dy1, dy2 = dy1[:, None], dy2[:, None]
+    result = dx2 * dy2 * above[..., left]
+    result = result + dx1 * dy2 * above[..., right]
+    result = result + dx2 * dy1 * below[..., left]
+    return [result + dx1 * dy1 * below[..., right]]
+
+
+def _neighbours(
+    node: Node, size: tuple[int, float], source: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Returns the indices before and after each output index, and their float32 weights."""
+    position = np.clip(_source_positions(node, size[0], source, size[1]), 0, source - 1).astype(np.float32)
+    before = np.minimum(np.floor(position).astype(np.int64), source - 1)
+    after = np.minimum(before + 1, source - 1)
+    single = before == after
+    late = np.where(single, np.float32(0.5), np.abs(position - before.astype(np.float32)))
+    early = np.where(single, np.float32(0.5), np.abs(position - after.astype(np.float32)))
+    return before, after, (early, late)
 
 
 def _sizes(node: Node, inputs: Sequence[Array | None], shape: tuple[int, ...]) -> list[tuple[int, float]]:
