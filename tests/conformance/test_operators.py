@@ -25,9 +25,7 @@ FLOAT_TOLERANCE = 1e-5
 WITHOUT_REFERENCE = {("ConvTranspose", "groups")}
 # Kernels that do not fuse compute in float32, so a value near a rounding border may move by one step.
 MOST_STEPS_UNFUSED = 1
-# Linear interpolation often lies half-way between two steps; the orders of summation decide.
-MOST_DIFFERING_SHARE = {"Resize": 0.05}
-DEFAULT_DIFFERING_SHARE = 0.03
+MOST_DIFFERING_SHARE = 0.03
 
 CASES = [pytest.param(spec, case, id=f"{name}-{case.name}") for name, spec in OPERATORS.items() for case in spec.cases]
 QUANTIZED_CASES = [
@@ -117,9 +115,8 @@ def test_integer_rule_equals_onnxruntime(spec: Operator, case: Case, encoding: D
         if result.is_fused:
             assert result.max_steps == 0, result
         else:
-            share = MOST_DIFFERING_SHARE.get(spec.op_type, DEFAULT_DIFFERING_SHARE)
             assert result.max_steps <= MOST_STEPS_UNFUSED, result
-            assert result.differing <= share * result.count, result
+            assert result.differing <= MOST_DIFFERING_SHARE * result.count, result
 
 
 @pytest.mark.skipif(not is_x86(), reason="the column of the support table speaks of x86")
