@@ -236,10 +236,12 @@ def _allows_float16(op_type: str, opset: int, position: int, *, is_input: bool) 
 
 def _all_outputs(model: onnx_ir.Model, feed: Mapping[str, Array]) -> dict[str, Array]:
     import onnx_ir
+    from onnx_ir.passes import common
 
     from edgert_converters.passes.output_check import run_model
 
     clone = model.clone()
+    common.ShapeInferencePass(check_type=False, strict_mode=False)(clone)
     values = [value for node in clone.graph for value in node.outputs if value.name and value.dtype is not None]
     clone.graph.outputs.clear()
     clone.graph.outputs.extend(values)
