@@ -172,6 +172,7 @@ class Session:
         """Frees the model."""
         self._executor.close()
         self._accepted_shape = None
+        self._engine_run = _refuse_closed
 
     def __enter__(self) -> Session:
         return self
@@ -218,6 +219,10 @@ class Session:
                 f"variant {self.variant.id!r} has no quantized input or output; choose an int8 variant, "
                 f"one of {', '.join(v.id for v in self.manifest.variants)}"
             )
+
+
+def _refuse_closed(_: Sequence[Array]) -> list[Array]:
+    raise ValueError("this session was closed")
 
 
 def _order(spec: TensorSpec, declared: Sequence[TensorSpec]) -> TensorSpec:

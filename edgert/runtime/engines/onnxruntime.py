@@ -147,11 +147,7 @@ class _OrtExecutor:
         if self._folder is not None and self._layers is None:
             self.layer_times()
         self._session = None
-        self._run = _closed
-
-
-def _closed(*_: object) -> list[NDArray[np.generic]]:
-    raise ValueError("this session was closed")
+        del self._run
 
 
 def _checked_options(given: dict[str, str]) -> dict[str, str]:
