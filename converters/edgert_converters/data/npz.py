@@ -6,18 +6,17 @@ which they are unpacked once. Memory holds one sample either way.
 
 from __future__ import annotations
 
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.lib import format as npy_format
 
 from edgert.errors import DataError
 from edgert_converters.data.sample import Array, Item, Label, digest_of
+from edgert_converters.data.spill import Spill
 
 __all__ = ["NpzSource"]
 
@@ -31,15 +30,15 @@ class NpzSource:
     def __init__(self, path: Path, input_names: Sequence[str]) -> None:
         self.path = path
         try:
-            self._archive = zipfile.ZipFile(path)
+            with zipfile.ZipFile(path) as archive:
+                members = {name.removesuffix(".npy"): name for name in archive.namelist()}
+                keys = self._input_keys(members, input_names)
+                self._columns = {name: self._open(archive, members[key]) for name, key in keys.items()}
+                label_key = next((key for key in _LABEL_KEYS if key in members), None)
+                self._labels = self._open(archive, members[label_key]) if label_key else None
         except (zipfile.BadZipFile, OSError, ValueError) as error:
             raise DataError(f"{path}: not a readable .npz file ({error})") from error
-        members = {name.removesuffix(".npy"): name for name in self._archive.namelist()}
-        keys = self._input_keys(members, input_names)
         self.is_image = "images" in keys.values()
-        self._columns = {name: self._open(members[key]) for name, key in keys.items()}
-        label_key = next((key for key in _LABEL_KEYS if key in members), None)
-        self._labels = self._open(members[label_key]) if label_key else None
         self.has_labels = self._labels is not None
         self._check_lengths()
 
@@ -69,9 +68,9 @@ class NpzSource:
             f"found {', '.join(sorted(members)) or 'none'}"
         )
 
-    def _open(self, member: str) -> _Column:
+    def _open(self, archive: zipfile.ZipFile, member: str) -> _Column:
         try:
-            return _open_column(self._archive, self.path, member)
+            return _open_column(archive, self.path, member)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError) as error:
             raise DataError(f"{self.path}: member {member!r} cannot be read ({error})") from error
 
@@ -93,9 +92,9 @@ class NpzSource:
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """Rows of one array inside an open file."""
+    """Rows of one array: in the .npz itself, or unpacked."""
 
-    file: IO[bytes]
+    place: Path | Spill
     offset: int
     dtype: np.dtype[np.generic]
     shape: tuple[int, ...]
@@ -107,8 +106,8 @@ class _Column:
             DataError: the file ended early.
         """
         size = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
-        self.file.seek(self.offset + index * size)
-        data = self.file.read(size)
+        start = self.offset + index * size
+        data = self.place.read_at(start, size) if isinstance(self.place, Spill) else _read_at(self.place, start, size)
         if len(data) != size:
             raise DataError(f"sample {index}: the .npz file ended early; it was damaged")
         return np.frombuffer(data, self.dtype).reshape(self.shape[1:])
@@ -126,21 +125,28 @@ def _open_column(archive: zipfile.ZipFile, path: Path, member: str) -> _Column:
         if not shape or start + dtype.itemsize * int(np.prod(shape, dtype=np.int64)) != info.file_size:
             raise ValueError(f"its header says shape {shape}, which does not fit its size")
         if info.compress_type == zipfile.ZIP_STORED and not is_fortran:
-            return _Column(path.open("rb"), _data_offset(path, info) + start, dtype, shape)
-        unpacked = tempfile.TemporaryFile(prefix="edgert-npz-")  # noqa: SIM115  # lives as long as the data set
+            return _Column(path, _data_offset(path, info) + start, dtype, shape)
+        unpacked = Spill()
         if is_fortran:  # a row is not contiguous on disk: written again row by row, loaded whole once
             array = np.frombuffer(stream.read(), dtype).reshape(shape, order="F")
-            unpacked.write(np.ascontiguousarray(array).tobytes())
+            unpacked.append(np.ascontiguousarray(array).tobytes())
         else:
             while chunk := stream.read(_CHUNK_BYTES):
-                unpacked.write(chunk)
+                unpacked.append(chunk)
     return _Column(unpacked, 0, dtype, shape)
+
+
+def _read_at(path: Path, offset: int, size: int) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            stream.seek(offset)
+            return stream.read(size)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:
     """Where a stored member's bytes begin: behind its local header, whose name and extra field have their own sizes."""
-    with path.open("rb") as stream:
-        stream.seek(info.header_offset + 26)
-        sizes = stream.read(4)
+    sizes = _read_at(path, info.header_offset + 26, 4)
     name_size, extra_size = int.from_bytes(sizes[:2], "little"), int.from_bytes(sizes[2:], "little")
     return info.header_offset + 30 + name_size + extra_size

@@ -41,5 +41,10 @@ class Spill:
         self._file.seek(start)
         return self._file.read(size)
 
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Returns bytes by position over all records."""
+        self._file.seek(offset)
+        return self._file.read(size)
+
     def __del__(self) -> None:
         self._file.close()
