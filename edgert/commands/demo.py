@@ -43,7 +43,7 @@ class TimeRatio:
 
 @dataclass(frozen=True, slots=True)
 class DemoRow:
-    """One line of the table. `accuracy` is a share of `samples`; `drop_points` is None for the reference."""
+    """One line of the table. `accuracy` is top-1 in percent; `drop_points` is None for the reference."""
 
     variant: str
     size_bytes: int
@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, console: Console) -> int:
     """Runs the verb."""
     result = demo(arguments.output_dir, console.progress)
-    console.result(to_plain(result), describe(result))
+    console.result(_plain(result), describe(result))
     return 0
 
 
@@ -158,8 +158,21 @@ def describe(result: DemoResult) -> str:
     )
 
 
+def _plain(result: DemoResult) -> dict[str, JsonValue]:
+    return {
+        "variants": [to_plain(result.reference), to_plain(result.int8)],
+        "time_ratio": to_plain(result.ratio),
+        "pays": pays(result.int8, result.ratio),
+        "verdict": result.verdict,
+        "bundle": str(result.bundle),
+        "records": [str(path) for path in result.records],
+        "report": str(result.report),
+        "next_command": result.next_command,
+    }
+
+
 def _cells(row: DemoRow, ratio: str) -> tuple[str, ...]:
-    accuracy = f"{100 * row.accuracy:.2f} %"
+    accuracy = f"{row.accuracy:.2f} %"
     return (row.variant, format_bytes(row.size_bytes), accuracy, str(row.samples), format_ms(row.p50_ms), ratio)
 
 

@@ -8,7 +8,6 @@ from edgert.profiler.report_plots import Interval, Row, plot, scale_over
 from edgert.profiler.report_records import median_ms
 from edgert.profiler.report_values import (
     Json,
-    format_number,
     format_value,
     number_at,
     pair_at,
@@ -94,7 +93,7 @@ def _sentence(view: ReportView, variant: Variant, word: str) -> str:
 
 def _key_figures(view: ReportView, variant: Variant) -> str:
     value = number_at(view.accuracy(variant.id), "value")
-    figures = [] if value is None else [f"{view.metric or 'value'} {format_metric(view.metric, value)}"]
+    figures = [] if value is None else [f"{view.metric or 'value'} {format_metric(view, value)}"]
     figures.append(format_bytes(view.size_bytes(variant)))
     p50_ms = median_ms(view.records, variant.id)
     figures.append("latency not measured" if p50_ms is None else f"p50 {format_ms(p50_ms)}")
@@ -110,7 +109,7 @@ def _accuracy_row(view: ReportView, variant: Variant) -> Html:
     cells = [
         element("td", variant.id, class_="name"),
         element("td", chip(word, tone), class_="text"),
-        element("td", format_metric(view.metric, number_at(row, "value"))),
+        element("td", format_metric(view, number_at(row, "value"))),
         element("td", "\u2013" if is_reference else format_points(row, "drop") or "not measured"),
         element("td", _interval_text(interval) if interval and not is_reference else "\u2013"),
         element("td", f"{100 * agree:.2f} %" if agree is not None and not is_reference else "\u2013"),
@@ -184,22 +183,19 @@ def _decibel(data: Json, key: str) -> str:
 
 
 def _sample(view: ReportView, sample: dict[str, Json]) -> Html:
-    picture = png_at(sample, "preview", "png_base64")
+    picture = png_at(sample, "preview_png")
     name = format_value(sample.get("id")) or "?"
     image = (
         element("img", src=f"data:image/png;base64,{picture}", alt=f"sample {name}")
         if picture
         else element("p", "no picture", class_="none")
     )
-    facts = [
-        (title, format_value(view.label_of(sample.get(key))))
-        for title, key in (("label", "label"), ("reference", "reference"), ("got", "got"))
-    ]
+    facts = [(title, format_value(sample.get(key))) for title, key in (("float", "reference"), ("here", "answer"))]
     lines = [element("div", element("small", f"{title} "), text) for title, text in facts if text is not None]
-    disagreement = number_at(sample, "disagreement")
-    if disagreement is not None:
-        lines.append(element("div", element("small", "disagreement "), format_number(disagreement)))
-    head = element("div", element("strong", f"#{name}"), " ", element("small", text_at(sample, "variant") or ""))
+    sqnr = number_at(sample, "sqnr_db")
+    if sqnr is not None:
+        lines.append(element("div", element("small", f"SQNR {_decibel(sample, 'sqnr_db')}")))
+    head = element("div", element("strong", name), " ", element("small", text_at(sample, "variant") or ""))
     return element("div", image, head, *lines, class_="sample")
 
 

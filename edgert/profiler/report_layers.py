@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from edgert.bundle import LayerRecord, Variant
 from edgert.profiler.report_html import Html, element, join
 from edgert.profiler.report_plots import Bar, Row, bar_cell, plot, scale_over
-from edgert.profiler.report_records import layer_times_ms
+from edgert.profiler.report_records import LayerTime, layer_times
 from edgert.profiler.report_values import Json, number_at, rows_at, text_at
 from edgert.profiler.report_view import ReportView, absent, card, table
-from edgert.units import format_bytes, format_count
+from edgert.units import format_bytes, format_count, format_ms
 
 __all__ = ["cost_section", "error_section", "size_section"]
 
@@ -38,15 +36,15 @@ def cost_section(view: ReportView) -> Html:
     parts: list[Html] = []
     for variant in view.manifest.variants:
         if variant.layers:
-            costs = _cost_table(variant, layer_times_ms(view.records, variant.id))
+            costs = join([_cost_table(variant), _time_plot(layer_times(view.records, variant.id))])
             is_open = variant.id in {view.reference_id, view.manifest.default_variant}
             parts += [element("h3", variant.id), costs] if is_open else [_folded(variant.id, costs)]
     if not parts:
         return card("Cost of each layer", None, absent("The bundle lists no layers."))
     lead = (
-        "Multiply-accumulates and bytes are counted from the shapes, for one sample. Time comes from a separate run "
-        "with the engine's profiler, which slows the model: compare layers with it, not variants. "
-        "Engines merge layers; a merged one has no time of its own."
+        "Multiply-accumulates and bytes are counted from the shapes, for one sample. Times come from a separate run "
+        "with the engine's profiler, which slows the model: compare operators with them, not variants. Engines merge "
+        "and rename layers, so times carry the engine's own names."
     )
     return card("Cost of each layer", lead, *parts)
 
@@ -72,38 +70,55 @@ def error_section(view: ReportView) -> Html:
     return card("Error of each layer", lead, *parts)
 
 
-def _cost_table(variant: Variant, times_ms: Mapping[str, float]) -> Html:
-    layers = sorted(variant.layers, key=lambda layer: (times_ms.get(layer.name, 0.0), layer.macs), reverse=True)
-    largest = {
-        "macs": max(layer.macs for layer in layers),
-        "weights": max(layer.weight_bytes for layer in layers),
-        "activations": max(layer.activation_bytes for layer in layers),
-        "time": max(times_ms.values(), default=0.0),
-    }
+def _cost_table(variant: Variant) -> Html:
+    layers = sorted(variant.layers, key=lambda layer: layer.macs, reverse=True)
+    largest = (
+        max(layer.macs for layer in layers),
+        max(layer.weight_bytes for layer in layers),
+        max(layer.activation_bytes for layer in layers),
+    )
     heads = [("layer", "text"), ("operator", "text"), ("MACs", ""), ("weights", ""), ("activations", "")]
-    if times_ms:
-        heads.append(("time", ""))
-    rows = [_cost_row(layer, largest, times_ms) for layer in layers]
+    rows = [_cost_row(layer, largest) for layer in layers]
     shown, hidden = table(heads, rows[:OPEN_ROWS], sortable=True), rows[OPEN_ROWS:]
     return join(
         [shown, _folded(f"{len(hidden)} cheaper layers", table(heads, hidden, sortable=True)) if hidden else None]
     )
 
 
-def _cost_row(layer: LayerRecord, largest: Mapping[str, float], times_ms: Mapping[str, float]) -> Html:
+def _cost_row(layer: LayerRecord, largest: tuple[int, int, int]) -> Html:
+    macs, weights, activations = largest
     cells = [
         element("td", layer.name or "unnamed", class_="name"),
         element("td", layer.op, class_="text"),
-        bar_cell(layer.macs, largest["macs"], format_count(layer.macs)),
-        bar_cell(layer.weight_bytes, largest["weights"], format_bytes(layer.weight_bytes)),
-        bar_cell(layer.activation_bytes, largest["activations"], format_bytes(layer.activation_bytes)),
+        bar_cell(layer.macs, macs, format_count(layer.macs)),
+        bar_cell(layer.weight_bytes, weights, format_bytes(layer.weight_bytes)),
+        bar_cell(layer.activation_bytes, activations, format_bytes(layer.activation_bytes)),
     ]
-    if times_ms:
-        time_ms = times_ms.get(layer.name)
-        cells.append(
-            bar_cell(time_ms, largest["time"], "merged" if time_ms is None else f"{1000 * time_ms:.1f} \u00b5s")
-        )
     return element("tr", *cells)
+
+
+def _time_plot(times: list[LayerTime]) -> Html:
+    if not times:
+        return absent("Time of each operator: not measured.")
+    total_ms = sum(time.mean_ms for time in times) or 1.0
+    rows = [
+        Row(
+            time.name,
+            join([format_ms(time.mean_ms), element("small", f"{100 * time.mean_ms / total_ms:.1f} %")]),
+            Bar(1000 * time.mean_ms),
+            time.op,
+        )
+        for time in sorted(times, key=lambda time: time.mean_ms, reverse=True)
+    ]
+    scale, axis = scale_over([1000 * time.mean_ms for time in times]), "mean time in the profiled run, \u00b5s"
+    hidden = rows[OPEN_ROWS:]
+    return join(
+        [
+            element("h4", "Time of each operator as the engine ran it"),
+            plot(rows[:OPEN_ROWS], scale, axis),
+            _folded(f"{len(hidden)} faster operators", plot(hidden, scale, axis)) if hidden else None,
+        ]
+    )
 
 
 def _error_plots(rows: list[dict[str, Json]]) -> list[Html]:
@@ -118,12 +133,12 @@ def _error_plots(rows: list[dict[str, Json]]) -> list[Html]:
 
 
 def _error_row(row: dict[str, Json]) -> Row:
-    worst, whole, gain = _worst(row), number_at(row, "sqnr_db"), number_at(row, "gain_points")
+    worst, whole, gain = _worst(row), number_at(row, "sqnr_db"), number_at(row, "gain_db")
     tone = "bad" if worst is not None and worst < 10 else "doubt" if worst is not None and worst < 20 else "plain"
     figure = f"{worst:.1f} dB".replace("-", "\u2212")
     details = [] if whole is None else [f"whole {whole:.1f}"]
     if gain is not None:
-        details.append(f"float {gain:+.2f} points".replace("-", "\u2212"))
+        details.append(f"kept float {gain:+.1f} dB".replace("-", "\u2212"))
     text = join([figure, element("small", ", ".join(details)) if details else None])
     return Row(text_at(row, "name") or "unnamed", text, Bar(worst or 0.0, tone, whole), text_at(row, "op"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from edgert.bundle import Variant
 from edgert.profiler.report_html import Html, element, join
@@ -18,7 +19,7 @@ from edgert.profiler.report_values import (
 )
 from edgert.profiler.report_view import ReportView, absent, card
 
-__all__ = ["device_name", "latency_section", "layer_times_ms", "measured_on", "median_ms"]
+__all__ = ["LayerTime", "device_name", "latency_section", "layer_times", "measured_on", "median_ms"]
 
 _TONES = {"valid": "good", "degraded": "doubt", "invalid": "bad"}
 
@@ -63,19 +64,28 @@ def median_ms(records: Sequence[dict[str, Json]], variant_id: str) -> float | No
     return next((median for median in medians if median is not None), None)
 
 
-def layer_times_ms(records: Sequence[dict[str, Json]], variant_id: str) -> dict[str, float]:
-    """Returns the mean time of each layer from the first record of a variant that has layer times."""
+@dataclass(frozen=True, slots=True)
+class LayerTime:
+    """Mean time of one operator as the engine ran it."""
+
+    name: str
+    op: str
+    mean_ms: float
+
+
+def layer_times(records: Sequence[dict[str, Json]], variant_id: str) -> list[LayerTime]:
+    """Returns the operator times of the first record of a variant that has any."""
     for record in records:
         if text_at(record, "variant") != variant_id:
             continue
-        times = {
-            name: time_ms
+        times = [
+            LayerTime(text_at(row, "name") or "unnamed", text_at(row, "op") or "", mean_ms)
             for row in rows_at(record, "layers")
-            if (name := text_at(row, "name")) is not None and (time_ms := number_at(row, "mean_ms")) is not None
-        }
+            if (mean_ms := number_at(row, "mean_ms")) is not None
+        ]
         if times:
             return times
-    return {}
+    return []
 
 
 def _by_variant(view: ReportView) -> Iterator[tuple[Variant, dict[str, Json] | None]]:

@@ -27,6 +27,7 @@ body {
 main { max-width: 1080px; margin: 0 auto; padding: 28px 20px 48px; }
 h1 { font-size: 27px; line-height: 1.2; margin: 0 0 4px; letter-spacing: -0.01em; overflow-wrap: anywhere; }
 h2 { font-size: 18px; margin: 0 0 4px; }
+h4 { font-size: 13px; margin: 14px 0 2px; color: var(--soft); }
 h3 { font-size: 15px; margin: 20px 0 6px; overflow-wrap: anywhere; }
 p { margin: 4px 0 12px; }
 section, header { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 20px 22px;
@@ -66,10 +67,11 @@ th button::after { content: "\\2195"; margin-left: 4px; opacity: 0.45; }
 th[aria-sort="ascending"] button::after { content: "\\2191"; opacity: 1; }
 th[aria-sort="descending"] button::after { content: "\\2193"; opacity: 1; }
 .plot { margin: 6px 0 4px; }
-.row { display: grid; grid-template-columns: minmax(96px, 190px) minmax(0, 1fr) minmax(96px, 210px); gap: 0 16px;
+.row { display: grid; grid-template-columns: minmax(96px, 230px) minmax(0, 1fr) minmax(96px, 210px); gap: 0 16px;
   align-items: center; }
 .row .label { overflow-wrap: anywhere; line-height: 1.3; }
 .row .label small { display: block; }
+.row .label { padding-right: 6px; }
 .row .figure { text-align: right; line-height: 1.3; overflow-wrap: anywhere; }
 .row .figure small { display: block; }
 .row.foot { padding-top: 0; align-items: start; }

@@ -52,12 +52,12 @@ class ReportView:
         return text_at(self.report, "reference", "metric")
 
     def accuracy(self, variant_id: str) -> dict[str, Json]:
-        """Returns the report's row of a variant; for the reference without a row, the reference values themselves."""
+        """Returns the report's row of a variant; the reference's own values fill its gaps."""
+        reference = mapping_at(self.report, "reference") if variant_id == self.reference_id else {}
         for row in rows_at(self.report, "variants"):
             if row.get("id") == variant_id:
-                return row
-        reference = mapping_at(self.report, "reference")
-        return reference if variant_id == self.reference_id else {}
+                return reference | {key: value for key, value in row.items() if value is not None}
+        return reference
 
     def size_bytes(self, variant: Variant) -> int:
         """Returns the size of all files of a variant inside the bundle."""
@@ -69,13 +69,6 @@ class ReportView:
         if variant.id == self.reference_id and variant.gate is Gate.NONE:
             return "reference", "none"
         return _VERDICTS[variant.gate]
-
-    def label_of(self, value: Json) -> Json:
-        """Returns a class number as `4 (name)` where the bundle has class names, any other value as it is."""
-        labels = self.manifest.labels
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(labels):
-            return labels[value] if labels[value] == str(value) else f"{value} ({labels[value]})"
-        return value
 
 
 def card(title: str, lead: str | None, *content: Html | str | None) -> Html:
@@ -109,13 +102,12 @@ def table(heads: Sequence[tuple[str, str]], rows: Sequence[Html], *, sortable: b
     return element("div", body, class_="scroll")
 
 
-def format_metric(metric: str | None, value: float | None) -> str:
-    """Returns a metric's value: shares as percent, everything else as a number."""
+def format_metric(view: ReportView, value: float | None) -> str:
+    """Returns a value of the report's metric with its unit."""
     if value is None:
         return "not evaluated"
-    if metric is not None and _is_share(metric) and 0 <= value <= 1:
-        return f"{100 * value:.2f} %"
-    return format_number(value, 4)
+    unit = text_at(view.report, "reference", "unit")
+    return f"{value:.2f} {unit}" if unit else format_number(value, 4)
 
 
 def format_points(row: Json, *keys: str) -> str | None:
@@ -127,8 +119,3 @@ def format_points(row: Json, *keys: str) -> str | None:
 def _is_of(record: dict[str, Json], hashes: Mapping[str, str]) -> bool:
     variant, measured = text_at(record, "variant"), text_at(record, "model", "variant_sha256")
     return variant is not None and variant in hashes and measured in {None, hashes[variant]}
-
-
-def _is_share(metric: str) -> bool:
-    name = metric.lower().replace("_", "").replace("-", "").replace("@", "")
-    return name.startswith(("top", "acc", "f1", "auc", "map", "miou", "meaniou", "agree", "iou", "wer", "worderror"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import onnxruntime
 import pytest
 
 import edgert.demo
+from edgert.recipe_file import load_recipe
 from edgert.runtime.preprocess import build_preprocess
 
 FOLDER = Path(edgert.demo.__file__).parent
@@ -80,3 +82,14 @@ def test_calibration_images_are_not_in_the_evaluation_set() -> None:
     calibration = preprocessed("digits_calib.npz")
     assert len(calibration) == 200
     assert not any(image.tobytes() in evaluation for image in calibration)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="recipes are read on Python 3.11 or newer only")
+def test_recipe_of_the_app_names_the_committed_files_and_the_same_steps() -> None:
+    recipe = load_recipe(Path(__file__).parents[2] / "apps" / "digits" / "edgert.toml", {})
+    assert recipe.model.resolve() == (FOLDER / "digits.onnx").resolve()
+    assert [Path(str(spec)).resolve().name for spec in (recipe.calib, recipe.eval)] == [
+        "digits_calib.npz",
+        "digits_eval.npz",
+    ]
+    assert recipe.preprocess == edgert.demo.PREPROCESS

@@ -19,7 +19,7 @@ from edgert.profiler.report_html import element, join
 from edgert.profiler.report_plots import Bar, Row, plot, scale_over
 from edgert.profiler.report_style import SCRIPT
 from edgert.profiler.report_values import format_number, number_at, pair_at, png_at, text_at
-from edgert.profiler.report_view import format_metric, format_points
+from edgert.profiler.report_view import ReportView, format_metric, format_points
 from tests import report_example as example
 
 VOID = {"meta", "img", "rect", "line", "circle", "br"}
@@ -230,8 +230,13 @@ def test_only_png_pictures_are_shown(text: str) -> None:
     assert png_at({"p": text}, "p") is None
 
 
-def test_shares_are_percent_and_other_metrics_plain_numbers() -> None:
-    assert format_metric("top1", 0.98) == "98.00 %"
-    assert format_metric("psnr", 31.25) == "31.25"
-    assert format_metric("top1", None) == "not evaluated"
+@pytest.mark.parametrize(
+    ("unit", "value", "expected"), [("%", 98.0, "98.00 %"), ("", 31.25, "31.25"), ("%", None, "not evaluated")]
+)
+def test_metric_has_the_unit_the_report_gives(unit: str, value: float | None, expected: str) -> None:
+    view = ReportView(example.manifest(), "0" * 64, {"reference": {"unit": unit}}, ())
+    assert format_metric(view, value) == expected
+
+
+def test_drops_have_a_sign_and_no_negative_zero() -> None:
     assert [format_points({"d": d}, "d") for d in (0.5, -0.25, 0.0, -0.001)] == ["+0.50", "\u22120.25", "0.00", "0.00"]
