@@ -9,45 +9,37 @@ from typing import Any
 from edgert.bundle import Gate
 from edgert.codec import JsonValue
 from edgert.commands.console import Console, format_table
-from edgert.commands.shapes import parse_shapes
 from edgert.errors import did_you_mean
 from edgert.plugins import ConvertResult, ProgressReporter, load_converter
 from edgert.recipe import Recipe
+from edgert.recipe_file import OPTIONS, Kind, Option, load_recipe
 from edgert.units import format_bytes
 
 __all__ = ["add_arguments", "convert", "execute"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments of `edgert convert`."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="an .onnx or .pt2 file")
-    parser.add_argument(
-        "-t", "--target", action="append", dest="targets", metavar="NAME", help="target (default: host)"
-    )
-    parser.add_argument("--calib", metavar="DATA", help="data that chooses the ranges")
-    parser.add_argument("--eval", metavar="DATA", help="data that decides whether accuracy holds")
-    parser.add_argument("--metric", metavar="NAME", help="metric (default: chosen from the data)")
-    parser.add_argument("--max-drop", type=float, default=1.0, metavar="POINTS", help="drop allowed (default: 1.0)")
-    parser.add_argument("--strict", action="store_true", help="exit code 1 also when the gate is undecided")
-    parser.add_argument("--shape", action="append", default=[], metavar="NAME=1,3,224,224", help="size of an input")
-    parser.add_argument("--trust-pickle", action="store_true", help="load .pt2 files, which can execute code")
-    parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="bundle, .onnx file or folder")
+    """Adds the model, the recipe file and every option of the table in edgert.recipe_options."""
+    parser.add_argument("model", type=Path, nargs="?", metavar="MODEL", help="an .onnx or .pt2 file")
+    parser.add_argument("--recipe", type=Path, metavar="edgert.toml", help="file of options; flags go before it")
+    for option in OPTIONS:
+        names = [option.short, option.flag] if option.short else [option.flag]
+        if option.kind is Kind.FLAG:
+            parser.add_argument(*names, dest=option.field, action="store_true", default=None, help=option.help)
+            continue
+        parser.add_argument(
+            *names,
+            dest=option.field,
+            action="append" if option.is_repeatable else "store",
+            metavar=option.metavar or option.key.upper(),
+            help=_help(option),
+        )
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> int:
     """Runs the verb."""
-    recipe = Recipe(
-        model=arguments.model,
-        targets=tuple(arguments.targets or ["host"]),
-        output=arguments.output,
-        shapes=parse_shapes(arguments.shape),
-        calib=arguments.calib,
-        eval=arguments.eval,
-        metric=arguments.metric,
-        max_drop_points=arguments.max_drop,
-        strict=arguments.strict,
-        trust_pickle=arguments.trust_pickle,
-    )
+    overrides = {option.field: _given(option, getattr(arguments, option.field)) for option in OPTIONS}
+    recipe = load_recipe(arguments.recipe, {"model": arguments.model, **overrides})
     result = load_converter().convert(recipe, console.progress)
     for message in result.messages:
         console.note(message)
@@ -72,6 +64,22 @@ def convert(model: Path | str, *, progress: ProgressReporter | None = None, **op
 def exit_code(gate: Gate, strict: bool) -> int:
     """Returns 1 for a failed gate, and for an undecided one under --strict; else 0."""
     return int(gate is Gate.FAILED or (strict and gate is Gate.UNDECIDED))
+
+
+def _help(option: Option) -> str:
+    choices = f" ({', '.join(option.choices)})" if option.choices else ""
+    default = option.default
+    if default in (None, (), {}):
+        return f"{option.help}{choices}"
+    shown = ", ".join(map(str, default)) if isinstance(default, tuple) else default
+    return f"{option.help}{choices} (default: {shown})".replace("%", "%%")
+
+
+def _given(option: Option, value: object) -> object:
+    """A flag's text as the value that the recipe wants; None where the flag was not given."""
+    if isinstance(value, str):
+        return option.parse(value)
+    return [option.parse(text) for text in value] if isinstance(value, list) else value
 
 
 def _no_progress(stage: str, done: int, total: int) -> None:

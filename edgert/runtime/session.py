@@ -221,7 +221,8 @@ class Session:
             )
 
 
-def _refuse_closed(_: Sequence[Array]) -> list[Array]:
+def _refuse_closed(inputs: Sequence[NDArray[np.generic]]) -> list[NDArray[np.generic]]:
+    del inputs
     raise ValueError("this session was closed")
 
 
