@@ -47,6 +47,7 @@ class WorkerClient:
     def __init__(self, transport: Transport, module: str = "edgert.runtime.worker") -> None:
         self._transport = transport
         self._channel: WorkerChannel = transport.start_worker(module)
+        self._closed = False
         self._replies: queue.Queue[Message | BaseException | None] = queue.Queue()
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -114,6 +115,8 @@ class WorkerClient:
         Raises:
             EdgertError: whatever the worker raised, as the same type.
         """
+        if self._closed:
+            raise crash(f"cannot call {name!r}: the worker has ended")
         with contextlib.suppress(OSError):  # a dead worker is reported below, with how it died
             write_message(self._channel.writer, Message({"call": name, **(body or {})}, arrays or {}))
         try:
@@ -132,6 +135,7 @@ class WorkerClient:
 
     def close(self) -> None:
         """Ends the worker."""
+        self._closed = True
         self._channel.kill()
         self._listener.join(timeout=_EXIT_WAIT_S)
 

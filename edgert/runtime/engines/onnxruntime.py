@@ -123,7 +123,7 @@ class _OrtExecutor:
         try:
             return self._run(self._output_names, dict(zip(self._input_names, inputs)))  # noqa: B905  # speed; same length
         except Exception as error:  # its own error types share no base class of their own
-            raise EngineError(f"onnxruntime failed while running: {_first_line(error)}") from error
+            raise EngineError(f"onnxruntime failed while running: {_one_line(error)}") from error
 
     def layer_times(self) -> tuple[LayerTime, ...]:
         """Mean time per executed node; nodes that ONNX Runtime fused or made carry its names.
@@ -222,7 +222,7 @@ def _open_session(ort: Any, model: bytes, config: Any, providers: list[str], var
     try:
         return ort.InferenceSession(model, config, providers=providers)
     except Exception as error:  # a dozen types without a common base; all mean that this file cannot be loaded
-        raise ModelError(f"onnxruntime cannot load variant {variant.id!r}: {_first_line(error)}") from error
+        raise ModelError(f"onnxruntime cannot load variant {variant.id!r}: {_one_line(error)}") from error
 
 
 def _spec(value: Any) -> TensorSpec:  # Any: onnxruntime's NodeArg
@@ -233,9 +233,8 @@ def _spec(value: Any) -> TensorSpec:  # Any: onnxruntime's NodeArg
     return TensorSpec(value.name, shape, dtype)
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:500] if lines else type(error).__name__
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:500] or type(error).__name__
 
 
 def _facts(version: str, providers: list[str], threads: int | None, settings: dict[str, str]) -> dict[str, JsonValue]:

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from numpy.testing import assert_allclose
+
+import edgert
+from edgert.errors import EngineError, ModelError, UsageError
+from edgert.plugins import EngineOptions
+from edgert.runtime.engines import ENGINES, choose_engine, get_engine
+from edgert.runtime.engines.onnxruntime import OnnxRuntimeEngine
+from edgert.runtime.engines.onnxruntime_profile import parse_layer_times, read_layer_times
+from edgert.runtime.session import load_profiled
+from tests import bundle_example as example
+
+VARIANT = example.variant("onnx-fp32")
+
+
+def load(**options: str) -> object:
+    return OnnxRuntimeEngine().load(example.float_model(), VARIANT, EngineOptions(1, options))
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_every_engine_of_the_table_exists(name: str) -> None:
+    assert get_engine(name).name == name
+
+
+def test_the_facts_say_what_runs() -> None:
+    facts = load(graph_optimization="basic").facts()  # type: ignore[attr-defined]
+    assert facts["engine"] == "onnxruntime"
+    assert facts["providers"] == ["CPUExecutionProvider"]
+    assert facts["threads"] == 1
+    assert facts["options"]["graph_optimization"] == "basic"
+
+
+def test_unknown_options_and_values_name_what_is_known() -> None:
+    with pytest.raises(UsageError, match="no option 'graph_optimisation'; did you mean 'graph_optimization'.*known: "):
+        load(graph_optimisation="all")
+    with pytest.raises(UsageError, match="graph_optimization is 'most'; allowed: disable, basic, extended, all"):
+        load(graph_optimization="most")
+    with pytest.raises(UsageError, match="inter_op_threads is 'two'"):
+        load(inter_op_threads="two")
+
+
+def test_an_absent_provider_is_an_error_and_never_a_silent_fallback() -> None:
+    with pytest.raises(EngineError, match="'CUDAExecutionProvider' is not in this build.*CPUExecutionProvider"):
+        load(providers="CUDAExecutionProvider,CPUExecutionProvider")
+    with pytest.raises(EngineError, match="it has"):
+        load(providers=",")
+
+
+def test_x64quantprecision_can_be_forced() -> None:
+    assert load(x64quantprecision="1").facts()["x64quantprecision"] is True  # type: ignore[attr-defined]
+    assert load(x64quantprecision="0").facts()["x64quantprecision"] is False  # type: ignore[attr-defined]
+
+
+def test_an_unknown_operator_is_a_model_error() -> None:
+    model = onnx.load_from_string(example.float_model())
+    model.graph.node[0].op_type = "Gemmm"
+    with pytest.raises(ModelError, match="cannot load variant 'onnx-fp32'.*Gemmm"):
+        OnnxRuntimeEngine().load(model.SerializeToString(), VARIANT, EngineOptions())
+
+
+def test_a_failure_while_running_keeps_the_engines_words() -> None:
+    executor = OnnxRuntimeEngine().load(example.float_model(2), VARIANT, EngineOptions())
+    with pytest.raises(EngineError, match="onnxruntime failed while running: .*Got: 3 Expected: 2"):
+        executor.run([np.zeros((3, 4), np.float32)])
+
+
+def test_another_format_is_refused_with_the_reason() -> None:
+    tflite = example.dataclasses.replace(VARIANT, format="tflite")
+    with pytest.raises(EngineError, match="'onnx-fp32' .tflite.: onnxruntime: reads onnx, not tflite"):
+        choose_engine(tflite)
+
+
+def test_weights_beside_the_model_are_found(tmp_path: Path) -> None:
+    model = onnx.load_from_string(example.float_model())
+    onnx.save_model(model, tmp_path / "net.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
+    x = np.ones((1, 4), np.float32)
+    assert_allclose(edgert.load(tmp_path / "net.onnx").run(x)["y"], example.reference(x), atol=1e-6)
+    (tmp_path / "w.bin").unlink()
+    with pytest.raises(ModelError, match="w.bin"):
+        edgert.load(tmp_path / "net.onnx")
+
+
+def test_layers_are_timed_in_order_of_execution(zoo: Path) -> None:
+    with load_profiled(zoo / "models/resnet20_cifar10.onnx", None, 1, None, {}) as session:
+        for _ in range(3):
+            session.run(np.zeros((1, 3, 32, 32), np.float32))
+        layers = session.layer_times()
+    assert sum(layer.op == "Conv" for layer in layers) == 19
+    assert layers[-1].op == "Gemm"
+    assert all(layer.mean_ms >= 0 and layer.provider == "CPUExecutionProvider" for layer in layers)
+
+
+def test_layers_need_the_option() -> None:
+    with pytest.raises(ValueError, match="profile_layers=True"):
+        load().layer_times()  # type: ignore[attr-defined]
+
+
+def test_the_cold_run_is_left_out() -> None:
+    def event(ts: int, dur: int) -> dict[str, object]:
+        arguments = {"op_name": "Conv", "provider": "CPU"}
+        return {"cat": "Node", "name": "c_kernel_time", "ts": ts, "dur": dur, "args": arguments}
+
+    (layer,) = parse_layer_times([event(30, 300), event(10, 9000), event(20, 100), {"cat": "Session", "name": "x"}])
+    assert (layer.name, layer.op, layer.mean_ms) == ("c", "Conv", 0.2)
+    (single,) = parse_layer_times([event(1, 500)])
+    assert single.mean_ms == 0.5
+
+
+def test_an_unreadable_profile_is_an_engine_error(tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text("{")
+    with pytest.raises(EngineError, match="cannot read the profile"):
+        read_layer_times(str(tmp_path / "p.json"))
