@@ -62,24 +62,21 @@ def quantized_convolution() -> ir.Model:
     return build(nodes, ("N", 3, 8, 8), constants)
 
 
-# multiply-accumulates of convolutions and fully connected layers and their weights with biases, counted apart from
-# edgert with torch hooks over the source networks, or as published
-PUBLISHED = {
-    # 40.55 M: He et al. 2015, section 4.2 network with n = 3, option A shortcuts; 0.27 M parameters
-    "resnet20_cifar10": (40_555_136, 269_034),
-    # 10.7 M and 0.56 M without batch norm, folded by the exporter
-    "proxyless_w025_r112_imagenet": (10_696_128, 564_920),
-    # 385 M MACs: EfficientNet-Lite0 model card says 407 M multiply-adds with other operators; 4.7 M parameters
-    "efficientnet_lite0_f16w": (385_250_272, 4_631_000),
+# multiply-accumulates of Conv and Gemm, and their weights with biases, counted on the source files by output size times
+# weights per output with onnx alone; ResNet20 is published with 40.55 M and 0.27 M
+COSTS = {
+    "resnet20_cifar10": (40_551_040, 269_034),
+    "proxyless_w025_r112_imagenet": (10_691_008, 564_920),
+    "efficientnet_lite0_f16w": (385_187_552, 4_631_000),
 }
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", COSTS)
 def test_real_models_have_their_known_cost(zoo: Path, name: str) -> None:
     model = import_model(zoo / "models" / f"{name}.onnx", {}).model
     layers = build_layers(model)
-    macs, weights = PUBLISHED[name]
-    assert sum(layer.macs for layer in layers) == macs
+    macs, weights = COSTS[name]
+    assert sum(layer.macs for layer in layers if layer.op in {"Conv", "Gemm"}) == macs
     assert sum(layer.weight_bytes for layer in layers) == 4 * weights
     assert len({layer.name for layer in layers}) == len(layers) == model.graph.num_nodes()
     assert from_plain(LayerRecord, to_plain(layers[0])).macs == layers[0].macs

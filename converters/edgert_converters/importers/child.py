@@ -10,7 +10,15 @@ from pathlib import Path
 
 from edgert.codec import from_plain, to_plain
 from edgert.errors import EdgertError, ModelError
-from edgert_converters.importers.isolate import MODEL, REQUEST, RESULT, ImportRequest, ImportResult, report_error
+from edgert_converters.importers.isolate import (
+    MEMORY_PER_FILE_BYTE,
+    MODEL,
+    REQUEST,
+    RESULT,
+    ImportRequest,
+    ImportResult,
+    report_error,
+)
 
 
 def main(folder: Path) -> int:
@@ -57,7 +65,8 @@ def _import(request: ImportRequest, folder: Path) -> ImportResult:
         from edgert_converters.importers.torch_program import export_file
 
         path = export_file(path, folder / "exported.onnx", shown)
-    proto = load_onnx(path, shown)
+    # external data is real bytes on the disk beside the model, so it may raise the limit like the model's own size
+    proto = load_onnx(path, shown, lambda size: limit_memory(request.memory_bytes + MEMORY_PER_FILE_BYTE * size))
     normalised = normalise(proto, request.shapes, shown)
     (folder / MODEL).write_bytes(normalised.serialized)
     return ImportResult(normalised.inputs, normalised.outputs, normalised.notes, normalised.passes)

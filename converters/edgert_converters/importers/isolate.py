@@ -43,7 +43,7 @@ _CHILD = "edgert_converters.importers.child"
 _BASE_MEMORY_BYTES = 4 << 30
 _TORCH_MEMORY_BYTES = 8 << 30
 # source, three copies while converting, engine with prepacked weights, clones during the passes
-_MEMORY_PER_FILE_BYTE = 24
+MEMORY_PER_FILE_BYTE = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +109,11 @@ def run_isolated(request: ImportRequest, time_limit_s: float) -> tuple[ImportRes
 
 def _memory_limit(request: ImportRequest) -> int:
     base = _TORCH_MEMORY_BYTES if request.kind == "pt2" else _BASE_MEMORY_BYTES
-    path = Path(request.path)
-    # external data lies beside the model; its size counts too, but only files that are weights by name or size matter
     try:
-        size = path.stat().st_size + sum(p.stat().st_size for p in path.parent.glob(f"{path.name}*") if p != path)
+        size = Path(request.path).stat().st_size
     except OSError:
         size = 0
-    return base + _MEMORY_PER_FILE_BYTE * size
+    return base + MEMORY_PER_FILE_BYTE * size
 
 
 def _run_child(folder: Path, time_limit_s: float, shown: Path) -> tuple[int, str]:

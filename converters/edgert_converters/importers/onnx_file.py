@@ -5,7 +5,7 @@ Runs in the importer's child process.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
@@ -27,12 +27,13 @@ MIN_OPSET = 7
 _STANDARD = ("", "ai.onnx")
 
 
-def load_onnx(path: Path, shown: Path) -> onnx.ModelProto:
+def load_onnx(path: Path, shown: Path, announce_bytes: Callable[[int], None] | None = None) -> onnx.ModelProto:
     """Returns the parsed model with all its numbers in memory.
 
     Args:
         path: the file.
         shown: what messages call it.
+        announce_bytes: told the size of all external data before any of it is read.
 
     Raises:
         ModelError: damaged, unsafe external data, unknown operators, or an opset out of range.
@@ -55,7 +56,10 @@ def load_onnx(path: Path, shown: Path) -> onnx.ModelProto:
         ) from error
     if not proto.graph.node or not proto.graph.output:
         raise ModelError("holds no graph with nodes and outputs; it is damaged or not an ONNX model", path=shown)
-    _load_external_data(proto, path, shown)
+    external = _find_external_data(proto, path, shown)
+    if announce_bytes is not None:
+        announce_bytes(sum(length for _, _, _, length in external))
+    _read_external_data(external)
     _check_opsets(proto, shown)
     _check_operators(proto, shown)
     _check_structure(proto, shown)
@@ -103,10 +107,13 @@ def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
             yield from attribute.tensors
 
 
-def _load_external_data(proto: onnx.ModelProto, path: Path, shown: Path) -> None:
-    """Copies numbers that lie in other files into the model; such a file must lie in the model's folder or below."""
+def _find_external_data(
+    proto: onnx.ModelProto, path: Path, shown: Path
+) -> list[tuple[onnx.TensorProto, Path, int, int]]:
+    """Returns each tensor whose numbers lie in another file of the model's folder, with file, offset and length."""
     import onnx
 
+    found = []
     for tensor in _tensors(proto):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
@@ -123,6 +130,15 @@ def _load_external_data(proto: onnx.ModelProto, path: Path, shown: Path) -> None
                 f"which has {size}; the weights file is cut off or belongs to another model",
                 path=shown,
             )
+        found.append((tensor, file, offset, length))
+    return found
+
+
+def _read_external_data(external: list[tuple[onnx.TensorProto, Path, int, int]]) -> None:
+    """Copies numbers from other files into their tensors."""
+    import onnx
+
+    for tensor, file, offset, length in external:
         with file.open("rb") as stream:
             stream.seek(offset)
             tensor.raw_data = stream.read(length)
