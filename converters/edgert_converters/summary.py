@@ -52,7 +52,7 @@ def build_report(conversion: Conversion) -> JsonValue:
         "passes": to_plain(conversion.imported.passes),
         "changes": _changes(conversion),
         "calibration": {
-            "spec": recipe.calib or recipe.eval,
+            "spec": Path(recipe.calib or recipe.eval or "").name or None,
             "n": len(conversion.data.calib) if conversion.data.calib is not None else 0,
             "ranges": recipe.ranges.value,
         },

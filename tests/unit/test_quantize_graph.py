@@ -11,6 +11,7 @@ import pytest
 
 from edgert.dtypes import DType
 from edgert.errors import DataError
+from edgert.quant import QuantParams
 from edgert.recipe import RangeMethod
 from edgert_converters.engine import load_runner
 from edgert_converters.quantize.calibrate import collect_statistics
@@ -140,6 +141,18 @@ def test_movers_share_the_parameters_of_their_input() -> None:
     plan = _plan(model, _samples((1, 4, 8, 8)))
     assert plan.params["p"] == plan.params["x"]
     assert plan.params["q"] == plan.params["c"]
+
+
+def test_scores_keep_their_peaks_and_probabilities_their_scale() -> None:
+    model = _model(_TEXT)
+    samples = _samples((1, 4, 8, 8))
+    statistics = collect_statistics(model, values_to_watch(model), samples, _silent)
+    plan = make_plan(model, statistics, RangeMethod.PERCENTILE, 90.0)
+    assert plan.params["y"] == QuantParams((1 / 256,), (-128,), DType.INT8)
+    peak = statistics["r"].histogram.maximum
+    top = (127 - plan.params["r"].zero_point[0]) * plan.params["r"].scale[0]
+    assert top == pytest.approx(peak, rel=0.01), "what feeds the answer keeps its largest value"
+    assert (127 - plan.params["x"].zero_point[0]) * plan.params["x"].scale[0] < statistics["x"].histogram.maximum
 
 
 def test_arithmetic_away_from_weights_stays_float() -> None:

@@ -99,7 +99,13 @@ def gelu(node: Node, x: Float64) -> Float64:
 
 
 def _unary(
-    op_type: str, function: Float64Function, sample: Array, *, exact: bool = False, fused: bool = False
+    op_type: str,
+    function: Float64Function,
+    sample: Array,
+    *,
+    exact: bool = False,
+    fused: bool = False,
+    fixed_output: tuple[float, int] | None = None,
 ) -> Operator:
     reference = unary_reference(function)
     return Operator(
@@ -111,10 +117,12 @@ def _unary(
         cases=(Case("plain", (sample,)),),
         integer=elementwise_float32(reference) if exact else table_rule(function),
         onnxruntime_int8=fused,
+        fixed_output=fixed_output,
     )
 
 
 _BOTH_SIGNS = normal(2, 3, 40, seed=1, spread=3)
+_UNIT_INTERVAL = (1 / 256, -128)
 _POSITIVE = positive(2, 3, 40, seed=2)
 
 SPECS: Final = (
@@ -126,7 +134,7 @@ SPECS: Final = (
     _unary("HardSwish", hard_swish, _BOTH_SIGNS),
     _unary("Log", logarithm, _POSITIVE),
     _unary("Neg", negative, _BOTH_SIGNS, exact=True),
-    _unary("Sigmoid", sigmoid, _BOTH_SIGNS, fused=True),
+    _unary("Sigmoid", sigmoid, _BOTH_SIGNS, fused=True, fixed_output=_UNIT_INTERVAL),
     _unary("Sqrt", square_root, _POSITIVE),
     _unary("Tanh", hyperbolic_tangent, _BOTH_SIGNS),
 )

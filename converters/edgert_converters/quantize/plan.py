@@ -13,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from edgert.dtypes import DType
 from edgert.quant import QuantParams
 from edgert.recipe import RangeMethod
 from edgert_converters.ops import OPERATORS
@@ -183,24 +184,44 @@ def _choose_all(
     percentile: float,
 ) -> dict[str, QuantParams]:
     params: dict[str, QuantParams] = {}
+    answers = _answers(model)
 
     def need(value: ir.Value | None) -> None:
         if value is not None and _is_activation(value) and _name(value) not in params:
-            params[_name(value)] = choose_params(statistics[_name(value)].histogram, method, percentile)
+            chosen = RangeMethod.MIN_MAX if _name(value) in answers else method
+            params[_name(value)] = choose_params(statistics[_name(value)].histogram, chosen, percentile)
 
     for node in model.graph:
         if _label(node) not in integer:
             continue
-        shared = OPERATORS[node.op_type].quantization is QuantRule.SHARED
+        operator = OPERATORS[node.op_type]
+        shared = operator.quantization is QuantRule.SHARED
         for value in node.inputs[:1] if shared or _label(node) in fused else node.inputs:
             if _label(node) not in fused:
                 need(value)
         for value in node.outputs:
-            if shared and node.inputs[0] is not None:
+            if operator.fixed_output is not None:
+                scale, zero_point = operator.fixed_output
+                params[_name(value)] = QuantParams((scale,), (zero_point,), DType.INT8)
+            elif shared and node.inputs[0] is not None:
                 params[_name(value)] = params[_name(node.inputs[0])]
             elif not _feeds_fused_clamp(value, fused):
                 need(value)
     return params
+
+
+def _answers(model: ir.Model) -> set[str]:
+    """Values that reach an output without passing a weighted operator.
+
+    Their rare peaks are the model's answer (a detector's few high scores among thousands of low ones), so a range that
+    trades peaks for a smaller mean error is wrong for them.
+    """
+    answers = {_name(value) for value in model.graph.outputs}
+    for node in reversed(list(model.graph)):
+        if node.op_type not in _WEIGHTED and any(_name(value) in answers for value in node.outputs):
+            answers |= {_name(value) for value in node.inputs if value is not None}
+    read = {_name(v) for node in model.graph if node.op_type in _WEIGHTED for v in node.inputs if v is not None}
+    return answers - read
 
 
 def _feeds_fused_clamp(value: ir.Value, fused: Mapping[str, str]) -> bool:
