@@ -49,7 +49,7 @@ def _fixed_shape(spec: TensorSpec, shapes: Mapping[str, tuple[int, ...]]) -> tup
         return shapes[spec.name]
     shape = tuple(1 if size is None and axis == 0 else size for axis, size in enumerate(spec.shape))
     if any(size is None for size in shape):
-        raise DynamicShapeError(spec.name, spec.shape, tuple(224 if size is None else size for size in shape))
+        raise DynamicShapeError(spec.name, shape, tuple(224 if size is None else size for size in shape))
     return tuple(size for size in shape if size is not None)
 
 

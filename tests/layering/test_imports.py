@@ -1,0 +1,71 @@
+"""What importing costs and pulls in, each time in a fresh interpreter."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BUDGET_MS = 50.0
+
+
+def fresh(script: str, *flags: str) -> str:
+    command = [sys.executable, *flags, "-c", script]
+    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+    return subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def third_party(script: str) -> set[str]:
+    listing = (
+        "import json, sys, sysconfig, pathlib\n"
+        "home = pathlib.Path(sysconfig.get_paths()['purelib'])\n"
+        "found = {m.split('.')[0] for m, v in sys.modules.items() if getattr(v, '__file__', None) "
+        "and home in pathlib.Path(v.__file__).parents}\n"
+        "print(json.dumps(sorted(found)))"
+    )
+    clean = "import sys; before = set(sys.modules)\n"
+    return set(json.loads(fresh(f"{clean}{script}\n{listing}").splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    "module", ["edgert.runtime", "edgert.runtime.worker", "edgert.profiler.worker", "edgert.devices", "edgert.cli"]
+)
+def test_the_device_side_loads_numpy_and_nothing_else(module: str) -> None:
+    assert third_party(f"import {module}") - {"_distutils_hack", "distutils-precedence"} == {"numpy"}
+
+
+def test_import_edgert_loads_nothing() -> None:
+    assert third_party("import edgert") - {"_distutils_hack"} == set()
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime"])
+def test_loading_an_engine_never_loads_the_converters(engine: str, tmp_path: Path) -> None:
+    from tests import bundle_example as example
+
+    script = (
+        "import sys, edgert\n"
+        f"edgert.load({str(example.write(tmp_path))!r}, engine={engine!r}).run([[0.0] * 4])\n"
+        "print([m for m in sys.modules if m.startswith(('edgert_converters', 'edgert_targets', 'onnx.', 'onnx_ir'))])"
+    )
+    assert fresh(script) == "[]\n"
+
+
+def test_import_stays_in_its_budget() -> None:
+    """The least of five: the budget is about what the import does, not about what else the computer does."""
+    script = (
+        "import time, numpy; start = time.perf_counter(); import edgert.runtime\n"
+        "print((time.perf_counter() - start) * 1000)"
+    )
+    assert min(float(fresh(script)) for _ in range(5)) < BUDGET_MS
+
+
+def test_import_linter_keeps_the_layers() -> None:
+    tool = Path(sys.executable).with_name("lint-imports")
+    if not tool.exists():
+        pytest.skip("import-linter is not installed")
+    result = subprocess.run([tool, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from edgert.codec import to_plain
+from edgert.errors import InputFileError, OutputError
+from edgert.profiler.record import EnergyRecord, Sustained, load_record, parse_record, write_record
+from tests import record_example as example
+
+
+def test_a_record_survives_the_file(tmp_path: Path) -> None:
+    energy = EnergyRecord("rapl", ("package-0",), 1000.0, "5 %", "memory", 900.0, 3.0, 2.5, (2.4, 2.6))
+    full = example.record(energy=energy, energy_reason=None, sustained=Sustained(600.0, 60.0, 10, 1.0, 1.2, 1.2))
+    for record in (example.record(), full):
+        assert load_record(write_record(tmp_path / "r.json", record)) == record
+
+
+@pytest.mark.parametrize("key", ["environment", "device", "engine", "method", "latency", "verdict", "reasons"])
+def test_a_record_without_its_circumstances_is_refused(key: str) -> None:
+    plain = to_plain(example.record())
+    del plain[key]
+    with pytest.raises(InputFileError, match=f"not a complete profile record: at {key}: missing"):
+        parse_record(json.dumps(plain))
+
+
+@pytest.mark.parametrize("key", ["before", "during", "after"])
+def test_a_record_with_half_its_environment_is_refused(key: str) -> None:
+    plain = to_plain(example.record())
+    del plain["environment"][key]
+    with pytest.raises(InputFileError, match=f"at environment.{key}: missing"):
+        parse_record(json.dumps(plain), "r.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"schema": 2}, "schema 2; this edgert reads schema 1"),
+        ({"source": "guessed"}, "it must be measured or estimated"),
+        ({"energy": None, "energy_reason": None}, "energy is null without energy_reason"),
+        ({"verdict": "fine"}, "'fine' is not one of valid, degraded, invalid"),
+    ],
+)
+def test_wrong_values_are_refused(change: dict[str, object], expected: str) -> None:
+    with pytest.raises(InputFileError, match=expected):
+        parse_record(json.dumps(to_plain(example.record()) | change))
+
+
+def test_a_record_without_samples_is_refused() -> None:
+    plain = to_plain(example.record())
+    plain["latency"]["windows_ms"] = [[]]
+    with pytest.raises(InputFileError, match="windows_ms holds no samples"):
+        parse_record(json.dumps(plain))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '"x"', "[" * 100_000])
+def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "r.json").write_text(text)
+    with pytest.raises(InputFileError, match=r"r.json: (not a )?profile record"):
+        load_record(tmp_path / "r.json")
+
+
+def test_missing_files_and_folders(tmp_path: Path) -> None:
+    with pytest.raises(InputFileError, match="cannot be read"):
+        load_record(tmp_path / "no.json")
+    with pytest.raises(InputFileError, match="cannot be read"):
+        load_record(tmp_path)
+    with pytest.raises(OutputError, match="cannot write"):
+        write_record(tmp_path, example.record())
+
+
+def test_the_identity_of_a_device_is_its_hardware() -> None:
+    renamed = dataclasses.replace(example.DEVICE, name="kitchen", kernel="6.6")
+    assert renamed.identity() == example.DEVICE.identity()
+    assert dataclasses.replace(example.DEVICE, cores=2).identity() != example.DEVICE.identity()
