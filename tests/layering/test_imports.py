@@ -35,7 +35,7 @@ def third_party(script: str) -> set[str]:
     "module", ["edgert.runtime", "edgert.runtime.worker", "edgert.profiler.worker", "edgert.devices", "edgert.cli"]
 )
 def test_the_device_side_loads_numpy_and_nothing_else(module: str) -> None:
-    assert third_party(f"import {module}") - {"_distutils_hack", "distutils-precedence"} == {"numpy"}
+    assert third_party(f"import {module}") <= {"_distutils_hack", "numpy"}
 
 
 def test_import_edgert_loads_nothing() -> None:

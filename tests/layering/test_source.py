@@ -13,8 +13,16 @@ FILES = sorted([*(ROOT / "edgert").rglob("*.py"), *(ROOT / "converters").rglob("
 POSIX_ONLY = {"fcntl", "termios", "resource", "pwd", "grp", "tty", "pty"}
 
 
+def asks_platform(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and any(word in ast.unparse(node.test) for word in ("platform", "os.name"))
+
+
+def leaves(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.body[-1], ast.Return | ast.Raise)
+
+
 def unguarded(tree: ast.Module) -> Iterator[str]:
-    """Imports of POSIX modules outside a `try` and outside an `if` (on the platform)."""
+    """Imports of POSIX modules outside a `try`, an `if` on the platform, and behind no early return on it."""
 
     def visit(node: ast.AST, guarded: bool) -> Iterator[str]:
         names: list[str] = []
@@ -24,8 +32,10 @@ def unguarded(tree: ast.Module) -> Iterator[str]:
             names = [node.module or ""]
         if not guarded:
             yield from (name for name in names if name.split(".")[0] in POSIX_ONLY)
+        guarded = guarded or isinstance(node, ast.Try) or asks_platform(node)
         for child in ast.iter_child_nodes(node):
-            yield from visit(child, guarded or isinstance(node, ast.Try | ast.If))
+            yield from visit(child, guarded)
+            guarded = guarded or (asks_platform(child) and leaves(child))
 
     yield from visit(tree, False)
 
@@ -53,6 +63,8 @@ def test_rules(path: Path) -> None:
         ("def f():\n    from resource import getrusage", ["resource"]),
         ("try:\n    import termios\nexcept ImportError:\n    termios = None", []),
         ("import sys\nif sys.platform != 'win32':\n    import resource", []),
+        ("def f():\n    if sys.platform == 'win32':\n        return\n    import resource", []),
+        ("def f(x):\n    if x:\n        return\n    import resource", ["resource"]),
     ],
 )
 def test_the_lint_itself(source: str, found: list[str]) -> None:
