@@ -39,6 +39,7 @@ class ProgressReporter(Protocol):
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Takes one progress message; must not raise."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +80,11 @@ class Converter(Protocol):
 
     def convert(self, recipe: Recipe, progress: ProgressReporter) -> ConvertResult:
         """Converts `recipe.model` and writes the output."""
+        ...
 
     def inspect(self, path: Path, shapes: Mapping[str, tuple[int, ...]], targets: Sequence[str]) -> ModelSummary:
         """Describes a model file without writing anything."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +114,19 @@ class Executor(Protocol):
 
     def run(self, inputs: Sequence[NDArray[np.generic]]) -> list[NDArray[np.generic]]:
         """Runs once; arrays in the order of `inputs`, results in the order of `outputs`."""
+        ...
 
     def layer_times(self) -> tuple[LayerTime, ...]:
         """Per-layer means since loading; only when loaded with `profile_layers`."""
+        ...
 
     def facts(self) -> dict[str, JsonValue]:
         """Engine name, version, providers, threads, options: what a profile record must hold."""
+        ...
 
     def close(self) -> None:
         """Frees the model."""
+        ...
 
 
 class Engine(Protocol):
@@ -129,9 +136,11 @@ class Engine(Protocol):
 
     def version(self) -> str | None:
         """The installed version, or None where the engine is not installed."""
+        ...
 
     def refusal(self, variant: Variant) -> str | None:
         """Why this engine cannot run a variant, or None where it can."""
+        ...
 
     def load(self, model: bytes, variant: Variant, options: EngineOptions) -> Executor:
         """Loads a model.
@@ -140,6 +149,7 @@ class Engine(Protocol):
             EngineError: the engine is missing or too old.
             ModelError: the engine cannot read the model.
         """
+        ...
 
 
 class EnergySensor(Protocol):
@@ -153,15 +163,19 @@ class EnergySensor(Protocol):
     @property
     def rails(self) -> tuple[str, ...]:
         """Names of the rails that are summed."""
+        ...
 
     def unavailable(self) -> str | None:
         """Why it cannot be read here, or None."""
+        ...
 
     def start(self) -> None:
         """Begins an interval."""
+        ...
 
     def stop_mj(self) -> float:
         """Returns the energy since `start` in millijoule."""
+        ...
 
 
 class WorkerChannel(Protocol):
@@ -172,12 +186,15 @@ class WorkerChannel(Protocol):
 
     def exit_status(self, timeout_s: float) -> int | None:
         """Waits for the end; returns the status (negative: the signal that killed it) or None when still running."""
+        ...
 
     def log_tail(self) -> str:
         """The last lines that the worker wrote to stderr."""
+        ...
 
     def kill(self) -> None:
         """Ends the worker now and frees the channel; safe to call twice."""
+        ...
 
 
 class Transport(Protocol):
@@ -191,6 +208,7 @@ class Transport(Protocol):
         Raises:
             DeviceError: the device cannot be reached or has no room.
         """
+        ...
 
     def start_worker(self, module: str) -> WorkerChannel:
         """Starts `python -m module` on the device.
@@ -198,9 +216,11 @@ class Transport(Protocol):
         Raises:
             DeviceError: it cannot be started.
         """
+        ...
 
     def close(self) -> None:
         """Ends the connection."""
+        ...
 
 
 def load_converter() -> Converter:

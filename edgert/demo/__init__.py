@@ -1,4 +1,4 @@
-"""The model and data of `edgert demo`: digits.onnx, digits_calib.npz and digits_eval.npz; apps/digits/train.py makes them."""
+"""Model and data of `edgert demo`: digits.onnx, digits_calib.npz, digits_eval.npz; apps/digits/train.py makes them."""
 
 from __future__ import annotations
 

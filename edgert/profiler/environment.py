@@ -132,7 +132,7 @@ def _temperatures(root: Path) -> dict[str, float]:
 def _pressure(text: str) -> float | None:
     for line in text.splitlines():
         if line.startswith("some "):
-            values = dict(word.partition("=")[::2] for word in line.split()[1:])
+            values = {key: value for key, _, value in (word.partition("=") for word in line.split()[1:])}
             return _number(values.get("avg10"))
     return None
 

@@ -132,7 +132,9 @@ def decode_ssd(
     sizes = np.exp(offsets[:, 2:] * np.float32(variances[1])) * priors[:, 2:]
     size_xy = np.array([input_size[1], input_size[0]] * 2, np.float32)
     corners = np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=1) * size_xy
-    return Candidates(corners, np.delete(values, background, axis=1) if background is not None else values)
+    return Candidates(
+        corners.astype(np.float32), np.delete(values, background, axis=1) if background is not None else values
+    )
 
 
 @functools.lru_cache(maxsize=8)
@@ -182,9 +184,9 @@ def decode_yolo(
     if values.shape[1] <= first_score:
         raise ModelError(f"yolo: {values.shape[1]} channels leave no class score after {first_score}; check layout")
     half = values[:, 2:4] / 2
-    boxes = np.concatenate([values[:, :2] - half, values[:, :2] + half], axis=1)
+    boxes = np.concatenate([values[:, :2] - half, values[:, :2] + half], axis=1).astype(np.float32)
     if normalized:
-        boxes = (boxes * np.array([input_size[1], input_size[0]] * 2, np.float32)).astype(np.float32)
+        boxes *= np.array([input_size[1], input_size[0]] * 2, np.float32)
     scores = logistic(values[:, 4:]) if sigmoid else values[:, 4:]
     return Candidates(boxes, scores[:, 1:] * scores[:, :1] if objectness else scores)
 

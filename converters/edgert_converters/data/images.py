@@ -32,7 +32,7 @@ def decode_image(data: bytes, where: str) -> NDArray[np.uint8]:
         raise DataError(f"{where}: not an image that can be decoded ({error})") from error
     if image is None:
         raise DataError(f"{where}: not an image that can be decoded; remove or replace it")
-    return np.ascontiguousarray(image[:, :, ::-1])
+    return np.ascontiguousarray(image[:, :, ::-1], dtype=np.uint8)
 
 
 def list_images(folder: Path) -> list[Path]:

@@ -53,6 +53,7 @@ class Source(Protocol):
 
     def __len__(self) -> int:
         """Number of samples."""
+        ...
 
     def item(self, index: int) -> Item:
         """Reads and decodes one sample.
@@ -60,9 +61,11 @@ class Source(Protocol):
         Raises:
             DataError: it cannot be read or decoded.
         """
+        ...
 
     def digest(self, index: int) -> str:
         """Hash of the stored bytes of one sample, without decoding."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ class Dataset(Protocol):
 
     def __len__(self) -> int:
         """Number of samples."""
+        ...
 
     def sample(self, index: int) -> Sample:
         """Decodes, pre-processes and checks one sample.
@@ -95,9 +99,11 @@ class Dataset(Protocol):
         Raises:
             DataError: it does not fit the model, is not finite, or cannot be decoded.
         """
+        ...
 
     def digest(self, index: int) -> str:
         """Hash of the stored bytes of one sample."""
+        ...
 
 
 def digest_of(*parts: bytes) -> str:

@@ -23,7 +23,7 @@ class FunctionMetric:
     """Mean over samples of ``function(result, label)``; a value of 1.0 is 100 points."""
 
     name: str
-    function: Callable[[Result, Label], float]
+    function: Callable[..., object]
     higher_is_better: bool = True
     unit: str = ""
     points_per_unit: float | None = 100.0
@@ -31,7 +31,7 @@ class FunctionMetric:
     def record(self, result: Result, label: Label) -> Record:
         """[value]."""
         try:
-            value = float(self.function(result, label))
+            value = float(np.asarray(self.function(result, label), np.float64))
         except Exception as error:  # the user's code may raise anything; it is named and its text kept
             raise DataError(f"metric {self.name}: raised {type(error).__name__}: {error}") from error
         if not math.isfinite(value):

@@ -33,6 +33,7 @@ class Estimator(Protocol):
 
     def __call__(self, weights: NDArray[np.float64]) -> float:
         """Returns the metric's value for weights float64[N] (at least one is positive)."""
+        ...
 
 
 class Metric(Protocol):
@@ -41,18 +42,22 @@ class Metric(Protocol):
     @property
     def name(self) -> str:
         """Its name in the recipe."""
+        ...
 
     @property
     def unit(self) -> str:
         """What one unit of its value is called."""
+        ...
 
     @property
     def higher_is_better(self) -> bool:
         """False for errors."""
+        ...
 
     @property
     def points_per_unit(self) -> float | None:
         """Turns a difference of values into the points of `max_drop`; None: in percent of the reference's value."""
+        ...
 
     def record(self, result: Result, label: Label) -> Record:
         """Returns the record of one sample.
@@ -60,12 +65,15 @@ class Metric(Protocol):
         Raises:
             DataError: the label or the result is not what this metric works on.
         """
+        ...
 
     def estimator(self, records: Sequence[Record]) -> Estimator:
         """Returns the estimator over these samples."""
+        ...
 
     def sample_values(self, records: Sequence[Record]) -> NDArray[np.float64] | None:
         """Per-sample values float64[N] where the metric is their mean, else None."""
+        ...
 
 
 def weighted_mean(values: NDArray[np.float64]) -> Estimator:

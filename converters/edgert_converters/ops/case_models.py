@@ -192,7 +192,7 @@ def _attributes(case: Case) -> list[ir.Attr]:
 def _plain(
     value: AttributeValue,
 ) -> int | float | str | Sequence[int] | Sequence[float] | Sequence[str] | ir.TensorProtocol:
-    return ir.Tensor(value) if isinstance(value, np.ndarray) else value
+    return ir.tensor(value) if isinstance(value, np.ndarray) else value
 
 
 def _model(

@@ -70,6 +70,7 @@ class MacsRule(Protocol):
 
     def __call__(self, node: Node) -> int:
         """Returns the count; 0 for operators that only move or compare values."""
+        ...
 
 
 class ReferenceRule(Protocol):
@@ -77,6 +78,7 @@ class ReferenceRule(Protocol):
 
     def __call__(self, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
         """Returns the outputs; float32 in, float32 out, accumulation in float64 where it sums."""
+        ...
 
 
 class IntegerRule(Protocol):
@@ -90,6 +92,7 @@ class IntegerRule(Protocol):
         self, node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]
     ) -> list[QTensor]:
         """Returns the quantized outputs."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

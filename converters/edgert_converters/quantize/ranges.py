@@ -31,6 +31,7 @@ class _Cost(Protocol):
 
     def __call__(self, statistics: RunningHistogram, lows: Floats, highs: Floats) -> Floats:
         """Returns one number per candidate."""
+        ...
 
 
 def choose_params(statistics: RunningHistogram, method: RangeMethod, percentile: float) -> QuantParams:

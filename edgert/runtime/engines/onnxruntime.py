@@ -107,7 +107,7 @@ class _OrtExecutor:
         self.inputs = tuple(_spec(value) for value in session.get_inputs())
         self.outputs = tuple(_spec(value) for value in session.get_outputs())
         self._run: Callable[[list[str], dict[str, NDArray[np.generic]]], list[NDArray[np.generic]]] = session.run
-        self._session = session
+        self._session: Any = session  # Any: untyped package
         self._input_names = [spec.name for spec in self.inputs]
         self._output_names = [spec.name for spec in self.outputs]
         self._facts = facts
