@@ -41,7 +41,9 @@ def unguarded(tree: ast.Module) -> Iterator[str]:
 
 
 def calls(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
+    """Names of everything called, but for what stands under `if __name__ == "__main__"`."""
+    body = [node for node in tree.body if not (isinstance(node, ast.If) and "__name__" in ast.unparse(node.test))]
+    for node in ast.walk(ast.Module(body, [])):
         if isinstance(node, ast.Call):
             yield ast.unparse(node.func)
 

@@ -107,7 +107,7 @@ def test_a_worker_loads_runs_and_closes(tmp_path: Path) -> None:
 def test_an_error_is_a_reply_and_the_worker_goes_on() -> None:
     missing, unknown, broken, hello = answers(
         Message({"call": "load", "path": "/no/such.edge"}),
-        Message({"call": "laod"}),
+        Message({"call": "lod"}),
         Message({"call": "load"}),
         Message({"call": "hello"}),
     )
