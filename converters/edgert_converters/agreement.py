@@ -27,6 +27,7 @@ __all__ = [
 
 AGREEMENT_SCORE = 0.3
 _MATCH_IOU = 0.5
+_SCORE_SHARE = 0.75
 
 
 class AgreementKind(enum.Enum):
@@ -51,8 +52,10 @@ class AgreementValue:
 class AgreementMeter:
     """Counts same answers sample by sample.
 
-    Detections count with a score of at least `score` on either side: a box agrees when the other side has one of the
-    same class with IoU of at least 0.5, matched one to one; the share is over the boxes of both sides.
+    Boxes with a score of at least `score` count, on either side. A box agrees when the other side has one of the same
+    class with IoU of at least 0.5 and at least three quarters of its score, matched one to one; the share is over the
+    counted boxes of both sides. The partner's score is compared with the box's own and not with `score`: a box at
+    0.301 whose partner stands at 0.299 is the same answer.
     """
 
     def __init__(self, score: float = AGREEMENT_SCORE, *, has_classes: bool = True) -> None:
@@ -67,8 +70,9 @@ class AgreementMeter:
         """Takes one sample; returns its share of same answers, None where results have no comparable form."""
         if isinstance(reference, Detections) and isinstance(variant, Detections):
             self._kind = AgreementKind.DETECTIONS
-            first, second = reference.above(self._score), variant.above(self._score)
-            same, items = 2 * match_detections(first, second), len(first.scores) + len(second.scores)
+            pairs = [(reference.above(self._score), variant), (variant.above(self._score), reference)]
+            same = sum(match_detections(counted, others) for counted, others in pairs)
+            items = sum(len(counted.scores) for counted, _ in pairs)
         else:
             one = as_classification(reference) if self._has_classes else None
             two = as_classification(variant) if self._has_classes else None
@@ -90,12 +94,17 @@ class AgreementMeter:
         return AgreementValue(self._kind, share, interval, self._samples, self._items)
 
 
-def match_detections(first: Detections, second: Detections) -> int:
-    """Returns how many boxes match one to one (same class, IoU >= 0.5), taken greedily from the highest IoU."""
-    if not len(first.scores) or not len(second.scores):
+def match_detections(counted: Detections, others: Detections) -> int:
+    """Returns how many of `counted` find a partner: same class, IoU >= 0.5, score >= 3/4 of theirs.
+
+    Partners are taken one to one, greedily from the highest IoU.
+    """
+    if not len(counted.scores) or not len(others.scores):
         return 0
-    overlap = box_iou(first.boxes, second.boxes)
-    overlap = np.where(first.class_ids[:, None] == second.class_ids[None, :], overlap, 0)
+    overlap = box_iou(counted.boxes, others.boxes)
+    same_class = counted.class_ids[:, None] == others.class_ids[None, :]
+    as_sure = others.scores[None, :] >= _SCORE_SHARE * counted.scores[:, None]
+    overlap = np.where(same_class & as_sure, overlap, 0)
     matches = 0
     while overlap.max() >= _MATCH_IOU:
         row, column = np.unravel_index(int(overlap.argmax()), overlap.shape)

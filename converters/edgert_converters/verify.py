@@ -118,7 +118,7 @@ def verify(  # noqa: PLR0913  # the keyword-only ones all have a sensible defaul
         postprocess: from outputs to classes or boxes.
         max_drop_points: largest drop that passes.
         metric_output: the only output that metric and agreement look at, where there are several.
-        agreement_score: detections below it do not count for the agreement.
+        agreement_score: boxes below it do not count for the agreement.
         seed: of the bootstrap.
         progress: told the number of samples done.
 
