@@ -87,9 +87,8 @@ def main() -> int:
             summary = convert(entry, bundle)
             ratio, facts = time_ratio(bundle)
         rows.append(row(entry, summary, ratio))
-    print(
-        f"{datetime.date.today()}, {processor()} ({dot_product().value}), {facts['engine']} {facts['version']}, 1 thread\n"
-    )
+    engine = f"{facts['engine']} {facts['version']}"
+    print(f"{datetime.date.today()}, {processor()} ({dot_product().value}), {engine}, 1 thread\n")
     for cells in (HEADER, ("---",) * len(HEADER), *rows):
         print(f"| {' | '.join(cells)} |")
     return 0
