@@ -91,3 +91,11 @@ def test_a_tensor_of_zeros_gets_a_usable_scale() -> None:
     params = params_for_range(*choose_range(_filled(np.zeros(8)), RangeMethod.MSE, 99.99))
     assert params.scale == (1.0,)
     assert dequantize(quantize(np.zeros(3, np.float32), params), params).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_a_first_sample_that_is_one_large_number_leaves_room_for_the_others() -> None:
+    """basic-pitch on silence gives such a tensor; bins as fine as its spread would need numbers beyond int64."""
+    statistics = _filled(np.full(5, 1e7))
+    statistics.update(np.asarray([-2e7, 3e7], np.float32), "x")
+    assert (statistics.minimum, statistics.maximum, statistics.count) == (-2e7, 3e7, 7)
+    assert int(statistics.counts.sum()) == 7

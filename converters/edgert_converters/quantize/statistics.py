@@ -15,6 +15,8 @@ BINS = 4096
 """At least 8 bins for each of 256 quantization steps, so that a threshold between bins costs under 1/16 step."""
 
 _MIN_EXPONENT = -60
+_FINEST_SHARE = 2.0**-24
+"""Bins finer than float32 itself tell nothing apart, and for a nearly constant tensor their numbers overflow int64."""
 
 
 class TensorStatistics:
@@ -91,7 +93,7 @@ class RunningHistogram:
 
     def _cover(self, low: float, high: float) -> None:
         if self._width == 0.0:
-            span = max(high - low, 2.0**_MIN_EXPONENT)
+            span = max(high - low, 2.0**_MIN_EXPONENT, BINS * _FINEST_SHARE * max(abs(low), abs(high)))
             self._width = 2.0 ** max(_MIN_EXPONENT, math.ceil(math.log2(span / (BINS - 2))))
             self._start = math.floor(low / self._width)
         while math.floor(high / self._width) - math.floor(low / self._width) >= BINS:
