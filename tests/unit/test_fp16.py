@@ -154,3 +154,13 @@ def test_control_flow_is_refused() -> None:
     nodes = [helper.make_node("If", ["c"], ["y"], name="choice", then_branch=branch, else_branch=branch)]
     with pytest.raises(ModelError, match="node 'choice': float16 is not supported for the control flow"):
         to_float16(build(nodes, {"c": np.asarray(True)}))
+
+
+def test_a_scalar_stays_a_scalar() -> None:
+    """A rank that disagrees with the declared shape stops shape inference, which logs a traceback."""
+    nodes = [helper.make_node("Pad", ["x", "pads", "zero"], ["y"])]
+    constants = {"pads": np.array([0, 0, 1, 1, 0, 0, 1, 1]), "zero": np.float32(0)}
+    half = to_float16(build(nodes, {name: np.asarray(value) for name, value in constants.items()}))
+    (zero,) = (value for name, value in half.graph.initializers.items() if name.startswith("zero/"))
+    assert zero.const_value is not None
+    assert zero.const_value.shape == zero.shape == ir.Shape([])
