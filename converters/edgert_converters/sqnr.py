@@ -2,7 +2,7 @@
 
 A detector head that joins boxes in 0..640 with scores in 0..1 keeps a fine SQNR as a whole when int8 wipes out every
 score. So each output is also cut, along its channel axis and its last axis, into runs of indices of like magnitude, and
-the worst run counts.
+the worst run counts. Runs that are dead in the reference (a millionth of the largest channel or less) do not count.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ __all__ = ["ChannelGroup", "OutputError", "OutputErrorMeter", "split_by_magnitud
 LIMIT_DB = 200.0
 _MAGNITUDE_RATIO = 8.0
 _MAX_CUTS = 7
+_DEAD_POWER = 1e-12
+"""Channels a million times smaller than the largest carry nothing (they are what training left of pruned ones)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,8 @@ def _best_cut(power: NDArray[np.float64], start: int, stop: int) -> tuple[float,
 
 
 def _groups(axis: int, signal: NDArray[np.float64], noise: NDArray[np.float64]) -> list[ChannelGroup]:
-    runs = split_by_magnitude(signal)
+    alive = signal.max() * _DEAD_POWER
+    runs = [(a, b) for a, b in split_by_magnitude(signal) if signal[a:b].mean() >= alive]
     return [ChannelGroup(axis, a, b, sqnr_db(float(signal[a:b].sum()), float(noise[a:b].sum()))) for a, b in runs]
 
 

@@ -69,6 +69,19 @@ def test_like_channels_are_not_cut() -> None:
     assert split_by_magnitude(np.zeros(5)) == [(0, 5)]
 
 
+def test_dead_channels_do_not_count_but_their_noise_does() -> None:
+    reference = np.ones((1, 4, 10))
+    reference[:, 0] = 1e-8
+    lost = reference.copy()
+    lost[:, 0] = 0
+    meter, noisy = OutputErrorMeter("y"), OutputErrorMeter("y")
+    meter.add(reference, lost)
+    assert meter.result().worst_group.sqnr_db > 150
+    lost[:, 0] = 1
+    noisy.add(reference, lost)
+    assert noisy.result().sqnr_db_mean < 5
+
+
 def test_sqnr_limits() -> None:
     assert sqnr_db(100, 1) == pytest.approx(20)
     assert sqnr_db(1, 0) == 200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from edgert.dtypes import DType
 from edgert.quant import QuantParams, dequantize
@@ -42,6 +43,7 @@ def strip_quantization(model: ir.Model) -> ir.Model:
     for node in reversed(list(copy.graph)):
         if node.op_type == _QUANTIZE and not node.outputs[0].uses():
             copy.graph.remove(node, safe=True)
+    RemoveUnusedNodesPass()(copy)  # the integers of the constants, whose names a new quantization needs
     return copy
 
 
