@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from edgert.codec import CodecError, JsonValue, from_plain, to_plain
+from edgert.codec import CodecError, JsonValue, from_plain, parse_json, to_plain
 from edgert.dtypes import DType
 from edgert.errors import BundleError, OutputError, did_you_mean
 from edgert.quant import QuantParams
@@ -304,9 +304,15 @@ def load_npz(data: bytes, where: str, error_type: type[Exception]) -> dict[str, 
     """
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            return {name: _require_array(name, archive[name]) for name in archive.files}
     except Exception as error:  # numpy and zipfile raise a dozen types on damaged input; all mean the same here
         raise error_type(f"{where}: not a readable npz file ({error})") from error
+
+
+def _require_array(name: str, value: object) -> NDArray[np.generic]:
+    if not isinstance(value, np.ndarray):  # numpy gives the bytes of a member that does not start like an array
+        raise TypeError(f"member {name!r} holds no array")
+    return value
 
 
 def _check_entries(path: Path, archive: zipfile.ZipFile) -> None:
@@ -358,13 +364,9 @@ def _read_entry(path: Path, archive: zipfile.ZipFile, name: str, limit_bytes: in
 
 def _parse_json(path: Path, name: str, raw: bytes) -> JsonValue:
     try:
-        return json.loads(raw, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        return parse_json(raw)
+    except ValueError as error:
         raise BundleError(f"{path}: {name} is not valid JSON ({error})") from error
-
-
-def _refuse_constant(text: str) -> JsonValue:
-    raise ValueError(f"{text} is not a JSON number")
 
 
 def _parse_manifest(path: Path, raw: bytes) -> Manifest:

@@ -1,5 +1,6 @@
 """Frozen dataclasses to and from JSON, checked field by field.
 
+`parse_json` reads the JSON itself, and refuses what no file of ours holds and later code would stumble over.
 Supported field types: str, int, float, bool, Enum, dataclass, tuple[X, ...], dict[str, X], X | None and JsonValue.
 Unknown keys are ignored, so that a newer writer may add fields within one schema number.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
+import json
 import math
 import types
 import typing
@@ -17,11 +19,14 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 from edgert.errors import EdgertError
 
-__all__ = ["CodecError", "JsonValue", "from_plain", "to_plain"]
+__all__ = ["CodecError", "JsonValue", "from_plain", "parse_json", "to_plain"]
 
 JsonValue: TypeAlias = Any  # Any: a JSON document is str | float | bool | None | list | dict, recursively
 
 T = TypeVar("T")
+
+MAX_DEPTH = 64
+MAX_INTEGER = 1 << 64
 
 
 class CodecError(EdgertError):
@@ -32,6 +37,46 @@ class CodecError(EdgertError):
     def __init__(self, where: str, text: str) -> None:
         self.where = where
         super().__init__(f"at {where or 'the top'}: {text}")
+
+
+def parse_json(data: bytes | str) -> JsonValue:
+    """Returns a JSON document from a file that nobody vouches for.
+
+    Beyond the JSON grammar it refuses numbers that are not finite or beyond 64 bits, text that cannot be written
+    (half a surrogate pair) and nesting deeper than 64, which the standard library lets through.
+
+    Raises:
+        ValueError: not such a document; the message says why.
+    """
+    text = data.decode("utf-8") if isinstance(data, bytes) else data
+    try:
+        document = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError(f"nested deeper than {MAX_DEPTH} levels") from error
+    level, depth = [document], 0
+    while level:
+        if depth > MAX_DEPTH:
+            raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+        level, depth = [child for value in level for child in _checked_children(value)], depth + 1
+    return document
+
+
+def _refuse_constant(text: str) -> JsonValue:
+    raise ValueError(f"{text} is not a JSON number")
+
+
+def _checked_children(value: JsonValue) -> list[JsonValue]:
+    if isinstance(value, dict):
+        return [*value, *value.values()]
+    if isinstance(value, list):
+        return value
+    if isinstance(value, str) and not value.isascii():
+        value.encode()
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a number is too large")
+    elif isinstance(value, int) and abs(value) > MAX_INTEGER:
+        raise ValueError("a whole number has more than 64 bits")
+    return []
 
 
 def to_plain(value: object) -> JsonValue:

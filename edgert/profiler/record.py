@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgert.bundle import replace_atomically
-from edgert.codec import CodecError, JsonValue, from_plain, to_plain
+from edgert.codec import CodecError, JsonValue, from_plain, parse_json, to_plain
 from edgert.errors import InputFileError
 
 __all__ = [
@@ -260,8 +260,8 @@ def parse_record(text: str | bytes, where: str = "record") -> Record:
         InputFileError: not JSON, another schema, or a field (the environment, for example) is missing or wrong.
     """
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        data = parse_json(text)
+    except ValueError as error:
         raise InputFileError(f"{where}: not a profile record: not valid JSON ({error})") from error
     schema = data.get("schema") if isinstance(data, dict) else None
     if schema != SCHEMA:

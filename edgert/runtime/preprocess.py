@@ -24,6 +24,8 @@ __all__ = ["PREPROCESS_STEPS", "Geometry", "Preprocess", "build_preprocess"]
 
 Array = NDArray[np.generic]
 
+MAX_PIXELS = 1 << 26  # 8192 x 8192; steps come from files, and a larger picture is an accident or an attack
+
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
@@ -71,6 +73,7 @@ def _check_pair(step: Step, where: str) -> None:
 
 def _resize(frame: _Frame, *, height: int, width: int, antialias: bool = False) -> _Frame:
     image = _image(frame)
+    _check_size(max(height, image.shape[0]), width, "resize to")  # columns are resized first, with all rows there
     resized = resize_bilinear(image, height, width, antialias=antialias)
     return _Frame(resized, frame.geometry.scaled(height, width))
 
@@ -102,6 +105,7 @@ def _letterbox(
     antialias: bool = False,
 ) -> _Frame:
     rows, columns = _image(frame).shape[:2]
+    _check_size(height, width, "letterbox to")
     ratio = min(height / rows, width / columns)
     inner_height, inner_width = (min(h, max(1, _round(s * ratio))) for h, s in ((height, rows), (width, columns)))
     inner = _resize(frame, height=inner_height, width=inner_width, antialias=antialias)
@@ -181,6 +185,11 @@ def _image(frame: _Frame) -> Array:
     if values.ndim != 3 or values.shape[2] not in {1, 3} or 0 in values.shape:
         raise DataError(f"expected an image [H, W, 3], [H, W, 1] or [H, W], got an array {frame.values.shape}")
     return values
+
+
+def _check_size(height: int, width: int, what: str) -> None:
+    if height * width > MAX_PIXELS:
+        raise DataError(f"cannot {what} {height}x{width}: more than {MAX_PIXELS} pixels")
 
 
 def _per_channel(value: float | list[float], values: Array, op: str) -> NDArray[np.float32]:
