@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +80,16 @@ class Converter(Protocol):
 
     def convert(self, recipe: Recipe, progress: ProgressReporter) -> ConvertResult:
         """Converts `recipe.model` and writes the output."""
+        ...
+
+    def convert_program(
+        self,
+        program: Any,  # Any: torch.nn.Module or torch.export.ExportedProgram; torch may be absent
+        example_inputs: Sequence[Any],  # Any: torch tensors
+        recipe: Recipe,
+        progress: ProgressReporter,
+    ) -> ConvertResult:
+        """Converts a PyTorch program in memory; `recipe.model` only names it."""
         ...
 
     def inspect(self, path: Path, shapes: Mapping[str, tuple[int, ...]], targets: Sequence[str]) -> ModelSummary:

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -20,7 +21,7 @@ from edgert.target import get_target
 from edgert_converters.conversion import Conversion
 from edgert_converters.data import Dataset, DataSplit, load_dataset, split
 from edgert_converters.engine import Runner, load_runner
-from edgert_converters.importers import ImportedModel, import_model
+from edgert_converters.importers import ImportedModel, import_model, import_torch
 from edgert_converters.inspect import inspect_model
 from edgert_converters.layer_errors import Gain, LayerError, measure_gains, measure_layer_errors
 from edgert_converters.metrics import Metric, choose_metric, load_metric
@@ -48,7 +49,22 @@ class _DefaultConverter:
 
     def convert(self, recipe: Recipe, progress: ProgressReporter) -> ConvertResult:
         """Converts `recipe.model` and writes `recipe.output` (default: NAME.edge in the working directory)."""
-        return _convert(recipe, progress)
+        check_output(_output(recipe))
+        progress("import", 0, 0)
+        imported = import_model(recipe.model, recipe.shapes, trust_pickle=recipe.trust_pickle)
+        return _convert(imported, recipe, progress)
+
+    def convert_program(
+        self,
+        program: Any,  # Any: torch.nn.Module or torch.export.ExportedProgram; torch may be absent
+        example_inputs: Sequence[Any],  # Any: torch tensors
+        recipe: Recipe,
+        progress: ProgressReporter,
+    ) -> ConvertResult:
+        """Converts a PyTorch program in memory; `recipe.model` only names it."""
+        check_output(_output(recipe))
+        progress("import", 0, 0)
+        return _convert(import_torch(program, example_inputs, recipe.shapes), recipe, progress)
 
     def inspect(self, path: Path, shapes: Mapping[str, tuple[int, ...]], targets: Sequence[str]) -> ModelSummary:
         """Describes a model file."""
@@ -58,12 +74,12 @@ class _DefaultConverter:
 CONVERTER = _DefaultConverter()
 
 
-def _convert(recipe: Recipe, progress: ProgressReporter) -> ConvertResult:
-    output = recipe.output or Path(f"{recipe.model.stem}.edge")
-    check_output(output)
+def _output(recipe: Recipe) -> Path:
+    return recipe.output or Path(f"{recipe.model.stem}.edge")
+
+
+def _convert(imported: ImportedModel, recipe: Recipe, progress: ProgressReporter) -> ConvertResult:
     targets = [get_target(name) for name in recipe.targets]
-    progress("import", 0, 0)
-    imported = import_model(recipe.model, recipe.shapes, trust_pickle=recipe.trust_pickle)
     data = _load_data(recipe, imported)
     samples, count = _calibration(data, imported, recipe.seed)
     built = build_variants(imported, recipe, targets, samples, count, progress)
@@ -74,7 +90,7 @@ def _convert(recipe: Recipe, progress: ProgressReporter) -> ConvertResult:
     conversion = replace(conversion, errors=errors, gains=gains)
     conversion = replace(conversion, messages=build_messages(conversion))
     manifest, files = _pack(conversion, samples)
-    written = write_output(output, manifest, files, conversion.chosen.id)
+    written = write_output(_output(recipe), manifest, files, conversion.chosen.id)
     gate = conversion.gate(conversion.chosen.id)
     return ConvertResult(written, gate, build_summary(conversion, written, gate), conversion.messages)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,18 +48,39 @@ def execute(arguments: argparse.Namespace, console: Console) -> int:
     return exit_code(result.gate, recipe.strict)
 
 
-def convert(model: Path | str, *, progress: ProgressReporter | None = None, **options: Any) -> ConvertResult:
-    """Converts a model; `options` are the fields of `edgert.recipe.Recipe` (Any: each has its own type).
+def convert(
+    model: Any,  # Any: a path, or a torch.nn.Module or torch.export.ExportedProgram (torch may be absent)
+    *,
+    example_inputs: Sequence[Any] = (),  # Any: torch tensors
+    recipe: Path | str | None = None,
+    progress: ProgressReporter | None = None,
+    **options: Any,  # Any: each field of Recipe has its own type
+) -> ConvertResult:
+    """Converts a model file, or a PyTorch module or exported program.
+
+    Args:
+        model: path of an .onnx file, or the program itself.
+        example_inputs: positional inputs of a torch.nn.Module, for its export.
+        recipe: an edgert.toml.
+        progress: told what is going on.
+        options: fields of `edgert.recipe.Recipe`, over those of the file.
 
     Raises:
         MissingExtraError: no converter is installed.
         ModelError: the model is damaged or holds something that cannot be converted.
+        RecipeError: an option has the wrong type or value.
         TypeError: an unknown option.
     """
     unknown = [name for name in options if name not in Recipe.__dataclass_fields__]
     if unknown:
         raise TypeError(f"convert has no option {unknown[0]!r}{did_you_mean(unknown[0], Recipe.__dataclass_fields__)}")
-    return load_converter().convert(Recipe(Path(model), **options), progress or _no_progress)
+    is_file = isinstance(model, (str, Path))
+    name = Path(model) if is_file else Path(type(model).__name__)
+    resolved = load_recipe(Path(recipe) if recipe is not None else None, {"model": name, **options})
+    converter, report = load_converter(), progress or _no_progress
+    if is_file:
+        return converter.convert(resolved, report)
+    return converter.convert_program(model, example_inputs, resolved, report)
 
 
 def exit_code(gate: Gate, strict: bool) -> int:

@@ -165,3 +165,26 @@ def test_outputs_that_cannot_be_written_are_refused_first(tmp_path: Path) -> Non
 def test_unknown_precision(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown precision 'int4'; allowed: int8, fp16"):
         _convert(tmp_path / "net.edge", precisions=("int4",))
+
+
+def test_a_pytorch_module_is_converted_from_python(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 8, 3, stride=2), torch.nn.BatchNorm2d(8), torch.nn.ReLU(), torch.nn.Flatten()
+    )
+    x = np.random.default_rng(0).standard_normal((30, 1, 9, 9)).astype(np.float32)
+    np.savez(tmp_path / "data.npz", x=x)
+    result = edgert.convert(
+        module, example_inputs=(torch.from_numpy(x[:1]),), eval=str(tmp_path / "data.npz"), output=tmp_path / "net.edge"
+    )
+    session = edgert.load(result.written[0], variant="onnx-fp32")
+    expected = module.eval()(torch.from_numpy(x[:1])).detach().numpy()
+    assert np.allclose(next(iter(session.run(x[:1]).values())), expected, atol=1e-5)
+
+
+def test_options_of_the_python_call_are_checked(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="convert has no option 'calibs'; did you mean 'calib'"):
+        edgert.convert(DEMO / "digits.onnx", calibs="x.npz")
+    result = edgert.convert(str(DEMO / "digits.onnx"), output=str(tmp_path / "net.edge"))
+    assert result.written == (tmp_path / "net.edge",)

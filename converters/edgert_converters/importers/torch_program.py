@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,17 +49,39 @@ def export_program(program: Any, example_inputs: tuple[Any, ...], target: Path) 
     try:
         if was_training:
             program.eval()
-        exported = torch.onnx.export(
-            program, example_inputs, dynamo=True, opset_version=WORKING_OPSET, verbose=False, optimize=False
-        )
+        with _quiet_exporter():
+            exported = torch.onnx.export(
+                program, example_inputs, dynamo=True, opset_version=WORKING_OPSET, verbose=False, optimize=False
+            )
         exported.save(str(target), external_data=False)
     except Exception as error:  # torch raises many types when it cannot trace a program
         name = type(program).__name__
-        raise ModelError(f"torch.onnx.export cannot export {name} ({first_line(error)})") from error
+        raise ModelError(f"torch.onnx.export cannot export {name} ({first_line(_root_cause(error))})") from error
     finally:
         if was_training:
             program.train()
     return target
+
+
+@contextlib.contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Keeps torch's remarks about its own internals (deprecations, absent torchvision) away from the user."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _root_cause(error: BaseException) -> BaseException:
+    """The exporter wraps the reason in advice on how to report bugs; the reason is what the user needs."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _import_torch() -> Any:  # Any: a module that may be absent
