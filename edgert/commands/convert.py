@@ -22,7 +22,7 @@ __all__ = ["add_arguments", "convert", "execute"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the model, the recipe file and every option of the table in edgert.recipe_options."""
     parser.add_argument("model", type=Path, nargs="?", metavar="MODEL", help="an .onnx or .pt2 file")
-    parser.add_argument("--recipe", type=Path, metavar="edgert.toml", help="file of options; flags go before it")
+    parser.add_argument("--recipe", type=Path, metavar="edgert.toml", help="file of options; flags override it")
     for option in OPTIONS:
         names = [option.short, option.flag] if option.short else [option.flag]
         if option.kind is Kind.FLAG:
