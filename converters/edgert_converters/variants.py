@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,13 +17,15 @@ from edgert.plugins import ProgressReporter
 from edgert.quant import QuantParams
 from edgert.recipe import Recipe
 from edgert.target import Target
+from edgert_converters.engine import load_runner
 from edgert_converters.exporters.onnx import serialize
 from edgert_converters.importers import ImportedModel
 from edgert_converters.layers import build_layers, peak_activation_bytes
 from edgert_converters.ops.spec import Array
+from edgert_converters.passes.output_check import relative_error
 from edgert_converters.quantize.calibrate import collect_statistics
 from edgert_converters.quantize.existing import is_quantized, strip_quantization
-from edgert_converters.quantize.fp16 import to_float16
+from edgert_converters.quantize.fp16 import FLOAT16_TOLERANCE, first_layer_beyond, to_float16
 from edgert_converters.quantize.insert import apply_plan
 from edgert_converters.quantize.plan import Plan, make_plan, values_to_watch
 from edgert_converters.quantize.statistics import TensorStatistics
@@ -31,6 +35,7 @@ __all__ = ["PRECISIONS", "REFERENCE_ID", "Built", "Samples", "build_variants", "
 PRECISIONS = ("int8", "fp16")
 REFERENCE_ID = "onnx-fp32"
 RANDOM_SAMPLES = 32
+_HALF_SAMPLES = 4
 
 Samples = Callable[[], Iterable[Mapping[str, Array]]]
 """Gives the calibration inputs, from the start, each time it is called."""
@@ -90,9 +95,29 @@ def build_variants(
     if "fp16" in recipe.precisions:
         half = to_float16(model)
         fast = [target.name for target in targets if any(engine.computes_fp16 for engine in target.engines)]
-        notes = () if fast else ("half the size, not faster: no engine of the targets computes in float16",)
+        slow = () if fast else ("half the size, not faster: no engine of the targets computes in float16",)
+        notes = (*slow, *_half_notes(model, half, samples))
         built.append(Built("onnx-fp16", "fp16", half, serialize(half), tuple(fast or names), notes=notes))
     return tuple(built)
+
+
+def _half_notes(model: ir.Model, half: ir.Model, samples: Samples) -> tuple[str, ...]:
+    """Names the layer where float16 breaks, when one of a few samples shows that it does."""
+    reference, variant = load_runner(model), load_runner(half)
+    for feed in itertools.islice(samples(), _HALF_SAMPLES):
+        expected, found = reference(feed), variant(feed)
+        error = relative_error(list(expected.values()), [found[name] for name in expected])
+        if error <= FLOAT16_TOLERANCE:
+            continue
+        layer = first_layer_beyond(model, half, feed, FLOAT16_TOLERANCE)
+        where = f"; the first layer that does is {layer.op} {layer.layer!r}" if layer is not None else ""
+        how_far = (
+            "is NaN or infinite"
+            if math.isinf(error)
+            else f"differs by {error:.2g} of its largest magnitude, above {FLOAT16_TOLERANCE:g}"
+        )
+        return (f"an output {how_far}{where}",)
+    return ()
 
 
 def _int8_variants(

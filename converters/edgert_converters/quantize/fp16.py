@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
     from edgert_converters.ops.spec import Array
 
-__all__ = ["MAX_FLOAT16", "LayerError", "first_layer_beyond", "to_float16"]
+__all__ = ["FLOAT16_TOLERANCE", "MAX_FLOAT16", "LayerError", "first_layer_beyond", "to_float16"]
+
+FLOAT16_TOLERANCE = 1e-2
+"""Share of an output's largest magnitude; with 11 significant bits a hundred layers stay within it."""
 
 MAX_FLOAT16 = 65504.0
 """Largest finite float16."""
