@@ -182,14 +182,32 @@ def verb_parser(verb: str) -> argparse.ArgumentParser:
     return parser
 
 
+def commands_in(text: str) -> list[str]:
+    """Command lines of edgert, in code blocks and between backquotes, without the word edgert and comments."""
+    blocks = re.findall(r"^ {4,}(?:\$ |\.venv/bin/)?edgert ([a-z].*)$", text, re.MULTILINE)
+    inline = re.findall(r"`(?:\.venv/bin/)?edgert ([a-z][^`\n]*)`", text)
+    return [line.split("#")[0].strip() for line in (*blocks, *inline)]
+
+
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
-def test_every_flag_that_a_page_shows_exists(path: Path) -> None:
-    for line in re.findall(r"^(?: {4,}|.*`)(?:\$ |\.venv/bin/)?(edgert [a-z].*)$", path.read_text(), re.MULTILINE):
-        verb, _, rest = line.removeprefix("edgert ").partition("`")[0].split("#")[0].partition(" ")
-        assert verb.rstrip(",.") in VERBS, f"{name_of(path)}: {line}"
+def test_every_verb_and_flag_that_a_page_shows_exists(path: Path) -> None:
+    for line in commands_in(path.read_text()):
+        verb, _, rest = line.partition(" ")
+        assert verb in VERBS, line
         known = verb_parser(verb)._option_string_actions
         flags = re.findall(r"(?<![\w-])(--?[a-z][\w-]*)", rest)
-        assert [flag for flag in flags if flag not in known] == [], f"{name_of(path)}: {line}"
+        assert [flag for flag in flags if flag not in known] == [], line
+
+
+def test_commands_are_found_wherever_they_stand() -> None:
+    assert commands_in(
+        "    edgert run a # b\n\n    $ edgert demo\n see `edgert doctor`, `.venv/bin/edgert x --y`."
+    ) == [
+        "run a",
+        "demo",
+        "doctor",
+        "x --y",
+    ]
 
 
 @pytest.mark.parametrize("verb", VERBS)
