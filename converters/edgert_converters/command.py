@@ -23,7 +23,7 @@ from edgert_converters.data import Dataset, DataSplit, load_dataset, split
 from edgert_converters.engine import Runner, load_runner
 from edgert_converters.importers import ImportedModel, import_model, import_torch
 from edgert_converters.inspect import inspect_model
-from edgert_converters.layer_errors import Gain, LayerError, measure_gains, measure_layer_errors
+from edgert_converters.layer_errors import Gain, LayerError, measure_gains, measure_layer_errors, nodes_of_float_output
 from edgert_converters.metrics import Metric, choose_metric, load_metric
 from edgert_converters.ops.spec import Array
 from edgert_converters.output import REPORT, check_output, to_json_bytes, write_output
@@ -155,11 +155,12 @@ def _gains(
 ) -> tuple[Gain, ...]:
     """Only after a failed gate: that is when somebody looks for the layers to repair."""
     chosen, recipe = conversion.chosen, conversion.recipe
-    if conversion.gate(chosen.id) is not Gate.FAILED or chosen.statistics is None or chosen.encoding is None:
+    model, first, statistics, encoding = conversion.built[0].model, chosen.plan, chosen.statistics, chosen.encoding
+    if conversion.gate(chosen.id) is not Gate.FAILED or first is None or statistics is None or encoding is None:
         return ()
-    model, statistics, encoding = conversion.built[0].model, chosen.statistics, chosen.encoding
 
-    def rebuild(keep_float: frozenset[str]) -> ir.Model:
+    def rebuild(layers: frozenset[str]) -> ir.Model:
+        keep_float = frozenset(name for layer in layers for name in nodes_of_float_output(model, first, layer))
         plan = make_plan(model, statistics, recipe.ranges, recipe.percentile, keep_float)
         return apply_plan(model, plan, encoding)
 

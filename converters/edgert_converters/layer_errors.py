@@ -18,14 +18,15 @@ from edgert_converters.quantize.calibrate import expose_values
 from edgert_converters.quantize.plan import Plan
 from edgert_converters.sqnr import OutputErrorMeter
 
-__all__ = ["Gain", "LayerError", "measure_gains", "measure_layer_errors"]
+__all__ = ["Gain", "LayerError", "measure_gains", "measure_layer_errors", "nodes_of_float_output"]
 
 
 @dataclass(frozen=True, slots=True)
 class LayerError:
     """Error of one layer's output against the float graph's, in dB; errors of the layers before it are in it.
 
-    `added_noise` is the noise-to-signal power ratio beyond that of its worst input: what this layer itself costs.
+    `added_noise` is the noise-to-signal power ratio beyond that of its worst input: what this layer itself costs. It is
+    that of the worst channel group: lost small channels beside large ones do not show in the whole tensor.
     """
 
     name: str
@@ -37,7 +38,7 @@ class LayerError:
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """Effect of one layer kept float: change of the outputs' mean SQNR in dB."""
+    """Effect of one layer's output kept float: change of the outputs' mean SQNR in dB."""
 
     name: str
     gain_db: float
@@ -69,7 +70,7 @@ def measure_layer_errors(
             meter.add(expected[name], got[name])
         progress("layer errors", done, 0)
     results = {name: meter.result() for name, meter in meters.items()}
-    noise = {name: 10 ** (-result.sqnr_db_mean / 10) for name, result in results.items()}
+    noise = {name: 10 ** (-result.worst_group.sqnr_db / 10) for name, result in results.items()}
     errors = []
     for node, name in zip(nodes, names, strict=True):
         before = max((noise.get(str(v.name), 0.0) for v in _sources(node, plan)), default=0.0)
@@ -110,6 +111,16 @@ def measure_gains(
         gains.append(Gain(suspect.name, _mean_sqnr_db(kept, samples, expected) - base))
         progress("gain of float layers", done, len(suspects))
     return tuple(sorted(gains, key=lambda gain: gain.gain_db, reverse=True))
+
+
+def nodes_of_float_output(model: ir.Model, plan: Plan, layer: str) -> frozenset[str]:
+    """Returns the nodes to keep float so that what `layer` gives stays float: it, what it is fused into, its readers.
+
+    A float layer between integer readers would be quantized again with the very range that ruins it.
+    """
+    (node,) = (node for node in model.graph if node.name == layer)
+    readers = [reader.name for value in node.outputs for reader in value.consumers()]
+    return frozenset(str(name) for name in (layer, plan.fused_clamps.get(layer, layer), *readers))
 
 
 def _mean_sqnr_db(
