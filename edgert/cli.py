@@ -16,7 +16,7 @@ from types import ModuleType
 import edgert
 from edgert.commands import VERBS
 from edgert.commands.console import Console
-from edgert.errors import EdgertError, did_you_mean
+from edgert.errors import EdgertError, InputFileError, OutputError, did_you_mean
 
 __all__ = ["build_parser", "main"]
 
@@ -29,18 +29,24 @@ _ISSUES = "please report it, with the output of the same command and --debug"
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line and returns its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    arguments = _parse(words)
-    console = Console(sys.stdout, sys.stderr, as_json=arguments.json, quiet=arguments.quiet)
+    try:
+        arguments = _parse(words)
+        return _run(arguments, Console(sys.stdout, sys.stderr, as_json=arguments.json, quiet=arguments.quiet))
+    except KeyboardInterrupt:
+        Console(sys.stdout, sys.stderr).error("edgert: interrupted")
+        return INTERRUPTED
+
+
+def _run(arguments: argparse.Namespace, console: Console) -> int:
     try:
         return _execute(arguments, console)
-    except KeyboardInterrupt:
-        console.error("edgert: interrupted")
-        return INTERRUPTED
     except BrokenPipeError:
         _silence_stdout()
         return 1
     except EdgertError as error:
         return _report(error, console, arguments)
+    except OSError as error:  # a path that even looking at fails: too long, a loop of links, no right to look
+        return _report(_from_system(error), console, arguments)
     except Exception as error:  # a bug: one line for the user, the rest on request
         text = " ".join(str(error).split())[:300]
         console.error(f"edgert: internal error: {type(error).__name__}: {text}; {_ISSUES}")
@@ -104,6 +110,16 @@ def _report(error: EdgertError, console: Console, arguments: argparse.Namespace)
         plain = {"type": type(error).__name__, "text": str(error), "exit_code": error.exit_code}
         console.result({"error": plain}, "")
     return error.exit_code
+
+
+def _from_system(error: OSError) -> EdgertError:
+    reason = error.strerror or str(error)
+    if error.filename is not None:
+        typed: EdgertError = InputFileError(f"{error.filename}: cannot be used ({reason})")
+    else:
+        typed = OutputError(f"cannot write: {reason}")
+    typed.__cause__ = error
+    return typed
 
 
 def _trace(error: BaseException, arguments: argparse.Namespace) -> None:

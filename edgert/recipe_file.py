@@ -79,6 +79,8 @@ def _parse_toml(path: Path) -> dict[str, Any]:  # Any: TOML
         raise RecipeError(f"{path}: cannot be read ({error})") from error
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{path}: not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise RecipeError(f"{path}: not valid TOML: nested too deeply") from error
 
 
 def _tables() -> dict[str, dict[str, Option | None]]:

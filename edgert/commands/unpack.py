@@ -41,7 +41,11 @@ def unpack(bundle: Path | str, output: Path | str) -> tuple[Path, ...]:
         OutputError: the folder exists and is not empty, or cannot be written.
     """
     target = Path(output)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    try:
+        is_taken = target.exists() and (not target.is_dir() or any(target.iterdir()))
+    except OSError as error:
+        raise OutputError(f"cannot write {target}: {error.strerror or error}; nothing was left behind") from error
+    if is_taken:
         raise OutputError(f"{target} exists and is not an empty folder; choose another with -o")
     with Bundle.open(bundle) as opened:
         names = sorted(opened.manifest.files)
