@@ -303,6 +303,8 @@ def load_npz(data: bytes, where: str, error_type: type[Exception]) -> dict[str, 
         Exception: `error_type`, when the bytes are not a readable npz.
     """
     try:
+        if not zipfile.is_zipfile(io.BytesIO(data)):  # numpy would take it for a pickle and say how to load that
+            raise zipfile.BadZipFile("not a zip archive")  # noqa: TRY301
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             return {name: _require_array(name, archive[name]) for name in archive.files}
     except Exception as error:  # numpy and zipfile raise a dozen types on damaged input; all mean the same here

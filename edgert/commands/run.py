@@ -17,7 +17,7 @@ from edgert.codec import JsonValue, from_plain
 from edgert.commands.console import Console
 from edgert.commands.execution import add_execution_arguments, open_worker, parse_engine_options
 from edgert.dtypes import DType
-from edgert.errors import DataError
+from edgert.errors import DataError, UsageError
 from edgert.runtime.checks import describe_shape
 
 __all__ = ["RunResult", "add_arguments", "execute", "run"]
@@ -92,9 +92,12 @@ def run(  # noqa: PLR0913  # one keyword per flag of the verb
 
     Raises:
         DataError: an array does not fit.
+        UsageError: an argument is out of range, or there is no such device or engine.
         ModelError: the model is damaged, or crashed the engine while it was loaded.
         EngineError: the engine is missing, or crashed while running.
     """
+    if not timeout_s > 0:
+        raise UsageError(f"--timeout is {timeout_s:g}; it must be above 0 seconds")
     with open_worker(device) as worker:
         loaded = worker.load(
             Path(model), variant=variant, threads=threads, engine=engine, options=options, timeout_s=timeout_s

@@ -68,7 +68,7 @@ def decode_nanodet(
         ModelError: a level has no class or no box output of the expected size.
     """
     width = 4 * (reg_max + 1)
-    flat = {name: np.asarray(v, np.float32).reshape(-1, v.shape[-1]) for name, v in outputs.items()}
+    flat = {name: np.asarray(v, np.float32).reshape(-1, v.shape[-1]) for name, v in outputs.items() if v.ndim}
     boxes, scores = [], []
     for stride in strides:
         rows, columns = (-(-side // stride) for side in input_size)

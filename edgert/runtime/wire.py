@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edgert.codec import JsonValue
 from edgert.dtypes import DType
-from edgert.errors import DeviceError
+from edgert.errors import DataError, DeviceError
 
 __all__ = ["MAX_ARRAY_BYTES", "PROTOCOL", "Message", "read_message", "write_message"]
 
@@ -44,11 +44,11 @@ def write_message(stream: BinaryIO, message: Message) -> None:
     Raises:
         OSError: the other side is gone.
         DeviceError: an array cannot be sent (strings).
+        DataError: an array is of a type that no model takes (complex numbers, dates).
     """
     wired = {name: _to_wire(name, array) for name, array in message.arrays.items()}
     arrays = [
-        {"name": name, "dtype": DType.from_numpy(array.dtype).value, "shape": list(array.shape)}
-        for name, array in wired.items()
+        {"name": name, "dtype": _element_type(name, array), "shape": list(array.shape)} for name, array in wired.items()
     ]
     header = json.dumps({"edgert": PROTOCOL, "body": message.body, "arrays": arrays}, allow_nan=False)
     stream.write(header.encode() + b"\n")
@@ -103,6 +103,13 @@ def _read_array(stream: BinaryIO, entry: JsonValue) -> tuple[str, Array]:
         filled += got
     array: Array = np.frombuffer(data, dtype).reshape(shape)
     return name, array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _element_type(name: str, array: Array) -> str:
+    try:
+        return DType.from_numpy(array.dtype).value
+    except ValueError as error:
+        raise DataError(f"array {name!r} is of type {array.dtype}, which no model takes") from error
 
 
 def _to_wire(name: str, array: Array) -> Array:

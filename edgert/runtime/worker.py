@@ -18,7 +18,15 @@ import numpy as np
 import edgert
 from edgert.bundle import TensorSpec
 from edgert.codec import to_plain
-from edgert.errors import DeviceError, EdgertError, InternalError, UsageError, did_you_mean
+from edgert.errors import (
+    DeviceError,
+    EdgertError,
+    EngineError,
+    InputFileError,
+    InternalError,
+    UsageError,
+    did_you_mean,
+)
 from edgert.runtime.session import Session, load
 from edgert.runtime.wire import PROTOCOL, Message, read_message, write_message
 
@@ -136,9 +144,18 @@ def _dispatch(handlers: Mapping[str, Handler], request: Message) -> Message:
 
 
 def _error_body(error: Exception) -> dict[str, object]:
-    kind = type(error).__name__ if isinstance(error, EdgertError) else InternalError.__name__
-    text = str(error) if isinstance(error, EdgertError) else f"{type(error).__name__}: {error}"
-    return {"ok": False, "error": kind, "text": text, "trace": traceback.format_exc()}
+    typed = _typed(error)
+    return {"ok": False, "error": type(typed).__name__, "text": str(typed), "trace": traceback.format_exc()}
+
+
+def _typed(error: Exception) -> EdgertError:
+    if isinstance(error, EdgertError):
+        return error
+    if isinstance(error, MemoryError):
+        return EngineError(f"the device has not enough memory for this ({str(error) or 'out of memory'})")
+    if isinstance(error, OSError) and error.filename is not None:
+        return InputFileError(f"{error.filename}: cannot be used ({error.strerror})")
+    return InternalError(f"{type(error).__name__}: {error}")
 
 
 def _plain_port(session: Session, spec: TensorSpec) -> dict[str, object]:
