@@ -39,11 +39,15 @@ def check_output(path: Path) -> None:
         UsageError: the suffix is unknown, or the folder is not empty.
         OutputError: the place cannot be written to.
     """
-    kind = output_kind(path)
-    if kind == "folder" and path.is_dir() and any(path.iterdir()):
+    try:
+        kind = output_kind(path)
+        is_filled = kind == "folder" and path.is_dir() and any(path.iterdir())
+        parent = path.absolute().parent
+        existing = next(p for p in (parent, *parent.parents) if p.exists())
+    except OSError as error:  # too long a name, or a folder that may not even be looked into
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    if is_filled:
         raise UsageError(f"--output {path}: the folder is not empty; name a new one")
-    parent = path.absolute().parent
-    existing = next(p for p in (parent, *parent.parents) if p.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise OutputError(f"cannot write {path}: {existing} is not a folder that can be written to")
 
@@ -64,11 +68,23 @@ def write_output(path: Path, manifest: Manifest, files: Mapping[str, bytes], cho
     if kind == "bundle":
         return (write_bundle(path, manifest, files),)
     if kind == "file":
-        report = path.with_suffix(".report.json")
-        replace_atomically(report, files[REPORT])
-        return (replace_atomically(path, files[manifest.variant(chosen).path]), report)
+        return _write_file(path, files[manifest.variant(chosen).path], files[REPORT])
     plain = {f"{variant.id}.onnx": files[variant.path] for variant in manifest.variants}
     return _write_folder(path, plain | {REPORT: files[REPORT]})
+
+
+def _write_file(path: Path, model: bytes, report: bytes) -> tuple[Path, ...]:
+    """Writes the model and its report beside it: both or none."""
+    target = path.with_suffix(".report.json")
+    staged = replace_atomically(target.with_name(f".{target.name}.part"), report)
+    try:
+        replace_atomically(path, model)
+        os.replace(staged, target)
+    except OSError as error:
+        raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        staged.unlink(missing_ok=True)
+    return path, target
 
 
 def _write_folder(path: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
