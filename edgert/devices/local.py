@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import collections
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -39,19 +41,24 @@ class LocalTransport:
         """
         roots = [str(Path(edgert.__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(root for root in roots if root)}
+        folder: str | None = None
         try:
+            # temporary files of an engine whose process is killed or crashes would stay for ever
+            folder = tempfile.mkdtemp(prefix="edgert-worker-")
             # its own session: Ctrl-C reaches this process only, which then ends the child in an orderly way
             child = subprocess.Popen(
                 [self._python, "-m", module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=environment,
+                env={**environment, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), folder)},
                 start_new_session=True,
             )
         except OSError as error:
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
             raise DeviceError(f"cannot start the worker with {self._python}: {error.strerror or error}") from error
-        channel = _ChildChannel(child)
+        channel = _ChildChannel(child, folder)
         self._channels.append(channel)
         return channel
 
@@ -62,10 +69,11 @@ class LocalTransport:
 
 
 class _ChildChannel:
-    """Pipes to one child; a thread keeps the last lines of its stderr."""
+    """Pipes to one child, and the folder of its temporary files; a thread keeps the last lines of its stderr."""
 
-    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+    def __init__(self, child: subprocess.Popen[bytes], folder: str) -> None:
         self._child = child
+        self._folder = folder
         self.reader = cast("BinaryIO", child.stdout)
         self.writer = cast("BinaryIO", child.stdin)
         self._errors = cast("BinaryIO", child.stderr)
@@ -87,6 +95,7 @@ class _ChildChannel:
         if self._child.poll() is None:
             self._child.kill()
         self._child.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
         self._drain.join(timeout=1.0)
         for stream in (self.writer, self._errors):
             _close_quietly(stream)

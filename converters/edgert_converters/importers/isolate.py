@@ -120,6 +120,7 @@ def _run_child(folder: Path, time_limit_s: float, shown: Path) -> tuple[int, str
     roots = [str(Path(package.__path__[0]).resolve().parent) for package in (edgert, edgert_converters)]
     environment = dict(os.environ)
     environment["PYTHONPATH"] = os.pathsep.join([*roots, *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder)))  # goes with the folder, also on a crash
     environment.setdefault("OMP_NUM_THREADS", "1")
     environment.setdefault("OPENBLAS_NUM_THREADS", "1")
     # -P keeps the working directory, which may hold files named like a package, off the module path
