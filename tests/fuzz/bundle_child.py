@@ -73,13 +73,15 @@ def _run_case(
     try:
         if rng.random() < 0.1:
             text = mutate.dump_json(rng, mutate.mutate_json(rng, record))
-            work, kind = (lambda: read_record(text)), "record"
+            compares = rng.random() < 0.3  # the bootstrap is slow and looks at few fields
+            work, kind = (lambda: read_record(text, compares)), "record"
         else:
             data = mutate.mutate_bundle(rng, rng.choice(sources))
             path = folder / "case.edge"
             path.write_bytes(data)
             counts["past_container"] += mutate.passes_container(data)
-            work, kind = (lambda: use_bundle(path)), "bundle"
+            format_flag = rng.choice(("--json", "--layers"))
+            work, kind = (lambda: use_bundle(path, format_flag)), "bundle"
         counts[kind] += 1
         signal.setitimer(signal.ITIMER_REAL, CASE_LIMIT_S)
         try:
@@ -98,16 +100,17 @@ def _run_case(
     return None
 
 
-def read_record(text: bytes) -> None:
+def read_record(text: bytes, compares: bool) -> None:
     """Everything that reads a profile record."""
     record = parse_record(text)
     json.dumps(to_plain(record), allow_nan=False)
-    compare_records(record, record)
+    if compares:
+        compare_records(record, record)
 
 
-def use_bundle(path: Path) -> None:
+def use_bundle(path: Path, format_flag: str) -> None:
     """Everything that reads a bundle and runs no native code; every part is tried, the first error is raised."""
-    use_command_line(path)
+    use_command_line(path, format_flag)
     with Bundle.open(path) as bundle:
         manifest = bundle.manifest
         assert from_plain(type(manifest), json.loads(json.dumps(to_plain(manifest), allow_nan=False))) == manifest
@@ -147,19 +150,18 @@ def _postprocess(steps: tuple[dict[str, object], ...]) -> None:
         raise errors[0]
 
 
-def use_command_line(path: Path) -> None:
+def use_command_line(path: Path, format_flag: str) -> None:
     """`inspect` and `unpack` as a user would call them; text goes through a strict encoder, as on a terminal."""
     output = path.with_name("unpacked")
-    for words in (["inspect", str(path), "--layers"], ["inspect", str(path), "--json"]):
-        out = io.TextIOWrapper(io.BytesIO(), "utf-8", errors="strict")
-        err = io.TextIOWrapper(io.BytesIO(), "utf-8", errors="backslashreplace")
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            status = cli.main(words)
-        err.flush()
-        said = err.buffer.getvalue().decode()  # type: ignore[attr-defined]
-        assert status in {0, 4}, f"{words[0]}: exit code {status}: {said}"
-        assert "Traceback" not in said, said
-        assert (status == 0) == (said == ""), said
+    out = io.TextIOWrapper(io.BytesIO(), "utf-8", errors="strict")
+    err = io.TextIOWrapper(io.BytesIO(), "utf-8", errors="backslashreplace")
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = cli.main(["inspect", str(path), format_flag])
+    err.flush()
+    said = err.buffer.getvalue().decode()  # type: ignore[attr-defined]
+    assert status in {0, 4}, f"exit code {status}: {said}"
+    assert "Traceback" not in said, said
+    assert (status == 0) == (said == ""), said
     try:
         unpack(path, output)
     finally:
