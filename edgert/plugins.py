@@ -237,11 +237,17 @@ def load_converter() -> Converter:
     """Returns the installed converter.
 
     Raises:
-        MissingExtraError: no converter is installed.
+        MissingExtraError: no converter is installed, or a package that it needs is not.
     """
     import importlib.metadata  # 25 ms that a device never needs
 
     for entry in importlib.metadata.entry_points(group="edgert.converters"):
-        factory: Callable[[], Converter] | Converter = entry.load()
+        try:
+            factory: Callable[[], Converter] | Converter = entry.load()
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").partition(".")[0]
+            if missing in {"", entry.module.partition(".")[0]}:
+                raise  # a fault of the converter, not of the installation
+            raise MissingExtraError(missing, "convert", "converting and inspecting model files") from error
         return factory if isinstance(factory, Converter) else factory()
     raise MissingExtraError("edgert-converters", "convert", "converting a model")
