@@ -92,13 +92,18 @@ def build_variants(
     if "int8" in recipe.precisions:
         statistics = collect_statistics(model, values_to_watch(model), samples(), progress, sample_count)
         built += _int8_variants(model, statistics, recipe, targets)
-    if "fp16" in recipe.precisions:
-        half = to_float16(model)
-        fast = [target.name for target in targets if any(engine.computes_fp16 for engine in target.engines)]
-        slow = () if fast else ("half the size, not faster: no engine of the targets computes in float16",)
-        notes = (*slow, *_half_notes(model, half, samples))
-        built.append(Built("onnx-fp16", "fp16", half, serialize(half), tuple(fast or names), notes=notes))
+    fast = tuple(target.name for target in targets if any(engine.computes_fp16 for engine in target.engines))
+    if fast or "fp16" in recipe.precisions:
+        built.append(_half_variant(model, fast, names, samples))
     return tuple(built)
+
+
+def _half_variant(model: ir.Model, fast: tuple[str, ...], names: tuple[str, ...], samples: Samples) -> Built:
+    """`fast` are the targets with an engine that computes in float16; without any it was asked for, and says so."""
+    half = to_float16(model)
+    slow = () if fast else ("half the size, not faster: no engine of the targets computes in float16",)
+    notes = (*slow, *_half_notes(model, half, samples))
+    return Built("onnx-fp16", "fp16", half, serialize(half), fast or names, notes=notes)
 
 
 def _half_notes(model: ir.Model, half: ir.Model, samples: Samples) -> tuple[str, ...]:

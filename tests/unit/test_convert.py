@@ -16,6 +16,7 @@ from edgert.demo import PREPROCESS
 from edgert.errors import OutputError, UsageError
 from edgert.plugins import ConvertResult
 from edgert.recipe import RangeMethod, Recipe
+from edgert.target import get_target
 from edgert_converters.command import CONVERTER
 
 DEMO = Path(edgert.__file__).parent / "demo"
@@ -113,6 +114,16 @@ def test_without_data_int8_is_marked_unverified(tmp_path: Path) -> None:
     with Bundle.open(result.written[0]) as bundle:
         assert bundle.manifest.default_variant == "onnx-fp32"
         assert "unverified" in bundle.manifest.variant("onnx-int8").notes
+
+
+def test_float16_is_made_unasked_only_where_an_engine_computes_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = get_target("host")
+    fast = replace(host, engines=(replace(host.engines[0], computes_fp16=True),))
+    monkeypatch.setattr("edgert_converters.command.get_target", lambda name: fast)
+    rows = _convert(tmp_path / "net.edge", eval=None).summary["variants"]
+    assert [(row["id"], row["notes"]) for row in rows][-1] == ("onnx-fp16", [])
 
 
 def test_a_failed_gate_names_layers_and_their_gain(tmp_path: Path) -> None:
