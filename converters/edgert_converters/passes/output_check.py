@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edgert.dtypes import DType
 from edgert.errors import MissingExtraError, ModelError
+from edgert.runtime.engines.onnxruntime import import_onnxruntime
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -51,7 +52,7 @@ def run_model(serialized: bytes, feed: Feed, *, optimize: bool = False) -> list[
         ModelError: ONNX Runtime cannot load or run it; the message holds its reason.
     """
     try:
-        import onnxruntime
+        onnxruntime = import_onnxruntime()
     except ImportError as error:
         raise MissingExtraError("onnxruntime", "convert", "checking a model") from error
     options = onnxruntime.SessionOptions()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from edgert.plugins import EngineOptions, Executor, LayerTime
 from edgert.runtime.cpu import dot_product, needs_x64_quant_precision
 from edgert.runtime.engines.onnxruntime_profile import read_layer_times
 
-__all__ = ["OPTIONS", "OnnxRuntimeEngine"]
+__all__ = ["OPTIONS", "OnnxRuntimeEngine", "import_onnxruntime"]
 
 OPTIONS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "graph_optimization": ("all", ("disable", "basic", "extended", "all"), "how much the graph is rewritten"),
@@ -51,6 +52,22 @@ _TYPES = {
 }
 
 
+def import_onnxruntime() -> Any:  # Any: untyped package
+    """Returns the package `onnxruntime`, imported with its telemetry switched off.
+
+    The Linux wheel 1.31.1 holds a telemetry client that on import already writes its session file `.ses` to the folder
+    of temporary files. Only this variable, set before the import, prevents that; calling `disable_telemetry_events`
+    comes too late. A value that the user set stays.
+
+    Raises:
+        ImportError: the package is not installed.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
+
+
 class OnnxRuntimeEngine:
     """Runs ONNX files with ONNX Runtime."""
 
@@ -59,7 +76,7 @@ class OnnxRuntimeEngine:
     def version(self) -> str | None:
         """The installed version, or None."""
         try:
-            import onnxruntime
+            onnxruntime = import_onnxruntime()
         except ImportError:
             return None
         return str(onnxruntime.__version__)
@@ -78,7 +95,7 @@ class OnnxRuntimeEngine:
         """
         settings = _checked_options(options.options)
         try:
-            import onnxruntime
+            onnxruntime = import_onnxruntime()
         except ImportError as error:
             raise EngineError(_PACKAGE_HINT) from error
         providers = _checked_providers(settings["providers"], onnxruntime.get_available_providers())
