@@ -21,6 +21,7 @@ from edgert.errors import EdgertError, InputFileError, OutputError, did_you_mean
 __all__ = ["build_parser", "main"]
 
 INTERRUPTED = 130
+_INTERRUPTED_TEXT = "edgert: interrupted"
 _EPILOG = "edgert VERB --help says more about one verb. Exit codes: 0 done, 1 a finding or failed gate, 2 usage, "
 _EPILOG += "3 device unreachable, 4 bad input file, 130 interrupted."
 _ISSUES = "please report it, with the output of the same command and --debug"
@@ -32,14 +33,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = _parse(words)
         return _run(arguments, Console(sys.stdout, sys.stderr, as_json=arguments.json, quiet=arguments.quiet))
-    except KeyboardInterrupt:
-        Console(sys.stdout, sys.stderr).error("edgert: interrupted")
+    except KeyboardInterrupt:  # while a verb is imported
+        sys.stderr.write(f"{_INTERRUPTED_TEXT}\n")
         return INTERRUPTED
 
 
 def _run(arguments: argparse.Namespace, console: Console) -> int:
     try:
         return _execute(arguments, console)
+    except KeyboardInterrupt:
+        console.error(_INTERRUPTED_TEXT)
+        return INTERRUPTED
     except BrokenPipeError:
         _silence_stdout()
         return 1
