@@ -1,6 +1,6 @@
 """Measures what `Session.run` adds to the engine's own call: interleaved in one process, printed as a ratio.
 
-    python tests/bench/run_overhead.py MODEL.onnx [--rounds 2000]
+    python tests/bench/run_overhead.py [MODEL.onnx] [--rounds 2000]
 
 Never part of CI: a time on a shared machine proves nothing there.
 """
@@ -17,10 +17,12 @@ import onnxruntime
 import edgert
 from edgert.profiler.model_input import choose_input
 
+DEMO = Path(__file__).parents[2] / "edgert" / "demo" / "digits.onnx"
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path)
+    parser.add_argument("model", type=Path, nargs="?", default=DEMO, help="default: the model of edgert demo")
     parser.add_argument("--rounds", type=int, default=2000)
     arguments = parser.parse_args()
     session = edgert.load(arguments.model, threads=1)
