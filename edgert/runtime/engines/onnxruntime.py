@@ -121,8 +121,8 @@ class _OrtExecutor:
     """One loaded session. Not thread-safe: results of `layer_times` end its profiling."""
 
     def __init__(self, session: Any, facts: dict[str, JsonValue], folder: str | None) -> None:  # Any: untyped package
-        self.inputs = tuple(_spec(value) for value in session.get_inputs())
-        self.outputs = tuple(_spec(value) for value in session.get_outputs())
+        self.inputs = _specs(session.get_inputs())
+        self.outputs = _specs(session.get_outputs())
         self._run: Callable[[list[str], dict[str, NDArray[np.generic]]], list[NDArray[np.generic]]] = session.run
         self._session: Any = session  # Any: untyped package
         self._input_names = [spec.name for spec in self.inputs]
@@ -240,6 +240,13 @@ def _open_session(ort: Any, model: bytes, config: Any, providers: list[str], var
         return ort.InferenceSession(model, config, providers=providers)
     except Exception as error:  # a dozen types without a common base; all mean that this file cannot be loaded
         raise ModelError(f"onnxruntime cannot load variant {variant.id!r}: {_one_line(error)}") from error
+
+
+def _specs(values: Sequence[Any]) -> tuple[TensorSpec, ...]:  # Any: onnxruntime's NodeArg
+    try:
+        return tuple(_spec(value) for value in values)
+    except UnicodeDecodeError as error:  # damaged names pass onnxruntime's own checks and fail when they are read
+        raise ModelError(f"the model is damaged: the name of an input, output or axis is not text ({error})") from error
 
 
 def _spec(value: Any) -> TensorSpec:  # Any: onnxruntime's NodeArg
