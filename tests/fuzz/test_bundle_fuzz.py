@@ -1,7 +1,7 @@
 """Bundles and profile records changed inside, with checksums repaired: a valid object or a typed error, never another.
 
 `tests/fuzz/bundle_child.py` runs the cases; a case is named by seed and number and can be run alone:
-`EDGERT_FUZZ_SEED=0 EDGERT_FUZZ_COUNT=3000 pytest tests/fuzz/test_bundle_fuzz.py`.
+`EDGERT_FUZZ_SEED=0 EDGERT_FUZZ_COUNT=2500 pytest tests/fuzz/test_bundle_fuzz.py`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests import record_example, report_example
 
 ROOT = Path(__file__).parents[2]
 SEED = int(os.environ.get("EDGERT_FUZZ_SEED", "1"))
-COUNT = int(os.environ.get("EDGERT_FUZZ_COUNT", "3000"))
+COUNT = int(os.environ.get("EDGERT_FUZZ_COUNT", "2500"))
 TIME_LIMIT_S = 240
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="resource limits and timers are POSIX")
