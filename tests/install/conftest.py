@@ -18,8 +18,6 @@ from edgert.recipe import Recipe
 from edgert_converters.command import CONVERTER
 from tests.install.environments import ROOT, Environment, make_environment
 
-pytest.importorskip("onnxruntime")
-
 OLDEST_ENGINE = ("onnxruntime==1.17.3", "numpy==1.26.4")
 """The oldest that targets list for boards; it needs numpy below 2."""
 PYTHON_310 = ("onnxruntime==1.23.2", "numpy==1.26.4")

@@ -13,9 +13,6 @@ import pytest
 
 from tests.quantization.command_line import RECIPES, edgert
 
-pytest.importorskip("onnxruntime")
-pytest.importorskip("pyarrow")
-
 AUDIO_HZ, PITCH_HZ, PITCH_SAMPLES = 16000, 22050, 43844
 LITE0_IMAGES = 100
 
@@ -60,6 +57,7 @@ ZOO_MODELS = {
 @pytest.fixture(scope="session")
 def convert_zoo(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Converted]:
     """Converts a model of the zoo at its first use: float, int8 and float16 in one bundle."""
+    pytest.importorskip("pyarrow")
     folder = tmp_path_factory.mktemp("converted")
     done: dict[str, Converted] = {}
 

@@ -66,8 +66,10 @@ def largest_error(converted: Converted, variant: str) -> float:
     return max(float(np.max(np.abs(want - got)) / np.max(np.abs(want))) for want, got in pairs)
 
 
-def test_float_equals_the_source_file(converted: Converted) -> None:
-    assert largest_error(converted, "onnx-fp32") <= FLOAT_TOLERANCE
+def test_float_equals_the_source_file(name: str, converted: Converted) -> None:
+    error = largest_error(converted, "onnx-fp32")
+    print(f"{name}: float differs from the source by {error:.2e} of the largest magnitude")
+    assert error <= FLOAT_TOLERANCE
 
 
 def test_float16_is_within_one_percent_or_names_the_layer(name: str, converted: Converted) -> None:
