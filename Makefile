@@ -37,6 +37,7 @@ layers: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 format: $(VENV)/.dev
+	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

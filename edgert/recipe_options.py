@@ -202,7 +202,7 @@ def _path(option: Option, value: object, where: str, folder: Path) -> object:
 
 
 def _data(option: Option, value: object, where: str, folder: Path) -> object:
-    spec = expect_text(value, where)
+    spec = str(value) if isinstance(value, Path) else expect_text(value, where)
     return spec if _FUNCTION.fullmatch(spec) or folder == Path() else str(folder / spec)
 
 

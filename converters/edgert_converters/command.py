@@ -30,7 +30,15 @@ from edgert_converters.output import REPORT, check_output, to_json_bytes, write_
 from edgert_converters.quantize.insert import apply_plan
 from edgert_converters.quantize.plan import make_plan
 from edgert_converters.summary import build_messages, build_report, build_summary
-from edgert_converters.variants import RANDOM_SAMPLES, Built, Samples, build_variants, describe_variant, random_samples
+from edgert_converters.variants import (
+    RANDOM_SAMPLES,
+    Built,
+    Samples,
+    build_variants,
+    check_precisions,
+    describe_variant,
+    random_samples,
+)
 from edgert_converters.verify import Verification, verify
 
 __all__ = ["CONVERTER"]
@@ -49,7 +57,7 @@ class _DefaultConverter:
 
     def convert(self, recipe: Recipe, progress: ProgressReporter) -> ConvertResult:
         """Converts `recipe.model` and writes `recipe.output` (default: NAME.edge in the working directory)."""
-        check_output(_output(recipe))
+        _check_request(recipe)
         progress("import", 0, 0)
         imported = import_model(recipe.model, recipe.shapes, trust_pickle=recipe.trust_pickle)
         return _convert(imported, recipe, progress)
@@ -62,7 +70,7 @@ class _DefaultConverter:
         progress: ProgressReporter,
     ) -> ConvertResult:
         """Converts a PyTorch program in memory; `recipe.model` only names it."""
-        check_output(_output(recipe))
+        _check_request(recipe)
         progress("import", 0, 0)
         return _convert(import_torch(program, example_inputs, recipe.shapes), recipe, progress)
 
@@ -76,6 +84,14 @@ CONVERTER = _DefaultConverter()
 
 def _output(recipe: Recipe) -> Path:
     return recipe.output or Path(f"{recipe.model.stem}.edge")
+
+
+def _check_request(recipe: Recipe) -> None:
+    """Refuses before any work what would be refused after it."""
+    for name in recipe.targets:
+        get_target(name)
+    check_precisions(recipe.precisions)
+    check_output(_output(recipe))
 
 
 def _convert(imported: ImportedModel, recipe: Recipe, progress: ProgressReporter) -> ConvertResult:

@@ -8,6 +8,7 @@ from pathlib import Path
 from edgert.bundle import Gate
 from edgert.codec import JsonValue, to_plain
 from edgert_converters.conversion import Conversion
+from edgert_converters.quantize.plan import FloatLayer
 from edgert_converters.variants import Built
 
 __all__ = ["build_messages", "build_report", "build_summary"]
@@ -17,6 +18,7 @@ _UNVERIFIED = (
     "verify with --calib CAL.npz and --eval EVAL.npz"
 )
 _WORST_LAYERS = 5
+_FLOAT_LINES = 3
 
 
 def build_messages(conversion: Conversion) -> tuple[str, ...]:
@@ -31,9 +33,24 @@ def build_messages(conversion: Conversion) -> tuple[str, ...]:
             decision = conversion.verification.variant(variant.id).decision
             messages.append(f"{variant.id}: {decision.gate.value}: {decision.sentence}")
     if chosen.plan is not None:
-        messages += [f"{layer.op} {layer.name!r} stays float: {layer.reason}" for layer in chosen.plan.float_layers]
+        messages += _float_lines(chosen.plan.float_layers)
     messages += [f"keeping {gain.name!r} float gains {gain.gain_db:+.1f} dB" for gain in conversion.gains]
     return tuple(messages)
+
+
+def _float_lines(layers: Sequence[FloatLayer]) -> list[str]:
+    """One line per layer, or one per reason where it holds for many (the report lists them all)."""
+    by_reason: dict[str, list[FloatLayer]] = {}
+    for layer in layers:
+        by_reason.setdefault(layer.reason, []).append(layer)
+    lines = []
+    for reason, group in by_reason.items():
+        if len(group) > _FLOAT_LINES:
+            operators = ", ".join(sorted({layer.op for layer in group}))
+            lines.append(f"{len(group)} operators stay float ({operators}): {reason}")
+        else:
+            lines += [f"{layer.op} {layer.name!r} stays float: {reason}" for layer in group]
+    return lines
 
 
 def build_report(conversion: Conversion) -> JsonValue:

@@ -30,7 +30,16 @@ from edgert_converters.quantize.insert import apply_plan
 from edgert_converters.quantize.plan import Plan, make_plan, values_to_watch
 from edgert_converters.quantize.statistics import TensorStatistics
 
-__all__ = ["PRECISIONS", "REFERENCE_ID", "Built", "Samples", "build_variants", "describe_variant", "random_samples"]
+__all__ = [
+    "PRECISIONS",
+    "REFERENCE_ID",
+    "Built",
+    "Samples",
+    "build_variants",
+    "check_precisions",
+    "describe_variant",
+    "random_samples",
+]
 
 PRECISIONS = ("int8", "fp16")
 REFERENCE_ID = "onnx-fp32"
@@ -56,6 +65,17 @@ class Built:
     notes: tuple[str, ...] = ()
 
 
+def check_precisions(precisions: Sequence[str]) -> None:
+    """Refuses precisions that edgert does not make.
+
+    Raises:
+        UsageError: an unknown precision.
+    """
+    unknown = [precision for precision in precisions if precision not in PRECISIONS]
+    if unknown:
+        raise UsageError(f"unknown precision {unknown[0]!r}; allowed: {', '.join(PRECISIONS)}")
+
+
 def build_variants(
     imported: ImportedModel,
     recipe: Recipe,
@@ -75,12 +95,8 @@ def build_variants(
         progress: told while calibrating.
 
     Raises:
-        UsageError: an unknown precision.
         DataError: the calibration data does not fit.
     """
-    unknown = [p for p in recipe.precisions if p not in PRECISIONS]
-    if unknown:
-        raise UsageError(f"unknown precision {unknown[0]!r}; allowed: {', '.join(PRECISIONS)}")
     names = tuple(target.name for target in targets)
     model = imported.model
     if is_quantized(model):
