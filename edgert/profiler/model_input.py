@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgert.bundle import TensorSpec
 from edgert.dtypes import DType
-from edgert.errors import DynamicShapeError
+from edgert.errors import DynamicShapeError, UsageError, did_you_mean
 from edgert.runtime.session import Session
 
 __all__ = ["choose_input"]
@@ -29,7 +29,13 @@ def choose_input(
 
     Raises:
         DynamicShapeError: random numbers are needed for an input whose size is not fixed.
+        UsageError: `shapes` names an input that the model does not have, or `seed` is negative.
     """
+    names = [spec.name for spec in session.inputs]
+    if unknown := [name for name in shapes if name not in names]:
+        raise UsageError(f"--shape names the input {unknown[0]!r}{did_you_mean(unknown[0], names)}")
+    if seed < 0:
+        raise UsageError(f"the seed is {seed}; it must be at least 0")
     if given:
         return dict(given), "given"
     samples = {spec.name: golden.get(f"input/{spec.name}") for spec in session.inputs}

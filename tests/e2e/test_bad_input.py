@@ -237,6 +237,23 @@ def test_run_refuses_the_options(
     refuse(capsys, place, ["run", digits, "--input", "x.npy", *words], status, expected)
 
 
+@pytest.mark.parametrize(
+    ("words", "status", "expected"),
+    [
+        (["--shape", "imag=1,1,32,32"], 2, "--shape names the input 'imag'; did you mean 'image'"),
+        (["--shape", "image=1,1,32"], 4, r"expected float \[\?, 1, 32, 32\], got float \[1, 1, 32\]"),
+        (["--seed", "-1"], 2, "the seed is -1; it must be at least 0"),
+        (["--duration", "long"], 2, "cannot read the duration 'long'; write e.g. 500ms"),
+        (["--energy", "sun"], 2, "no energy sensor 'sun'"),
+    ],
+    ids=lambda value: "_".join(value) if isinstance(value, list) else "",
+)
+def test_profile_refuses_the_options(
+    place: Path, capsys: pytest.CaptureFixture[str], words: list[str], status: int, expected: str
+) -> None:
+    refuse(capsys, place, ["profile", MODEL, *words, "-o", "record.json"], status, expected)
+
+
 def test_a_damaged_bundle_is_refused_by_every_verb(
     place: Path, capsys: pytest.CaptureFixture[str], digits: Path
 ) -> None:
