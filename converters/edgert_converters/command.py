@@ -91,6 +91,8 @@ def _check_request(recipe: Recipe) -> None:
     for name in recipe.targets:
         get_target(name)
     check_precisions(recipe.precisions)
+    if recipe.metric not in {None, AGREEMENT}:
+        load_metric(str(recipe.metric))
     check_output(_output(recipe))
 
 
