@@ -13,10 +13,14 @@ EXPORT_IR_VERSION = 8
 def serialize(model: ir.Model, ir_version: int = EXPORT_IR_VERSION) -> bytes:
     """Returns the bytes of the ONNX file, the same for the same graph.
 
+    Shapes of intermediate values are left out: every engine infers them, and beside long names they outweigh the
+    weights of a small model.
+
     Raises:
         ValueError: the model is larger than the 2 GB that one ONNX file can hold.
     """
     proto = ir.to_proto(model)
     proto.ir_version = ir_version
+    del proto.graph.value_info[:]
     data: bytes = proto.SerializeToString(deterministic=True)
     return data

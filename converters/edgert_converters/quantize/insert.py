@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
-from onnx_ir.passes.common import DeduplicateInitializersPass, RemoveUnusedNodesPass
+from onnx_ir.passes.common import DeduplicateHashedInitializersPass, RemoveUnusedNodesPass
 
 from edgert.dtypes import DType
 from edgert.quant import QuantParams, quantize
@@ -49,7 +49,7 @@ def apply_plan(model: ir.Model, plan: Plan, encoding: DType) -> ir.Model:
         made_in_integers = producer is not None and producer.name in plan.integer_nodes
         _quantize_value(copy.graph, values[name], params.shifted(encoding), made_in_integers, plan)
     RemoveUnusedNodesPass()(copy)
-    DeduplicateInitializersPass()(copy)  # constants that several operators read, and equal scales
+    DeduplicateHashedInitializersPass()(copy)  # constants that several operators read, and equal scales
     copy.graph.sort()
     return copy
 
