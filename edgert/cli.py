@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a finding or failed gate, 2 usage, 3 device unreachable, 4
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
@@ -50,6 +51,8 @@ def _run(arguments: argparse.Namespace, console: Console) -> int:
     except EdgertError as error:
         return _report(error, console, arguments)
     except OSError as error:  # a path that even looking at fails: too long, a loop of links, no right to look
+        if error.filename is None:
+            _silence_stdout()
         return _report(_from_system(error), console, arguments)
     except Exception as error:  # a bug: one line for the user, the rest on request
         text = " ".join(str(error).split())[:300]
@@ -132,8 +135,9 @@ def _trace(error: BaseException, arguments: argparse.Namespace) -> None:
 
 
 def _silence_stdout() -> None:
-    # the interpreter flushes stdout at exit and would complain about the closed pipe again
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    # the interpreter flushes stdout at exit and would complain about the closed pipe or full disk again
+    with contextlib.suppress(OSError, ValueError):  # a stream without a file descriptor has nothing to flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":
