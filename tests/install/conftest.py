@@ -94,9 +94,17 @@ def find_python(version: str) -> Path:
         return Path(sys.executable)
     versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     found = [*versions.glob(f"{version}.*/bin/python{version}"), *filter(None, [shutil.which(f"python{version}")])]
-    if not found:
-        pytest.skip(f"needs Python {version}, which is neither on PATH nor in {versions}")
-    return Path(found[0])
+    for candidate in map(Path, found):
+        if _answers_as(candidate, version):
+            return candidate
+    pytest.skip(f"needs Python {version}, which neither PATH nor {versions} has in working order")
+
+
+def _answers_as(python: Path, version: str) -> bool:
+    """False also for a version manager's placeholder, which stands on PATH and only prints advice."""
+    code = "import sys, venv; print('%d.%d' % sys.version_info[:2])"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    return done.returncode == 0 and done.stdout.strip() == version
 
 
 def _load(path: Path, key: str) -> np.ndarray:
