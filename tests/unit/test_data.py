@@ -345,3 +345,19 @@ def test_calibration_samples_do_not_decide(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="every sample also occurs in the calibration data"):
         split(calib, inside)
     assert split(None, None).calib is None
+
+
+def test_copies_of_calibration_samples_never_decide(tmp_path: Path) -> None:
+    """One file with every sample four times: a copy of a sample that chose ranges must not judge them."""
+    distinct = np.random.default_rng(0).standard_normal((10, 6)).astype(np.float32)
+    np.savez(tmp_path / "copies.npz", x=np.tile(distinct, (4, 1)))
+    data = load_dataset(str(tmp_path / "copies.npz"), (TensorSpec("x", (None, 6), DType.FLOAT),))
+    divided = split(data, None)
+    assert divided.calib is not None
+    assert divided.evaluation is not None
+    chose = {divided.calib.digest(i) for i in range(len(divided.calib))}
+    decide = {divided.evaluation.digest(i) for i in range(len(divided.evaluation))}
+    assert chose
+    assert decide
+    assert not chose & decide
+    assert any("copies of calibration samples and do not decide" in note for note in divided.notes)

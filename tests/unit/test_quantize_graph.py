@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from edgert.errors import DataError
 from edgert.quant import QuantParams
 from edgert.recipe import RangeMethod
 from edgert_converters.engine import load_runner
-from edgert_converters.quantize.calibrate import collect_statistics
+from edgert_converters.layer_errors import measure_layer_errors
+from edgert_converters.quantize.calibrate import collect_statistics, expose_values
 from edgert_converters.quantize.existing import is_quantized, strip_quantization
 from edgert_converters.quantize.insert import apply_plan
 from edgert_converters.quantize.plan import Plan, make_plan, values_to_watch
@@ -97,6 +99,39 @@ def test_a_layer_kept_float_keeps_its_relu() -> None:
     assert [f.reason for f in plan.float_layers if f.name == "conv"] == ["kept float on request"]
     got = load_runner(apply_plan(model, plan, DType.UINT8))(samples[0])["y"]
     assert np.array_equal(load_runner(model)(samples[0])["y"], got)
+
+
+def test_the_bias_takes_back_the_shift_of_rounded_weights() -> None:
+    model, samples = _model(_TEXT), _samples((1, 4, 8, 8))
+    samples = [{"x": np.abs(sample["x"])} for sample in samples]
+    plan = _plan(model, samples)
+    corrected = apply_plan(model, plan, DType.UINT8)
+    plain = apply_plan(model, replace(plan, channel_means={}), DType.UINT8)
+    expected = load_runner(expose_values(model, ["r"]))
+    shifts = []
+    for quantized in (corrected, plain):
+        run = load_runner(expose_values(quantized, ["r"]))
+        errors = [run(sample)["r"] - expected(sample)["r"] for sample in samples]
+        shifts.append(np.abs(np.mean(errors, axis=(0, 1, 3, 4))).mean())
+    assert shifts[0] < shifts[1]
+
+
+def test_a_mover_adds_no_noise_of_its_own() -> None:
+    text = """
+    <ir_version: 8, opset_import: ["" : 18]>
+    net (float[1,4,8,8] x, float[4,4,1,1] w) => (float[1,32,8] y)
+    {
+        [conv] c = Conv(x, w)
+        [mover] t = Transpose<perm=[0,1,3,2]>(c)
+        [scores] y = Squeeze(t)
+    }
+    """
+    model, samples = _model(text.replace("float[1,32,8] y", "float[4,8,8] y")), _samples((1, 4, 8, 8))
+    plan = _plan(model, samples)
+    errors = measure_layer_errors(model, apply_plan(model, plan, DType.UINT8), plan, samples, _silent)
+    by_name = {error.name: error for error in errors}
+    assert by_name["conv"].added_noise > 0
+    assert abs(by_name["mover"].added_noise) < 0.01 * by_name["conv"].added_noise
 
 
 _BRANCHES = """
