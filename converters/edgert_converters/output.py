@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from edgert.bundle import Manifest, replace_atomically, write_bundle
 from edgert.codec import JsonValue
 from edgert.errors import OutputError, UsageError
+from edgert.folder import write_folder_atomically
 
 __all__ = ["REPORT", "check_output", "output_kind", "to_json_bytes", "write_output"]
 
@@ -70,7 +69,9 @@ def write_output(path: Path, manifest: Manifest, files: Mapping[str, bytes], cho
     if kind == "file":
         return _write_file(path, files[manifest.variant(chosen).path], files[REPORT])
     plain = {f"{variant.id}.onnx": files[variant.path] for variant in manifest.variants}
-    return _write_folder(path, plain | {REPORT: files[REPORT]})
+    written = plain | {REPORT: files[REPORT]}
+    write_folder_atomically(path, written.items())  # an existing folder is empty: check_output saw to that
+    return tuple(path / name for name in sorted(written))
 
 
 def _write_file(path: Path, model: bytes, report: bytes) -> tuple[Path, ...]:
@@ -85,26 +86,6 @@ def _write_file(path: Path, model: bytes, report: bytes) -> tuple[Path, ...]:
     finally:
         staged.unlink(missing_ok=True)
     return path, target
-
-
-def _write_folder(path: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
-    temporary: str | None = None
-    try:
-        path.absolute().parent.mkdir(parents=True, exist_ok=True)
-        temporary = tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.absolute().parent)
-        for name, data in files.items():
-            (Path(temporary) / name).write_bytes(data)
-        os.chmod(temporary, 0o755)
-        if path.is_dir():
-            path.rmdir()  # empty: check_output saw to that
-        os.replace(temporary, path)
-        temporary = None
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; nothing was left behind") from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
-    return tuple(path / name for name in sorted(files))
 
 
 def to_json_bytes(value: JsonValue) -> bytes:

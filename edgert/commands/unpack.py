@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
-import tempfile
+import itertools
 from pathlib import Path
 
 from edgert.bundle import Bundle
 from edgert.commands.console import Console
 from edgert.errors import OutputError
+from edgert.folder import write_folder_atomically
 from edgert.units import format_bytes
 
 __all__ = ["add_arguments", "execute", "unpack"]
@@ -49,26 +48,6 @@ def unpack(bundle: Path | str, output: Path | str) -> tuple[Path, ...]:
         raise OutputError(f"{target} exists and is not an empty folder; choose another with -o")
     with Bundle.open(bundle) as opened:
         names = sorted(opened.manifest.files)
-        temporary: Path | None = None
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
-            for name in names:
-                _write(temporary / name, opened.read(name))
-            _write(temporary / "manifest.json", opened.manifest_bytes)
-            temporary.chmod(0o755)
-            if target.is_dir():
-                target.rmdir()
-            os.replace(temporary, target)
-            temporary = None
-        except OSError as error:
-            raise OutputError(f"cannot write {target}: {error.strerror or error}; nothing was left behind") from error
-        finally:
-            if temporary is not None:
-                shutil.rmtree(temporary, ignore_errors=True)
+        contents = ((name, opened.read(name)) for name in names)
+        write_folder_atomically(target, itertools.chain(contents, [("manifest.json", opened.manifest_bytes)]))
     return tuple(target / name for name in ["manifest.json", *names])
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
