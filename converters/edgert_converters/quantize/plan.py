@@ -17,7 +17,7 @@ from edgert.dtypes import DType
 from edgert.quant import QuantParams
 from edgert.recipe import RangeMethod
 from edgert_converters.ops import OPERATORS
-from edgert_converters.ops.spec import QuantRule
+from edgert_converters.ops.spec import ChannelRule, QuantRule
 from edgert_converters.quantize.ranges import choose_params
 from edgert_converters.quantize.statistics import TensorStatistics
 
@@ -27,7 +27,7 @@ MAX_BRANCH_RATIO = 8.0
 """Branches whose ranges differ by more lose 3 of 8 bits or more in a shared scale, so they do not share one."""
 
 _BRANCHING = frozenset({"Add", "Sub", "Concat"})
-_WEIGHTED = frozenset({"Conv", "Gemm", "MatMul", "ConvTranspose"})
+_WEIGHTED = frozenset(op for op, spec in OPERATORS.items() if spec.channels is ChannelRule.PRODUCES)
 
 
 @dataclass(frozen=True, slots=True)
