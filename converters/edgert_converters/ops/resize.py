@@ -1,6 +1,7 @@
-"""Resize and Upsample: nearest selects values, linear interpolates one axis after another.
+"""Resize and Upsample: nearest selects values, linear and cubic interpolate one axis after another.
 
-Integer rule: nearest moves integers. Linear dequantizes, interpolates in float32 and quantizes; over the last two axes,
+Integer rule: nearest moves integers. Cubic, antialias and cropping dequantize, interpolate in float64 and quantize.
+Linear dequantizes, interpolates in float32 and quantizes; over the last two axes,
 with dx1 + dx2 = 1 and dy1 + dy2 = 1 and each product and sum rounded to float32 from left to right,
 
     y = (dx2 * dy2) * x11 + (dx1 * dy2) * x21 + (dx2 * dy1) * x12 + (dx1 * dy1) * x22
@@ -18,51 +19,99 @@ from numpy.typing import NDArray
 
 from edgert.errors import ModelError
 from edgert.quant import QuantParams
-from edgert_converters.ops.attributes import get_int, get_ints, get_str, input_or_attribute, require_input
+from edgert_converters.ops.attributes import (
+    get_float,
+    get_int,
+    get_ints,
+    get_str,
+    input_or_attribute,
+    require_input,
+)
+from edgert_converters.ops.interpolation import (
+    Resampling,
+    apply_taps,
+    nearest_indices,
+    source_positions,
+    weigh_taps,
+)
 from edgert_converters.ops.rules import elementwise_float32, move_integers, no_macs
 from edgert_converters.ops.samples import ints, normal
-from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QTensor, QuantRule
+from edgert_converters.ops.spec import Array, AttributeValue, Case, ChannelRule, Node, Operator, QTensor, QuantRule
 
 __all__ = ["SPECS"]
 
-Float64 = NDArray[np.float64]
-
 
 def reference(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
-    """Returns the resized tensor.
+    """Returns the resized tensor, interpolated in float64 and rounded once to x's type.
 
     Raises:
-        ModelError: the mode is neither nearest nor linear, or an option is not supported.
+        ModelError: a mode is unknown, or there are neither scales nor sizes.
     """
     x = require_input(node, inputs, 0)
     mode = get_str(node, "mode", "nearest")
-    if mode not in {"nearest", "linear"} or get_int(node, "antialias", 0):
-        raise ModelError(f"{node.op_type} with mode {mode!r} or antialias is not supported", node=node.name)
-    if get_str(node, "keep_aspect_ratio_policy", "stretch") != "stretch":
-        raise ModelError(f"{node.op_type} keeps no aspect ratio here; export fixed sizes", node=node.name)
-    result = x
-    for axis, (size, scale) in enumerate(_sizes(node, inputs, x.shape)):
-        if size != x.shape[axis] or scale != 1.0:
-            position = _source_positions(node, size, x.shape[axis], scale)
-            result = _nearest(node, result, position, axis) if mode == "nearest" else _linear(result, position, axis)
-    return [result.astype(x.dtype)]
+    mode = "linear" if mode == "bilinear" else mode
+    if mode not in {"nearest", "linear", "cubic"}:
+        raise ModelError(f"{node.op_type} has the unknown mode {mode!r}", node=node.name)
+    result: NDArray[Any] = x
+    plan = _resamplings(node, inputs, x.shape)
+    for axis, change in enumerate(plan):
+        if not change.changes:
+            continue
+        if mode == "nearest":
+            index = nearest_indices(node, source_positions(node, change), change.source)
+            result = np.take(result, index, axis=axis)
+        else:
+            result = apply_taps(result, axis, *weigh_taps(node, mode, change))
+    return [_extrapolate(node, _to_type(result, x.dtype), plan)]
+
+
+def _to_type(x: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Returns interpolated values in the input's type; integers are cut towards zero and clamped, as engines do."""
+    if x.dtype == dtype or not np.issubdtype(dtype, np.integer):
+        return x.astype(dtype)
+    limits = np.iinfo(dtype)
+    clamped: NDArray[Any] = np.clip(x, limits.min, limits.max).astype(dtype)
+    return clamped
+
+
+def _extrapolate(node: Node, result: NDArray[Any], plan: Sequence[Resampling]) -> NDArray[Any]:
+    """Returns `result` with what tf_crop_and_resize took from outside the input replaced by extrapolation_value."""
+    if get_str(node, "coordinate_transformation_mode", "") != "tf_crop_and_resize":
+        return result
+    for axis, change in enumerate(plan):
+        position = source_positions(node, change)
+        outside = (position < 0) | (position > change.source - 1)
+        if change.changes and outside.any():
+            shape = [1] * result.ndim
+            shape[axis] = -1
+            value = np.asarray(get_float(node, "extrapolation_value", 0.0), result.dtype)
+            result = np.where(outside.reshape(shape), value, result)
+    return result
 
 
 def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
-    """Returns moved integers (nearest) or the quantized interpolation (linear)."""
-    if get_str(node, "mode", "nearest") == "nearest":
+    """Returns moved integers (nearest) or the quantized interpolation (linear, cubic)."""
+    cropped = get_str(node, "coordinate_transformation_mode", "") == "tf_crop_and_resize"
+    if get_str(node, "mode", "nearest") == "nearest" and not cropped:
         return move_integers(reference)(node, inputs, outputs)
-    return elementwise_float32(_linear_float32)(node, inputs, outputs)
+    return elementwise_float32(_interpolate_float32)(node, inputs, outputs)
 
 
-def _linear_float32(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
-    """Returns the interpolation in float32 in ONNX Runtime's order, where at most the last two axes change size."""
+def _interpolate_float32(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    """Returns linear interpolation in float32 in ONNX Runtime's order, where only the last two axes change size.
+
+    Other forms are computed in float64: engines agree on them to a step at best.
+    """
     x = require_input(node, inputs, 0)
-    sizes = _sizes(node, inputs, x.shape)
-    if x.ndim < 2 or any(size != n for (size, _), n in zip(sizes[:-2], x.shape[:-2], strict=True)):
+    plan = _resamplings(node, inputs, x.shape)
+    special = get_int(node, "antialias", 0) or get_int(node, "exclude_outside", 0)
+    cropped = get_str(node, "coordinate_transformation_mode", "") == "tf_crop_and_resize"
+    if get_str(node, "mode", "nearest") != "linear" or special or cropped:
         return reference(node, inputs)
-    top, bottom, (dy2, dy1) = _neighbours(node, sizes[-2], x.shape[-2])
-    left, right, (dx2, dx1) = _neighbours(node, sizes[-1], x.shape[-1])
+    if x.ndim < 2 or any(change.changes for change in plan[:-2]):
+        return reference(node, inputs)
+    top, bottom, (dy2, dy1) = _neighbours(node, plan[-2])
+    left, right, (dx2, dx1) = _neighbours(node, plan[-1])
     above, below = np.take(x, top, axis=-2), np.take(x, bottom, axis=-2)
     dy1, dy2 = dy1[:, None], dy2[:, None]
     result = dx2 * dy2 * above[..., left]
@@ -72,90 +121,61 @@ def _linear_float32(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 
 def _neighbours(
-    node: Node, size: tuple[int, float], source: int
+    node: Node, change: Resampling
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Returns the indices before and after each output index, and their float32 weights."""
-    position = np.clip(_source_positions(node, size[0], source, size[1]), 0, source - 1).astype(np.float32)
-    before = np.minimum(np.floor(position).astype(np.int64), source - 1)
-    after = np.minimum(before + 1, source - 1)
+    last = change.source - 1
+    position = np.clip(source_positions(node, change, np.float32), 0, last)
+    before = np.minimum(np.floor(position).astype(np.int64), last)
+    after = np.minimum(before + 1, last)
     single = before == after
     late = np.where(single, np.float32(0.5), np.abs(position - before.astype(np.float32)))
     early = np.where(single, np.float32(0.5), np.abs(position - after.astype(np.float32)))
     return before, after, (early, late)
 
 
-def _sizes(node: Node, inputs: Sequence[Array | None], shape: tuple[int, ...]) -> list[tuple[int, float]]:
-    """Returns the output size and the scale of every axis."""
+def _resamplings(node: Node, inputs: Sequence[Array | None], shape: tuple[int, ...]) -> list[Resampling]:
+    """Returns how every axis changes."""
     axes = [a % len(shape) for a in get_ints(node, "axes", range(len(shape)))]
-    pairs = [(size, 1.0) for size in shape]
+    plan = [Resampling(size, size, 1.0) for size in shape]
+    early = node.op_type == "Upsample" or node.opset < 11
+    region = inputs[1] if not early and len(inputs) > 1 else None
+    bounds = np.asarray([0.0] * len(axes) + [1.0] * len(axes)) if region is None or not region.size else region
+    for position, (axis, (size, scale)) in enumerate(zip(axes, _sizes(node, inputs, shape, axes), strict=True)):
+        start, end = float(bounds[position]), float(bounds[position + len(axes)])
+        cropped = get_str(node, "coordinate_transformation_mode", "") == "tf_crop_and_resize"
+        limits = (start, end) if cropped else (0.0, 1.0)
+        plan[axis] = Resampling(shape[axis], size, scale, *limits)
+    return plan
+
+
+def _sizes(
+    node: Node, inputs: Sequence[Array | None], shape: tuple[int, ...], axes: Sequence[int]
+) -> list[tuple[int, float]]:
+    """Returns the output size and the scale of each of `axes`."""
     sizes = inputs[3] if len(inputs) > 3 else None
     if sizes is not None and sizes.size:
-        for axis, size in zip(axes, sizes.reshape(-1), strict=True):
-            pairs[axis] = (int(size), int(size) / shape[axis])
-        return pairs
+        wanted = [int(size) for size in sizes.reshape(-1)]
+        policy = get_str(node, "keep_aspect_ratio_policy", "stretch")
+        ratios = [size / shape[axis] for axis, size in zip(axes, wanted, strict=True)]
+        if policy == "stretch":
+            return list(zip(wanted, ratios, strict=True))
+        ratio = min(ratios) if policy == "not_larger" else max(ratios)
+        return [(int(np.floor(ratio * shape[axis] + 0.5)), ratio) for axis in axes]
     early = node.op_type == "Upsample" or node.opset < 11
     scales = input_or_attribute(node, inputs, 1 if early else 2, "scales")
     if scales is None or not scales.size:
         raise ModelError(f"{node.op_type} has neither sizes nor scales", node=node.name)
-    for axis, scale in zip(axes, scales.reshape(-1), strict=True):
-        pairs[axis] = (int(np.floor(shape[axis] * float(scale))), float(scale))
-    return pairs
+    pairs = zip(axes, scales.reshape(-1), strict=True)
+    return [(int(np.floor(shape[axis] * float(scale))), float(scale)) for axis, scale in pairs]
 
 
-def _source_positions(node: Node, size: int, source: int, scale: float) -> Float64:
-    """Returns where each output index lies on the input axis, by coordinate_transformation_mode."""
-    early = node.op_type == "Upsample" or node.opset < 11
-    mode = get_str(node, "coordinate_transformation_mode", "asymmetric" if early else "half_pixel")
-    index = np.arange(size, dtype=np.float64)
-    if mode == "asymmetric":
-        return index / scale
-    if mode == "align_corners":
-        return index * ((source - 1) / (size - 1)) if size > 1 else np.zeros(size)
-    if mode == "pytorch_half_pixel" and size == 1:
-        return np.zeros(1)
-    if mode == "half_pixel_symmetric":
-        adjustment = size / (scale * source)
-        return source / 2 * (1 - adjustment) + (index + 0.5) / scale - 0.5
-    if mode in {"half_pixel", "pytorch_half_pixel"}:
-        return (index + 0.5) / scale - 0.5
-    raise ModelError(f"coordinate_transformation_mode {mode!r} is not supported", node=node.name)
-
-
-def _nearest(node: Node, x: NDArray[Any], position: Float64, axis: int) -> NDArray[Any]:
-    early = node.op_type == "Upsample" or node.opset < 11
-    rounding = get_str(node, "nearest_mode", "floor" if early else "round_prefer_floor")
-    index = np.clip(_round(node, rounding, position), 0, x.shape[axis] - 1).astype(np.int64)
-    result: NDArray[Any] = np.take(x, index, axis=axis)
-    return result
-
-
-def _round(node: Node, rounding: str, position: Float64) -> Float64:
-    if rounding == "floor":
-        return np.floor(position)
-    if rounding == "ceil":
-        return np.ceil(position)
-    if rounding == "round_prefer_floor":
-        return np.ceil(position - 0.5)
-    if rounding == "round_prefer_ceil":
-        return np.floor(position + 0.5)
-    raise ModelError(f"nearest_mode {rounding!r} is not supported", node=node.name)
-
-
-def _linear(x: NDArray[Any], position: Float64, axis: int) -> NDArray[Any]:
-    last = x.shape[axis] - 1
-    inside = np.clip(position, 0, last)
-    first = np.floor(inside).astype(np.int64)
-    shape = [1] * x.ndim
-    shape[axis] = -1
-    weight = (inside - first).reshape(shape)
-    wide = x.astype(np.float64)
-    before = np.take(wide, first, axis=axis)
-    after = np.take(wide, np.minimum(first + 1, last), axis=axis)
-    result: NDArray[Any] = before * (1 - weight) + after * weight
-    return result
+def _linear(coordinates: str) -> dict[str, AttributeValue]:
+    return {"mode": "linear", "coordinate_transformation_mode": coordinates}
 
 
 _X = normal(1, 2, 4, 5, seed=1)
+_REGION = np.asarray([0, 0, 0.2, -0.1, 1, 1, 0.9, 0.8], np.float32)
 _TWICE = np.asarray([1, 1, 2, 2], np.float32)
 _CASES = (
     Case(
@@ -178,8 +198,26 @@ _CASES = (
         {"mode": "linear", "coordinate_transformation_mode": "asymmetric"},
         (2,),
     ),
+    Case("linear_pytorch", (_X, None, None, ints(1, 2, 9, 1)), _linear("pytorch_half_pixel"), (3,)),
+    Case(
+        "linear_symmetric", (_X, None, np.asarray([1, 1, 1.3, 0.7], np.float32)), _linear("half_pixel_symmetric"), (2,)
+    ),
+    Case("linear_antialias", (_X, None, None, ints(1, 2, 2, 3)), {"mode": "linear", "antialias": 1}, (3,)),
+    Case("cubic_twice", (_X, None, _TWICE), {"mode": "cubic"}, (2,)),
+    Case("cubic_excludes", (_X, None, None, ints(1, 2, 7, 3)), {"mode": "cubic", "exclude_outside": 1}, (3,)),
+    Case("cubic_antialias", (_X, None, None, ints(1, 2, 3, 2)), {"mode": "cubic", "antialias": 1}, (3,)),
+    Case("crop", (_X, _REGION, None, ints(1, 2, 3, 6)), _linear("tf_crop_and_resize"), (1, 3)),
+    Case(
+        "axes",
+        (_X, None, None, ints(8, 6)),
+        {"mode": "nearest", "axes": (3, 2), "keep_aspect_ratio_policy": "not_larger"},
+        (3,),
+    ),
 )
-_UPSAMPLE_CASES = (Case("nearest", (_X, _TWICE), {"mode": "nearest"}, (1,)),)
+_UPSAMPLE_CASES = (
+    Case("nearest", (_X, _TWICE), {"mode": "nearest"}, (1,)),
+    Case("linear", (_X, _TWICE), {"mode": "linear"}, (1,)),
+)
 
 
 def _operator(op_type: str, cases: tuple[Case, ...], note: str, *, fused: bool) -> Operator:
@@ -197,8 +235,6 @@ def _operator(op_type: str, cases: tuple[Case, ...], note: str, *, fused: bool) 
 
 
 SPECS: Final = (
-    _operator(
-        "Resize", _CASES, "nearest on integers, linear through float; no cubic, antialias or cropping", fused=True
-    ),
+    _operator("Resize", _CASES, "nearest on integers, linear and cubic through float", fused=True),
     _operator("Upsample", _UPSAMPLE_CASES, "up to opset 9; Resize after", fused=False),
 )
