@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from edgert_converters.ops.attributes import get_int, require_input
@@ -11,13 +13,18 @@ from edgert_converters.ops.rules import no_macs
 from edgert_converters.ops.samples import ints, normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
 
-__all__ = ["SPEC"]
+__all__ = ["SPEC", "cast_values"]
 
 
 def reference(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     """Returns x in the type `to`."""
-    kind = ir.DataType(get_int(node, "to", 1)).numpy()
-    return [require_input(node, inputs, 0).astype(kind)]
+    return [cast_values(require_input(node, inputs, 0), ir.DataType(get_int(node, "to", 1)).numpy())]
+
+
+def cast_values(x: Array, kind: np.dtype[Any]) -> Array:
+    """Returns x in another type; numbers that an integer type cannot hold become some integer, as in C."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return x.astype(kind)
 
 
 CASES = (

@@ -29,7 +29,7 @@ from edgert_converters.ops.spec import (
     ReferenceRule,
 )
 
-__all__ = ["SPECS"]
+__all__ = ["SPECS", "count_inputs", "reduced_axes"]
 
 Reduction = Callable[..., NDArray[Any]]  # Any and ...: numpy's sum, mean, max and min share no narrower type
 
@@ -39,7 +39,8 @@ def count_inputs(node: Node) -> int:
     return int(np.prod(node.input_shapes[0] or (0,), dtype=np.int64))
 
 
-def _axes(node: Node, inputs: Sequence[Any], rank: int) -> tuple[int, ...]:
+def reduced_axes(node: Node, inputs: Sequence[Any], rank: int) -> tuple[int, ...]:
+    """Returns the axes that a Reduce node goes over: all where it names none, unless the node says that means none."""
     axes = read_axes(node, inputs, rank)
     if axes is not None:
         return axes
@@ -49,7 +50,7 @@ def _axes(node: Node, inputs: Sequence[Any], rank: int) -> tuple[int, ...]:
 def _reference(reduction: Reduction, *, sums: bool) -> ReferenceRule:
     def reference(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
         x = require_input(node, inputs, 0)
-        axes = _axes(node, inputs, x.ndim)
+        axes = reduced_axes(node, inputs, x.ndim)
         wide = x.astype(np.float64) if sums and np.issubdtype(x.dtype, np.floating) else x
         result = reduction(wide, axis=axes, keepdims=get_int(node, "keepdims", 1) == 1)
         return [np.asarray(result).astype(x.dtype)]
@@ -59,7 +60,7 @@ def _reference(reduction: Reduction, *, sums: bool) -> ReferenceRule:
 
 def _sum_integers(node: Node, inputs: Sequence[QTensor | Array | None]) -> tuple[NDArray[np.int64], int, QuantParams]:
     x = require_input(node, inputs, 0)
-    axes = _axes(node, inputs, x.values.ndim)
+    axes = reduced_axes(node, inputs, x.values.ndim)
     centred = x.values.astype(np.int64) - x.params.zero_point[0]
     acc = np.asarray(centred.sum(axis=axes, keepdims=get_int(node, "keepdims", 1) == 1), np.int64)
     return acc, int(np.prod([x.values.shape[a] for a in axes], dtype=np.int64)), x.params

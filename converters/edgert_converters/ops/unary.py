@@ -1,4 +1,4 @@
-"""Unary functions: one table rule for all, one line per operator.
+"""Unary functions of common networks: one table rule for all, one line per operator.
 
 The integer rule is a 256-entry table filled in double precision (rules.table_rule); Abs and Neg are exact in float32.
 """
@@ -6,21 +6,15 @@ The integer rule is a 256-entry table filled in double precision (rules.table_ru
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgert_converters.ops.attributes import get_float, get_str
-from edgert_converters.ops.rules import (
-    Float64Function,
-    elementwise_float32,
-    no_macs,
-    table_rule,
-    unary_reference,
-)
 from edgert_converters.ops.samples import normal, positive
-from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
+from edgert_converters.ops.spec import Node
+from edgert_converters.ops.unary_operator import exact_operator, table_operator
 
 __all__ = ["SPECS"]
 
@@ -28,12 +22,13 @@ Float64 = NDArray[np.float64]
 _ERF: Final = np.frompyfunc(math.erf, 1, 1)
 
 
-def absolute(node: Node, x: Float64) -> Float64:
+def absolute(node: Node, x: NDArray[Any]) -> NDArray[Any]:
     """Returns |x|."""
-    return np.abs(x)
+    result: NDArray[Any] = np.abs(x)
+    return result
 
 
-def negative(node: Node, x: Float64) -> Float64:
+def negative(node: Node, x: NDArray[Any]) -> NDArray[Any]:
     """Returns -x."""
     return -x
 
@@ -98,43 +93,20 @@ def gelu(node: Node, x: Float64) -> Float64:
     return result
 
 
-def _unary(
-    op_type: str,
-    function: Float64Function,
-    sample: Array,
-    *,
-    exact: bool = False,
-    fused: bool = False,
-    fixed_output: tuple[float, int] | None = None,
-) -> Operator:
-    reference = unary_reference(function)
-    return Operator(
-        op_type=op_type,
-        macs=no_macs,
-        reference=reference,
-        quantization=QuantRule.OWN,
-        channels=ChannelRule.KEEPS,
-        cases=(Case("plain", (sample,)),),
-        integer=elementwise_float32(reference) if exact else table_rule(function),
-        onnxruntime_int8=fused,
-        fixed_output=fixed_output,
-    )
-
-
 _BOTH_SIGNS = normal(2, 3, 40, seed=1, spread=3)
 _UNIT_INTERVAL = (1 / 256, -128)
 _POSITIVE = positive(2, 3, 40, seed=2)
 
 SPECS: Final = (
-    _unary("Abs", absolute, _BOTH_SIGNS, exact=True),
-    _unary("Erf", error_function, _BOTH_SIGNS),
-    _unary("Exp", exponential, _BOTH_SIGNS),
-    _unary("Gelu", gelu, _BOTH_SIGNS),
-    _unary("HardSigmoid", hard_sigmoid, _BOTH_SIGNS),
-    _unary("HardSwish", hard_swish, _BOTH_SIGNS),
-    _unary("Log", logarithm, _POSITIVE),
-    _unary("Neg", negative, _BOTH_SIGNS, exact=True),
-    _unary("Sigmoid", sigmoid, _BOTH_SIGNS, fused=True, fixed_output=_UNIT_INTERVAL),
-    _unary("Sqrt", square_root, _POSITIVE),
-    _unary("Tanh", hyperbolic_tangent, _BOTH_SIGNS),
+    exact_operator("Abs", absolute, _BOTH_SIGNS),
+    table_operator("Erf", error_function, _BOTH_SIGNS),
+    table_operator("Exp", exponential, _BOTH_SIGNS),
+    table_operator("Gelu", gelu, _BOTH_SIGNS),
+    table_operator("HardSigmoid", hard_sigmoid, _BOTH_SIGNS),
+    table_operator("HardSwish", hard_swish, _BOTH_SIGNS),
+    table_operator("Log", logarithm, _POSITIVE),
+    exact_operator("Neg", negative, _BOTH_SIGNS),
+    table_operator("Sigmoid", sigmoid, _BOTH_SIGNS, fused=True, fixed_output=_UNIT_INTERVAL),
+    table_operator("Sqrt", square_root, _POSITIVE),
+    table_operator("Tanh", hyperbolic_tangent, _BOTH_SIGNS),
 )

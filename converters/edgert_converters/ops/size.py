@@ -1,4 +1,4 @@
-"""Equal with numpy broadcasting."""
+"""Size: the number of elements of x as an int64 scalar."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import numpy as np
 
 from edgert_converters.ops.attributes import require_input
 from edgert_converters.ops.rules import no_macs
-from edgert_converters.ops.samples import ints
+from edgert_converters.ops.samples import normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
 
 __all__ = ["SPEC"]
 
 
 def reference(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
-    """Returns a == b."""
-    return [np.asarray(require_input(node, inputs, 0) == require_input(node, inputs, 1))]
+    """Returns the number of elements."""
+    return [np.asarray(require_input(node, inputs, 0).size, np.int64)]
 
 
 SPEC = Operator(
-    op_type="Equal",
+    op_type="Size",
     macs=no_macs,
     reference=reference,
     quantization=QuantRule.FLOAT,
-    channels=ChannelRule.JOINS,
-    cases=(Case("int64", (ints(1, 2, 3), ints(1, 5, 3))),),
+    channels=ChannelRule.BREAKS,
+    cases=(Case("plain", (normal(2, 3, 4, seed=1),)),),
 )
