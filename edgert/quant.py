@@ -1,6 +1,7 @@
-"""Affine quantization and the `fp32` requantization mode, in numpy (docs/numerics.md is the contract).
+"""Affine quantization and the requantization modes `fp32` and `q31`, in numpy (docs/numerics.md is the contract).
 
-Everything here is deterministic and elementwise; the rounding mode is always half to even (numpy's rint).
+Everything here is deterministic and elementwise; the rounding mode is half to even (numpy's rint) wherever `q31` does
+not say otherwise.
 """
 
 from __future__ import annotations
@@ -13,7 +14,16 @@ from numpy.typing import NDArray
 
 from edgert.dtypes import DType
 
-__all__ = ["QuantParams", "dequantize", "multiplier_fp32", "quantize", "requantize_fp32"]
+__all__ = [
+    "QuantParams",
+    "dequantize",
+    "multiplier_fp32",
+    "multiplier_q31",
+    "multiply_q31",
+    "quantize",
+    "requantize_fp32",
+    "requantize_q31",
+]
 
 Float32 = NDArray[np.float32]
 AnyArray = NDArray[Any]  # Any: the integer type is data (QuantParams.dtype), not known to the type checker
@@ -94,5 +104,46 @@ def requantize_fp32(acc: NDArray[np.int64], multiplier: Float32, params: QuantPa
     low, high = params.dtype.integer_range
     scaled = np.rint(acc.astype(np.float32) * multiplier)
     shifted = scaled.astype(np.float64) + params.zero_point[0]
+    result: AnyArray = np.clip(shifted, low, high).astype(params.dtype.numpy)
+    return result
+
+
+def multiplier_q31(real: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Returns (m, shift) with real = m * 2^(shift - 31) and m in [2^30, 2^31), or (0, 0) where real vanishes.
+
+    The mantissa is rounded half away from zero, as TensorFlow Lite's QuantizeMultiplier does.
+    """
+    mantissa, exponent = np.frexp(np.asarray(real, np.float64))
+    fixed = np.floor(mantissa * 2.0**31 + 0.5).astype(np.int64)
+    shift = exponent.astype(np.int64)
+    shift = np.where(fixed == 1 << 31, shift + 1, shift)
+    fixed = np.where(fixed == 1 << 31, 1 << 30, fixed)
+    vanishes = shift < -31
+    return np.where(vanishes, 0, fixed), np.where(vanishes, 0, shift)
+
+
+def multiply_q31(x: NDArray[np.int64], multiplier: NDArray[np.int64], shift: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns x * multiplier * 2^(shift - 31) in TensorFlow Lite's double rounding; x is in the int32 range.
+
+    First the saturating doubling high multiply (rounds half up in magnitude), then the rounding division by a power of
+    two (half away from zero). Broadcasts.
+    """
+    product = (x << np.maximum(shift, 0)) * multiplier
+    nudge = np.where(product >= 0, 1 << 30, 1 - (1 << 30))
+    total = product + nudge
+    high = np.where(total >= 0, total >> 31, -(-total >> 31))  # division by 2^31 towards zero
+    right = np.maximum(-shift, 0)
+    mask = (np.int64(1) << right) - 1
+    threshold = (mask >> 1) + (high < 0)
+    result: NDArray[np.int64] = (high >> right) + ((high & mask) > threshold)
+    return result
+
+
+def requantize_q31(
+    acc: NDArray[np.int64], multiplier: NDArray[np.int64], shift: NDArray[np.int64], params: QuantParams
+) -> AnyArray:
+    """Returns clamp(multiply_q31(acc) + zero_point) in `params.dtype`; bit for bit TensorFlow Lite Micro's reference."""
+    low, high = params.dtype.integer_range
+    shifted = multiply_q31(acc, multiplier, shift) + params.zero_point[0]
     result: AnyArray = np.clip(shifted, low, high).astype(params.dtype.numpy)
     return result

@@ -18,7 +18,8 @@ from edgert.quant import QuantParams
 from edgert_converters.ops import OPERATORS
 from edgert_converters.ops.clamp import clamp_integers
 from edgert_converters.ops.nodes import convert_attribute, read_opset
-from edgert_converters.ops.spec import Array, AttributeValue, Node, QTensor
+from edgert_converters.ops.spec import Array, AttributeValue, IntegerRule, Node, Operator, QTensor
+from edgert_converters.requantize import Requantize, read_requantize
 from edgert_converters.units import (
     IntegerUnit,
     constant_inputs,
@@ -83,6 +84,7 @@ class Interpreter:
             ModelError: an operator is not in the table (the node is named), or an attribute cannot be read.
         """
         graph = model.graph
+        self.requantize: Requantize = read_requantize(model)
         self.units: tuple[IntegerUnit, ...] = find_units(graph)
         self._inputs = tuple(_name_of(v) for v in graph.inputs if v.name not in graph.initializers)
         self._outputs = tuple(_name_of(v) for v in graph.outputs)
@@ -156,9 +158,7 @@ class Interpreter:
         clamps = [[_make_template(node) for node in chain] for chain in unit.clamps]
         limits = [[constant_inputs(node) for node in chain] for chain in unit.clamps]
         self._params.update(zip(writes, params, strict=True))
-        rule = OPERATORS[unit.op].integer
-        if rule is None:
-            raise AssertionError(f"{unit.op} was taken for an integer unit without an integer rule")
+        rule = _integer_rule(OPERATORS[unit.op], self.requantize)
 
         def execute(environment: Environment) -> None:
             inputs = [None if source is None else source.read(environment) for source in sources]
@@ -170,6 +170,13 @@ class Interpreter:
 
         reads = tuple(source.name for source in sources if source is not None)
         return _Step(execute, reads, tuple(writes))
+
+
+def _integer_rule(spec: Operator, mode: Requantize) -> IntegerRule:
+    rule = spec.integer_q31 if mode is Requantize.Q31 and spec.integer_q31 is not None else spec.integer
+    if rule is None:
+        raise AssertionError(f"{spec.op_type} was taken for an integer unit without an integer rule")
+    return rule
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Reads a trained model (ONNX file, torch.export program, PyTorch module) as a clean, checked onnx_ir graph.
+"""Reads a trained model (ONNX or TFLite file, torch.export program, PyTorch module) as a clean, checked onnx_ir graph.
 
 Everything native that touches an unchecked file runs in a child process (isolate.py); this process reads only what the
 child wrote.
@@ -52,7 +52,7 @@ def import_model(
     """Reads a model file, brings it to the working opset, cleans it up and checks every step by running it.
 
     Args:
-        path: a .onnx file, or a .pt2 file (torch.export) with `trust_pickle`.
+        path: a .onnx or .tflite file, or a .pt2 file (torch.export) with `trust_pickle`.
         shapes: full shapes for inputs with dynamic axes, by input name.
         trust_pickle: allow torch.export.load, which unpickles and can therefore run code from the file.
         time_limit_s: after this the child that reads the file is stopped.
@@ -107,21 +107,21 @@ def _finish(request: ImportRequest, source: Source, time_limit_s: float) -> Impo
 
 
 def _file_kind(path: Path, *, trust_pickle: bool) -> str:
-    """Returns `onnx` or `pt2`, told from the suffix; a file of another kind is refused with what is accepted."""
+    """Returns `onnx`, `tflite` or `pt2`, told from the suffix; a file of another kind is refused with what is accepted."""
     if path.is_dir():
-        raise ModelError("is a folder, not a model file; accepted are .onnx and .pt2 files", path=path)
+        raise ModelError("is a folder, not a model file; accepted are .onnx, .tflite and .pt2 files", path=path)
     if not path.is_file():
-        raise ModelError("no such file; accepted are .onnx and .pt2 files", path=path)
+        raise ModelError("no such file; accepted are .onnx, .tflite and .pt2 files", path=path)
     suffix = path.suffix.lower()
-    if suffix == ".onnx":
-        return "onnx"
+    if suffix in {".onnx", ".tflite"}:
+        return suffix.removeprefix(".")
     if suffix in {".pt2", ".pt", ".pth", ".th", ".pkl", ".ckpt"}:
         return _torch_kind(path, suffix, trust_pickle=trust_pickle)
     if suffix == ".edge":
-        raise ModelError("is a bundle already; convert the model it was made from (accepted: .onnx, .pt2)", path=path)
-    if suffix == ".tflite":
-        raise ModelError("reading .tflite files is not built yet; accepted are .onnx and .pt2 files", path=path)
-    raise ModelError(f"unknown kind of model file {suffix!r}; accepted are .onnx and .pt2 files", path=path)
+        raise ModelError(
+            "is a bundle already; convert the model it was made from (accepted: .onnx, .tflite, .pt2)", path=path
+        )
+    raise ModelError(f"unknown kind of model file {suffix!r}; accepted are .onnx, .tflite and .pt2 files", path=path)
 
 
 def _torch_kind(path: Path, suffix: str, *, trust_pickle: bool) -> str:

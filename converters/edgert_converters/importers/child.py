@@ -7,6 +7,7 @@ import logging
 import sys
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgert.codec import from_plain, to_plain
 from edgert.errors import EdgertError, ModelError
@@ -19,6 +20,9 @@ from edgert_converters.importers.isolate import (
     ImportResult,
     report_error,
 )
+
+if TYPE_CHECKING:
+    import onnx
 
 
 def main(folder: Path) -> int:
@@ -58,18 +62,29 @@ def limit_memory(limit_bytes: int) -> None:
 
 def _import(request: ImportRequest, folder: Path) -> ImportResult:
     from edgert_converters.importers.normalise import normalise
-    from edgert_converters.importers.onnx_file import load_onnx
 
     path, shown = Path(request.path), Path(request.shown_path)
+    proto = _load_tflite(path, shown) if request.kind == "tflite" else _load_onnx(request, folder, path, shown)
+    normalised = normalise(proto, request.shapes, shown)
+    (folder / MODEL).write_bytes(normalised.serialized)
+    return ImportResult(normalised.inputs, normalised.outputs, normalised.notes, normalised.passes)
+
+
+def _load_tflite(path: Path, shown: Path) -> onnx.ModelProto:
+    from edgert_converters.importers.tflite_file import load_tflite
+
+    return load_tflite(path, shown)
+
+
+def _load_onnx(request: ImportRequest, folder: Path, path: Path, shown: Path) -> onnx.ModelProto:
+    from edgert_converters.importers.onnx_file import load_onnx
+
     if request.kind == "pt2":
         from edgert_converters.importers.torch_program import export_file
 
         path = export_file(path, folder / "exported.onnx", shown)
     # external data is real bytes on the disk beside the model, so it may raise the limit like the model's own size
-    proto = load_onnx(path, shown, lambda size: limit_memory(request.memory_bytes + MEMORY_PER_FILE_BYTE * size))
-    normalised = normalise(proto, request.shapes, shown)
-    (folder / MODEL).write_bytes(normalised.serialized)
-    return ImportResult(normalised.inputs, normalised.outputs, normalised.notes, normalised.passes)
+    return load_onnx(path, shown, lambda size: limit_memory(request.memory_bytes + MEMORY_PER_FILE_BYTE * size))
 
 
 if __name__ == "__main__":

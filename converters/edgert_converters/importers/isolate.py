@@ -48,7 +48,7 @@ MEMORY_PER_FILE_BYTE = 24
 
 @dataclass(frozen=True, slots=True)
 class ImportRequest:
-    """What the child shall read. `kind` is onnx or pt2; `shown_path` is what messages call the file."""
+    """What the child shall read. `kind` is onnx, tflite or pt2; `shown_path` is what messages call the file."""
 
     path: str
     kind: str

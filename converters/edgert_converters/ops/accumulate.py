@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgert.errors import ModelError
-from edgert.quant import QuantParams, multiplier_fp32, requantize_fp32
+from edgert.quant import QuantParams, multiplier_fp32, multiplier_q31, requantize_fp32, requantize_q31
 from edgert_converters.ops.spec import Array, Node, QTensor
+from edgert_converters.requantize import Requantize
 
 __all__ = ["centred", "exact_type", "requantize_channels"]
 
@@ -47,8 +48,9 @@ def requantize_channels(
     params: QuantParams,
     axis: int,
     weight_axis: int,
+    mode: Requantize = Requantize.FP32,
 ) -> QTensor:
-    """Returns clamp(rint(f32(acc + bias) * m[c]) + zero_point).
+    """Returns clamp(rint(f32(acc + bias) * m[c]) + zero_point), or in `q31` mode the fixed-point product.
 
     Output channels lie on `axis` of `acc` and on `weight_axis` of the weights.
 
@@ -65,6 +67,10 @@ def requantize_channels(
         shape[axis] = -1
     if bias is not None:
         acc = acc + _bias_integers(node, bias, x, w_scale).reshape(shape)
+    if mode is Requantize.Q31:
+        real = np.float64(x.params.scale[0]) * w_scale.astype(np.float64) / np.float64(params.scale[0])
+        fixed, shift = (part.reshape(shape if part.size > 1 else ()) for part in multiplier_q31(real))
+        return QTensor(requantize_q31(acc, fixed, shift, params), params)
     multiplier = multiplier_fp32(x.params.scale[0], w_scale, params.scale[0])
     spread = multiplier.reshape(shape) if multiplier.size > 1 else multiplier.reshape(())
     return QTensor(requantize_fp32(acc, spread, params), params)

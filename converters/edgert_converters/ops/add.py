@@ -10,6 +10,7 @@ Integer rule (the order of ONNX Runtime's AVX2 kernel; fma rounds once):
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,13 @@ from edgert_converters.ops.attributes import require_input
 from edgert_converters.ops.rules import no_macs
 from edgert_converters.ops.samples import ints, normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QTensor, QuantRule
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from edgert_converters.tflite.export_graph import ExportGraph
+    from edgert_converters.tflite.import_graph import ImportGraph
+    from edgert_converters.tflite.model import TfOperator
 
 __all__ = ["SPEC"]
 
@@ -51,6 +59,20 @@ CASES = (
     Case("shapes_int64", (ints(1, 2, 3), ints(4, 5, 6))),
 )
 
+
+def read_add(operator: TfOperator, graph: ImportGraph) -> None:
+    """Adds an Add of TFLite's ADD, which may carry a fused activation."""
+    operands, order = graph.aligned(operator.inputs)
+    graph.finish(operator, graph.add("Add", operands), order)
+
+
+def write_add(node: ir.Node, graph: ExportGraph) -> None:
+    """Writes an ADD."""
+    operands, order = graph.aligned(node, (0, 1))
+    number, value = graph.activation(node)
+    graph.emit("ADD", operands, [graph.tensor(value, order)], fused_activation_function=number)
+
+
 SPEC = Operator(
     op_type="Add",
     macs=no_macs,
@@ -60,4 +82,6 @@ SPEC = Operator(
     cases=CASES,
     integer=integer,
     onnxruntime_int8=True,
+    from_tflite={"ADD": read_add},
+    to_tflite=write_add,
 )

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from edgert.quant import QuantParams
 from edgert_converters.ops.accumulate import centred, exact_type, requantize_channels
 from edgert_converters.ops.attributes import get_int, require_input
+from edgert_converters.ops.conv_tflite import read_conv_2d, read_depthwise_conv_2d, write_conv
 from edgert_converters.ops.samples import normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QTensor, QuantRule
 from edgert_converters.ops.windows import Windows, pad_spatial, resolve_windows, view_windows
+from edgert_converters.requantize import Requantize
 
 __all__ = ["SPEC", "convolve"]
 
@@ -87,11 +89,22 @@ def reference(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
     """Returns clamp(rint(f32(acc) * m[c]) + zp_y) with m[c] = f32(f32(s_x * s_w[c]) / s_y)."""
+    return _integer(node, inputs, outputs[0], Requantize.FP32)
+
+
+def integer_q31(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
+    """Returns the same accumulators, requantized by TensorFlow Lite's fixed-point multipliers per output channel."""
+    return _integer(node, inputs, outputs[0], Requantize.Q31)
+
+
+def _integer(
+    node: Node, inputs: Sequence[QTensor | Array | None], params: QuantParams, mode: Requantize
+) -> list[QTensor]:
     x, w = require_input(node, inputs, 0), require_input(node, inputs, 1)
     kind = exact_type(x, w, _size(w.values.shape[1:]))
     acc = convolve(node, centred(x, kind), centred(w, kind)).astype(np.int64)
     bias = inputs[2] if len(inputs) > 2 else None
-    return [requantize_channels(node, acc, (x, w, bias), outputs[0], axis=1, weight_axis=0)]
+    return [requantize_channels(node, acc, (x, w, bias), params, axis=1, weight_axis=0, mode=mode)]
 
 
 _X = normal(2, 6, 9, 8, seed=1)
@@ -116,6 +129,9 @@ SPEC = Operator(
     channels=ChannelRule.PRODUCES,
     cases=CASES,
     integer=integer,
+    integer_q31=integer_q31,
+    from_tflite={"CONV_2D": read_conv_2d, "DEPTHWISE_CONV_2D": read_depthwise_conv_2d},
+    to_tflite=write_conv,
     onnxruntime_int8=True,
     note="depthwise keeps its channels",
 )

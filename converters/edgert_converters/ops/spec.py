@@ -8,14 +8,34 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgert.quant import QuantParams
 
-__all__ = ["Array", "AttributeValue", "Case", "ChannelRule", "Node", "Operator", "QTensor", "QuantRule"]
+if TYPE_CHECKING:
+    import onnx_ir
+
+    from edgert_converters.tflite.export_graph import ExportGraph
+    from edgert_converters.tflite.import_graph import ImportGraph
+    from edgert_converters.tflite.model import TfOperator
+
+__all__ = [
+    "Array",
+    "AttributeValue",
+    "Case",
+    "ChannelRule",
+    "IntegerRule",
+    "Node",
+    "Operator",
+    "QTensor",
+    "QuantRule",
+    "ReferenceRule",
+    "TfliteReader",
+    "TfliteWriter",
+]
 
 Array: TypeAlias = NDArray[np.generic]
 AttributeValue: TypeAlias = "int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...] | Array"
@@ -95,6 +115,30 @@ class IntegerRule(Protocol):
         ...
 
 
+class TfliteReader(Protocol):
+    """Adds to the ONNX graph under construction what one TFLite operator computes."""
+
+    def __call__(self, operator: TfOperator, graph: ImportGraph) -> None:
+        """Reads the inputs through `graph` and ends with `graph.finish` for each output.
+
+        Raises:
+            ModelError: an option or a shape that has no ONNX counterpart; `graph.error(operator, ...)` makes it.
+        """
+        ...
+
+
+class TfliteWriter(Protocol):
+    """Adds to the TFLite graph under construction what one ONNX node computes."""
+
+    def __call__(self, node: onnx_ir.Node, graph: ExportGraph) -> None:
+        """Reads the inputs through `graph` and ends with `graph.emit`.
+
+        Raises:
+            ModelError: TFLite cannot express it; `graph.unsupported(node, why)` makes it.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One test case: attributes and inputs (float32 or index types); `constant_inputs` are initializers, not inputs.
@@ -116,6 +160,9 @@ class Operator:
 
     `onnxruntime_int8`: ONNX Runtime on x86 runs its QDQ form with uint8 activations on integers (the conformance suite
     looks at the kernels that ran). `fixed_output`: scale and int8 zero point that a quantized output must have.
+    `integer_q31`: the rule in `q31` requantization mode, bit for bit what TensorFlow Lite Micro's reference kernel gives;
+    None: `integer` holds in both modes. `from_tflite`: by TFLite operator, for those that this operator stands for;
+    `to_tflite` also writes the quantized form.
     """
 
     op_type: str
@@ -125,6 +172,9 @@ class Operator:
     channels: ChannelRule
     cases: tuple[Case, ...]
     integer: IntegerRule | None = None
+    integer_q31: IntegerRule | None = None
     onnxruntime_int8: bool = False
     fixed_output: tuple[float, int] | None = None
     note: str = ""
+    from_tflite: Mapping[str, TfliteReader] = field(default_factory=dict)
+    to_tflite: TfliteWriter | None = None

@@ -1,0 +1,138 @@
+"""Writes the graph as an ordinary .tflite file that LiteRT and TensorFlow Lite Micro run with no edgert installed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from edgert.bundle import TensorSpec
+from edgert.dtypes import DType
+from edgert.errors import ModelError
+from edgert.quant import QuantParams
+from edgert_converters.layers import static_shapes
+from edgert_converters.ops import OPERATORS
+from edgert_converters.tflite.export_graph import ExportGraph, Stored
+from edgert_converters.tflite.layout import Order, channels_last, identity
+from edgert_converters.tflite.model import TfModel, TfSignature, TfSubgraph
+from edgert_converters.tflite.versions import with_versions
+from edgert_converters.tflite.write import serialize_tflite
+from edgert_converters.units import find_units, is_standard, static_params
+
+__all__ = ["TfliteFile", "export_tflite"]
+
+_LAYOUTS = {3: ("NCW", "NWC"), 4: ("NCHW", "NHWC"), 5: ("NCDHW", "NDHWC")}
+_SIGNATURE = "serving_default"
+
+
+@dataclass(frozen=True, slots=True)
+class TfliteFile:
+    """The bytes of a file and what they take and give: shapes and layouts as stored, parameters of integer tensors."""
+
+    data: bytes
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+def export_tflite(
+    model: ir.Model, *, float_io: bool = False, name: str = "main", metadata: Mapping[str, bytes] | None = None
+) -> TfliteFile:
+    """Returns a model as TFLite: float, or quantized as its QuantizeLinear and DequantizeLinear nodes say.
+
+    Args:
+        model: a clean, sorted graph; not changed.
+        float_io: keep float inputs and outputs of a quantized model behind QUANTIZE and DEQUANTIZE; otherwise the file
+            takes and gives the integers themselves.
+        name: of the graph.
+        metadata: named blobs to store in the file.
+
+    Raises:
+        ModelError: an operator has no TFLite counterpart; the node is named.
+    """
+    graph = ExportGraph(model, static_shapes(model), find_units(model.graph), dynamic_batch=_has_dynamic_batch(model))
+    stored_inputs = [_add_input(graph, value, float_io=float_io) for value in _inputs(model)]
+    for node in model.graph:
+        _write_node(graph, node)
+    stored_outputs = [graph.add_output(value, integers=not float_io) for value in model.graph.outputs]
+    subgraph = graph.subgraph(name)
+    inputs = tuple(
+        _spec(model, value, subgraph, Stored(index, order))
+        for value, order, index in zip(_inputs(model), stored_inputs, subgraph.inputs, strict=True)
+    )
+    outputs = tuple(
+        _spec(model, value, subgraph, stored) for value, stored in zip(model.graph.outputs, stored_outputs, strict=True)
+    )
+    signature = TfSignature(
+        _SIGNATURE,
+        {spec.name: index for spec, index in zip(inputs, subgraph.inputs, strict=True)},
+        {spec.name: index for spec, index in zip(outputs, subgraph.outputs, strict=True)},
+    )
+    file = TfModel((with_versions(subgraph),), (signature,), dict(metadata or {}), "edgert")
+    return TfliteFile(serialize_tflite(file), inputs, outputs)
+
+
+def _write_node(graph: ExportGraph, node: ir.Node) -> None:
+    if node in graph.done:
+        return
+    if is_standard(node, "DequantizeLinear"):
+        return  # readers of floats ask for it
+    if is_standard(node, "QuantizeLinear"):
+        graph.quantize(node)
+        return
+    spec = OPERATORS.get(node.op_type) if node.domain in {"", "ai.onnx"} else None
+    if spec is None or spec.to_tflite is None:
+        raise ModelError(f"{node.op_type} has no TFLite counterpart", node=node.name)
+    spec.to_tflite(node, graph)
+
+
+def _inputs(model: ir.Model) -> list[ir.Value]:
+    return [value for value in model.graph.inputs if value.name not in model.graph.initializers]
+
+
+def _has_dynamic_batch(model: ir.Model) -> bool:
+    shapes = [value.shape for value in _inputs(model)]
+    return any(shape is not None and len(shape) > 0 and not isinstance(shape[0], int) for shape in shapes)
+
+
+def _add_input(graph: ExportGraph, value: ir.Value, *, float_io: bool) -> Order:
+    """Stores an input channels-last where every reader wants it so, else as the model declares it."""
+    params = None if float_io else _input_params(value)
+    rank = len(graph.shape(value))
+    readers = _readers(value)
+    wants = bool(readers) and all(node.op_type in _CHANNELS_LAST_READERS for node in readers)
+    order = channels_last(rank) if wants and rank in _LAYOUTS else identity(rank)
+    graph.add_input(value, order, params)
+    return order
+
+
+_CHANNELS_LAST_READERS = {"Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "Resize"}
+
+
+def _readers(value: ir.Value) -> list[ir.Node]:
+    """Returns the nodes that read a value, looking through QuantizeLinear and DequantizeLinear."""
+    found: list[ir.Node] = []
+    for use in value.uses():
+        if use.node.op_type in {"QuantizeLinear", "DequantizeLinear"}:
+            found += _readers(use.node.outputs[0])
+        else:
+            found.append(use.node)
+    return found
+
+
+def _input_params(value: ir.Value) -> QuantParams | None:
+    """Returns the parameters of an input that only one QuantizeLinear reads."""
+    readers = [use.node for use in value.uses()]
+    if len(readers) != 1 or not is_standard(readers[0], "QuantizeLinear"):
+        return None
+    params = static_params(readers[0])
+    return params if params.axis is None else None
+
+
+def _spec(model: ir.Model, value: ir.Value, subgraph: TfSubgraph, stored: Stored) -> TensorSpec:
+    tensor = subgraph.tensors[stored.index]
+    rank = len(tensor.shape)
+    shape = tuple(None if size < 0 else size for size in tensor.signature or tensor.shape)
+    moved = stored.order != identity(rank)
+    layout = _LAYOUTS[rank][1] if moved and stored.order == channels_last(rank) and rank in _LAYOUTS else None
+    return TensorSpec(str(value.name), shape, tensor.dtype or DType.FLOAT, layout, tensor.quant)

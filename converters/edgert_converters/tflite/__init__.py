@@ -1,0 +1,1 @@
+"""The .tflite file: its parts as plain values, read from and written to the flatbuffer without TensorFlow."""

@@ -1,0 +1,324 @@
+"""The ONNX graph under construction that the operator table's `from_tflite` hooks add to.
+
+Every TFLite tensor stands for a real-valued ONNX value: an integer tensor with a scale is a QuantizeLinear ->
+DequantizeLinear pair around it, so hooks write float semantics only and integers are kept. Values stay in the axis
+order that their producer made (`Placed.order`); data moves only where a reader asks for another order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from edgert.dtypes import DType
+from edgert.errors import ModelError
+from edgert.quant import QuantParams, dequantize
+from edgert_converters.ops.spec import Array
+from edgert_converters.tflite.layout import Order, channels_first, compose, identity, invert, moves_no_data, permuted
+from edgert_converters.tflite.model import TfOperator, TfSubgraph, TfTensor
+from edgert_converters.tflite.schema import ACTIVATIONS
+
+__all__ = ["ImportGraph", "Placed"]
+
+_CLAMPS: dict[str, tuple[float | None, float | None]] = {
+    "RELU": (0.0, None),
+    "RELU6": (0.0, 6.0),
+    "RELU_N1_TO_1": (-1.0, 1.0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An ONNX value that holds a TFLite tensor: its axis k is the tensor's axis `order[k]`."""
+
+    value: ir.Value
+    order: Order
+
+
+class ImportGraph:
+    """Builds one ONNX graph from one TFLite subgraph."""
+
+    def __init__(self, source: TfSubgraph, opset: int, *, dynamic_batch: bool) -> None:
+        """Starts an empty graph; `dynamic_batch`: the leading axis of the inputs may vary."""
+        self.source = source
+        self.dynamic_batch = dynamic_batch
+        self.graph = ir.Graph([], [], nodes=[], opset_imports={"": opset}, name=source.name or "main")
+        self._placed: dict[int, Placed] = {}
+        self._moved: dict[tuple[int, Order], ir.Value] = {}
+        self._names: dict[str, int] = {}
+        self._held: set[str] = set()
+        self._tensor_names = {
+            index: self.unique(tensor.name or f"t{index}") for index, tensor in enumerate(source.tensors)
+        }
+
+    # what a hook reads
+
+    def tensor(self, index: int) -> TfTensor:
+        """Returns the description of a tensor."""
+        return self.source.tensors[index]
+
+    def name(self, index: int) -> str:
+        """Returns the ONNX name of a tensor: its own, made unique."""
+        return self._tensor_names[index]
+
+    def constant(self, index: int) -> Array | None:
+        """Returns the stored numbers of a tensor (integers of a quantized one), or None where it is computed."""
+        return self.tensor(index).data
+
+    def real_constant(self, index: int) -> Array | None:
+        """Returns the numbers of a constant tensor as float32 where it is quantized, as stored otherwise."""
+        tensor = self.tensor(index)
+        if tensor.data is None or tensor.quant is None or not tensor.quant.dtype.is_quantized:
+            return tensor.data
+        return dequantize(tensor.data, tensor.quant)
+
+    def read(self, index: int) -> Placed:
+        """Returns the value of a tensor as it lies."""
+        if index not in self._placed:
+            tensor = self.tensor(index)
+            if tensor.data is None:
+                raise ModelError(f"tensor {tensor.name!r} is read before anything computes it; the file is damaged")
+            self._placed[index] = Placed(self.weight(index, identity(tensor.data.ndim)), identity(tensor.data.ndim))
+        return self._placed[index]
+
+    def ordered(self, index: int, order: Order) -> ir.Value:
+        """Returns the value of a tensor with its axes in `order` (of the TFLite axes), transposed where needed."""
+        placed = self.read(index)
+        if placed.order == order:
+            return placed.value
+        key = (index, order)
+        if key not in self._moved:
+            self._moved[key] = self._move(index, placed, order)
+        return self._moved[key]
+
+    def plain(self, index: int) -> ir.Value:
+        """Returns the value of a tensor in TFLite's own axis order."""
+        return self.ordered(index, identity(len(self.tensor(index).shape)))
+
+    def channels_first(self, index: int) -> ir.Value:
+        """Returns the value of a tensor N, spatial..., C as N, C, spatial...."""
+        return self.ordered(index, channels_first(len(self.tensor(index).shape)))
+
+    def aligned(self, indices: Sequence[int]) -> tuple[list[ir.Value], Order]:
+        """Returns the operands of an element-wise operator in one common order, and that order.
+
+        The order is that of the first computed operand of full rank; constants are stored in it, operands of lower rank
+        are extended by leading axes of size 1.
+        """
+        rank = max(len(self.tensor(index).shape) for index in indices)
+        order = identity(rank)
+        for index in indices:
+            if self.constant(index) is None and len(self.tensor(index).shape) == rank:
+                order = self.read(index).order
+                break
+        return [self._operand(index, rank, order) for index in indices], order
+
+    def weight(self, index: int, order: Order) -> ir.Value:
+        """Returns a constant tensor transposed by `order`: float, or integers behind DequantizeLinear.
+
+        Raises:
+            ModelError: the tensor is computed; TFLite allows that, edgert does not.
+        """
+        tensor = self.tensor(index)
+        if tensor.data is None:
+            raise ModelError(f"tensor {tensor.name!r} must be a constant here; the model computes it")
+        array = np.transpose(tensor.data, order)
+        suffix = "" if order == identity(len(order)) else "_" + "".join(map(str, order))
+        if tensor.quant is None:
+            return self.initializer(f"{self.name(index)}{suffix}", array)
+        params = tensor.quant
+        if params.axis is not None:
+            params = QuantParams(params.scale, params.zero_point, params.dtype, order.index(params.axis))
+        return self.dequantized(f"{self.name(index)}{suffix}", array, params)
+
+    def shape(self, index: int) -> tuple[int, ...]:
+        """Returns the static shape of a tensor in TFLite's axis order, 1 for an axis that may vary."""
+        return tuple(max(size, 1) if size < 0 else size for size in self.tensor(index).shape)
+
+    # what a hook writes
+
+    def add(
+        self,
+        op_type: str,
+        inputs: Sequence[ir.Value | None],
+        attributes: Mapping[str, Any] | None = None,  # Any: what onnx_ir takes as attribute
+        outputs: int = 1,
+    ) -> ir.Value:
+        """Adds a node and returns its first output; the others are `value.producer().outputs`."""
+        clean = {key: value for key, value in (attributes or {}).items() if value is not None}
+        node = ir.node(op_type, list(inputs), clean, num_outputs=outputs, name=self.unique(op_type))
+        for position, value in enumerate(node.outputs):
+            value.name = self.unique(f"{node.name}_{position}")
+        self.graph.append(node)
+        return node.outputs[0]
+
+    def initializer(self, name: str, array: Array) -> ir.Value:
+        """Adds a constant under `name`, made unique."""
+        unique = self.unique(name)
+        tensor = ir.tensor(np.ascontiguousarray(array), name=unique)
+        value = ir.Value(name=unique, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+        self.graph.register_initializer(value)
+        return value
+
+    def ints(self, values: Sequence[int]) -> ir.Value:
+        """Adds an int64 constant, for shapes and axes."""
+        return self.initializer("const", np.asarray(values, np.int64))
+
+    def dequantized(self, name: str, integers: Array, params: QuantParams) -> ir.Value:
+        """Adds an integer constant behind DequantizeLinear and returns the real-valued result."""
+        data = self.initializer(f"{name}__q", integers)
+        scale, zero_point = self._parameters(name, params)
+        attributes = {} if params.axis is None else {"axis": params.axis}
+        return self.add("DequantizeLinear", [data, scale, zero_point], attributes)
+
+    def finish(
+        self,
+        operator: TfOperator,
+        value: ir.Value,
+        order: Order | None = None,
+        *,
+        output: int = 0,
+        activation: str | None = None,
+    ) -> None:
+        """Makes `value` the operator's output: fused activation, then QuantizeLinear and DequantizeLinear where the
+        tensor is quantized.
+
+        Args:
+            operator: whose output it is.
+            value: the real-valued result.
+            order: its axis k is the tensor's axis `order[k]`; None: TFLite's own order.
+            output: which output.
+            activation: name of the fused activation; None: what the operator's options say.
+        """
+        index = operator.outputs[output]
+        tensor = self.tensor(index)
+        name = activation if activation is not None else self._fused(operator)
+        value = self.activated(value, name)
+        place = order if order is not None else identity(len(tensor.shape))
+        if tensor.quant is not None and tensor.quant.dtype.is_quantized:
+            value = self._quantized(value, self.name(index), tensor.quant)
+        elif not value.is_graph_input() and not value.is_initializer() and index not in self._placed:
+            self._rename(value, self.name(index))
+        self._placed[index] = Placed(value, place)
+
+    def alias(self, operator: TfOperator, source: int) -> None:
+        """Makes the operator's output the same value as tensor `source` (DEQUANTIZE, a copy)."""
+        self._placed[operator.outputs[0]] = self.read(source)
+
+    def activated(self, value: ir.Value, activation: str) -> ir.Value:
+        """Returns the value after a fused activation."""
+        if activation == "NONE":
+            return value
+        if activation == "RELU":
+            return self.add("Relu", [value])
+        if activation in _CLAMPS:
+            low, high = _CLAMPS[activation]
+            limits = [self.initializer("limit", np.asarray(limit, np.float32)) for limit in (low, high)]
+            return self.add("Clip", [value, *limits])
+        if activation == "TANH":
+            return self.add("Tanh", [value])
+        raise ModelError(f"fused activation {activation} is not supported")
+
+    def add_input(self, index: int) -> None:
+        """Makes a tensor an input of the graph; a quantized one is fed real numbers and quantized at once."""
+        tensor = self.tensor(index)
+        quantized = tensor.quant is not None and tensor.quant.dtype.is_quantized
+        dtype = DType.FLOAT if quantized else tensor.dtype
+        if dtype is None:
+            raise ModelError(f"input {tensor.name!r} is a resource handle")
+        dims: list[int | str] = list(self.shape(index))
+        if self.dynamic_batch and dims:
+            dims[0] = "batch"
+        kind = ir.TensorType(ir.DataType[dtype.name])
+        self._held.add(self.name(index))
+        value = ir.Value(name=self.name(index), shape=ir.Shape(dims), type=kind)
+        self.graph.inputs.append(value)
+        if quantized and tensor.quant is not None:
+            value = self._quantized(value, self.name(index), tensor.quant, is_input=True)
+        self._placed[index] = Placed(value, identity(len(tensor.shape)))
+
+    def add_output(self, index: int, name: str) -> None:
+        """Makes a tensor an output of the graph under `name`, in TFLite's own axis order."""
+        value = self.plain(index)
+        if value.is_graph_input() or value.is_initializer() or value.is_graph_output():
+            value = self.add("Identity", [value])
+        tensor = self.tensor(index)
+        quantized = tensor.quant is not None and tensor.quant.dtype.is_quantized
+        dtype = DType.FLOAT if quantized else tensor.dtype or DType.FLOAT
+        value.type = ir.TensorType(ir.DataType[dtype.name])
+        if value.name != name:
+            self._rename(value, name if name not in self._names or name == self.name(index) else self.unique(name))
+        self.graph.outputs.append(value)
+
+    def error(self, operator: TfOperator, text: str) -> ModelError:
+        """Returns an error that names the operator and its first output."""
+        output = self.tensor(operator.outputs[0]).name if operator.outputs else ""
+        return ModelError(f"{operator.name}: {text}", node=output or operator.name)
+
+    def unique(self, name: str) -> str:
+        """Returns `name`, numbered where it is taken, and takes it."""
+        count = self._names.get(name, 0)
+        self._names[name] = count + 1
+        return name if not count else self.unique(f"{name}_{count}")
+
+    def _fused(self, operator: TfOperator) -> str:
+        number = operator.options.get("fused_activation_function", 0)
+        if not isinstance(number, int) or not 0 <= number < len(ACTIVATIONS):
+            raise self.error(operator, f"fused activation number {number} is not in the schema")
+        return ACTIVATIONS[number]
+
+    def _rename(self, value: ir.Value, name: str) -> None:
+        """Gives a value the name of the tensor it holds, unless another value that holds the same tensor has it."""
+        if name not in self._held:
+            self._held.add(name)
+            value.name = name
+
+    def _quantized(self, value: ir.Value, name: str, params: QuantParams, *, is_input: bool = False) -> ir.Value:
+        if not is_input:
+            value.name = self.unique(f"{name}__float")
+        scale, zero_point = self._parameters(name, params)
+        quantized = self.add("QuantizeLinear", [value, scale, zero_point])
+        quantized.name = self.unique(f"{name}__q")
+        quantized.type = ir.TensorType(ir.DataType[params.dtype.name])
+        restored = self.add("DequantizeLinear", [quantized, scale, zero_point])
+        restored.name = self.unique(f"{name}__dq") if is_input else name
+        self._held.add(name)
+        return restored
+
+    def _parameters(self, name: str, params: QuantParams) -> tuple[ir.Value, ir.Value]:
+        scale = np.asarray(params.scale, np.float32)
+        zero_point = np.asarray(params.zero_point, params.dtype.numpy)
+        if params.axis is None:
+            scale, zero_point = scale.reshape(()), zero_point.reshape(())
+        return self.initializer(f"{name}__scale", scale), self.initializer(f"{name}__zero_point", zero_point)
+
+    def _move(self, index: int, placed: Placed, order: Order) -> ir.Value:
+        step = compose(invert(placed.order), order)
+        # `placed` holds axis order[k] at k, so its axis that is TFLite's axis a lies at invert(order)[a]
+        shape = permuted(self.shape(index), placed.order)
+        if moves_no_data(shape, step) and not self.dynamic_batch:
+            return self.add("Reshape", [placed.value, self.ints(permuted(shape, step))])
+        return self.add("Transpose", [placed.value], {"perm": list(step)})
+
+    def _operand(self, index: int, rank: int, order: Order) -> ir.Value:
+        tensor = self.tensor(index)
+        missing = rank - len(tensor.shape)
+        if not missing:
+            return self.weight(index, order) if tensor.data is not None else self.ordered(index, order)
+        if order == identity(rank) or not tensor.shape or all(size == 1 for size in tensor.shape):
+            return self.plain(index)
+        if tensor.data is None:
+            extended = self.add("Unsqueeze", [self.plain(index), self.ints(range(missing))])
+            return self.add("Transpose", [extended], {"perm": list(order)})
+        if tensor.quant is not None and tensor.quant.axis is not None:
+            raise ModelError(
+                f"operand {tensor.name!r} has scales per channel, which element-wise operators do not take"
+            )
+        array = np.transpose(tensor.data.reshape((1,) * missing + tensor.data.shape), order)
+        if tensor.quant is None:
+            return self.initializer(self.name(index), array)
+        return self.dequantized(self.name(index), array, tensor.quant)
