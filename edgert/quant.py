@@ -142,7 +142,7 @@ def multiply_q31(x: NDArray[np.int64], multiplier: NDArray[np.int64], shift: NDA
 def requantize_q31(
     acc: NDArray[np.int64], multiplier: NDArray[np.int64], shift: NDArray[np.int64], params: QuantParams
 ) -> AnyArray:
-    """Returns clamp(multiply_q31(acc) + zero_point) in `params.dtype`; bit for bit TensorFlow Lite Micro's reference."""
+    """Returns clamp(multiply_q31(acc) + zero_point) in `params.dtype`; bit for bit TensorFlow Lite's."""
     low, high = params.dtype.integer_range
     shifted = multiply_q31(acc, multiplier, shift) + params.zero_point[0]
     result: AnyArray = np.clip(shifted, low, high).astype(params.dtype.numpy)

@@ -50,7 +50,7 @@ def export_tflite(
     Raises:
         ModelError: an operator has no TFLite counterpart; the node is named.
     """
-    graph = ExportGraph(model, static_shapes(model), find_units(model.graph), dynamic_batch=_has_dynamic_batch(model))
+    graph = ExportGraph(static_shapes(model), find_units(model.graph), dynamic_batch=_has_dynamic_batch(model))
     stored_inputs = [_add_input(graph, value, float_io=float_io) for value in _inputs(model)]
     for node in model.graph:
         _write_node(graph, node)

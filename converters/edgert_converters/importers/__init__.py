@@ -107,7 +107,7 @@ def _finish(request: ImportRequest, source: Source, time_limit_s: float) -> Impo
 
 
 def _file_kind(path: Path, *, trust_pickle: bool) -> str:
-    """Returns `onnx`, `tflite` or `pt2`, told from the suffix; a file of another kind is refused with what is accepted."""
+    """Returns `onnx`, `tflite` or `pt2`, told from the suffix; other kinds are refused with what is accepted."""
     if path.is_dir():
         raise ModelError("is a folder, not a model file; accepted are .onnx, .tflite and .pt2 files", path=path)
     if not path.is_file():

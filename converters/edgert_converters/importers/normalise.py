@@ -14,7 +14,8 @@ from edgert.bundle import TensorSpec
 from edgert.dtypes import DType
 from edgert.errors import DynamicShapeError, ModelError, UsageError
 from edgert_converters.importers.onnx_file import MAX_OPSET, WORKING_OPSET
-from edgert_converters.passes.output_check import Array, Feed, OutputCheck, first_line, random_feed, run_model
+from edgert_converters.importers.source_run import run_source
+from edgert_converters.passes.output_check import Array, Feed, OutputCheck, first_line, random_feed
 from edgert_converters.passes.pipeline import TOLERANCE, run_pipeline
 from edgert_converters.passes.record import PassRecord
 
@@ -56,7 +57,7 @@ def normalise(proto: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], sho
     del proto.graph.value_info[:]
     source_bytes = proto.SerializeToString()
     try:
-        check, inputs = _reference(source_bytes, inputs, notes)
+        check, inputs = _reference(source_bytes, _opset(proto), inputs, notes)
     except ModelError as error:
         raise ModelError(str(error), path=shown) from error
     _write_input_shapes(proto, inputs)
@@ -167,24 +168,28 @@ def _write_shape(value: onnx.ValueInfoProto, dims: tuple[int | None, ...]) -> No
             entry.dim_value = dim
 
 
+def _opset(proto: onnx.ModelProto) -> int:
+    return next(entry.version for entry in proto.opset_import if entry.domain in {"", "ai.onnx"})
+
+
 def _feed(inputs: tuple[TensorSpec, ...], batch: int) -> Feed:
     shapes = [tuple(batch if dim is None else dim for dim in spec.shape) for spec in inputs]
     return random_feed([spec.name for spec in inputs], shapes, [spec.dtype for spec in inputs])
 
 
 def _reference(
-    source: bytes, inputs: tuple[TensorSpec, ...], notes: list[str]
+    source: bytes, opset: int, inputs: tuple[TensorSpec, ...], notes: list[str]
 ) -> tuple[OutputCheck, tuple[TensorSpec, ...]]:
     """Runs the source model for one sample and, where its batch is dynamic, for two.
 
     A model that declares a dynamic batch but cannot run two samples gets its batch fixed to 1.
     """
     feeds = [_feed(inputs, 1)]
-    expected: list[list[Array]] = [run_model(source, feeds[0])]
+    expected: list[list[Array]] = [run_source(source, opset, feeds[0], notes)]
     if any(None in spec.shape for spec in inputs):
         try:
             pair = _feed(inputs, 2)
-            expected.append(run_model(source, pair))
+            expected.append(run_source(source, opset, pair, notes))
             feeds.append(pair)
         except ModelError as error:
             notes.append(f"the model declares a dynamic batch but runs with 1 only ({error}); the batch is fixed to 1")
@@ -211,7 +216,7 @@ def _change_opset(proto: onnx.ModelProto, check: OutputCheck, notes: list[str], 
     """Returns the model with an opset from `WORKING_OPSET` to `MAX_OPSET`, checked against the source."""
     import onnx_ir
 
-    current = next(entry.version for entry in proto.opset_import if entry.domain in {"", "ai.onnx"})
+    current = _opset(proto)
     wanted = min(max(current, WORKING_OPSET), MAX_OPSET)
     if wanted != current:
         proto = _convert_version(proto, current, wanted, shown)

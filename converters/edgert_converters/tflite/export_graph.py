@@ -40,7 +40,6 @@ class ExportGraph:
 
     def __init__(
         self,
-        model: ir.Model,
         shapes: Mapping[str, tuple[int, ...]],
         units: Sequence[IntegerUnit],
         *,
@@ -49,7 +48,6 @@ class ExportGraph:
         """Starts an empty graph.
 
         Args:
-            model: sorted; not changed.
             shapes: of every value, for batch 1.
             units: the nodes that become integer operators.
             dynamic_batch: the leading axis of inputs may vary; every tensor whose leading axis follows it says so.
@@ -224,7 +222,7 @@ class ExportGraph:
         self._operators.append(TfOperator(operator, tuple(inputs), tuple(outputs), options, version))
 
     def padded(self, index: int, pads: Sequence[tuple[int, int]]) -> int:
-        """Adds a PAD by zeros (an integer tensor's zero point) and returns its output; `pads` per axis of the tensor."""
+        """Adds a PAD by zeros (an integer tensor's zero point), `pads` per axis of the tensor; returns its output."""
         source = self._tensors[index]
         shape = tuple(size + before + after for size, (before, after) in zip(source.shape, pads, strict=True))
         target = self._add_tensor(replace(source, name=f"{source.name}_padded", shape=shape, data=None))

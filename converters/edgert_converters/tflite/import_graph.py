@@ -184,8 +184,7 @@ class ImportGraph:
         output: int = 0,
         activation: str | None = None,
     ) -> None:
-        """Makes `value` the operator's output: fused activation, then QuantizeLinear and DequantizeLinear where the
-        tensor is quantized.
+        """Makes `value` the operator's output, behind its fused activation and, where quantized, a Q/DQ pair.
 
         Args:
             operator: whose output it is.
