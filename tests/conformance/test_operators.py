@@ -24,6 +24,21 @@ FLOAT_TOLERANCE = 1e-5
 # What the reference evaluator cannot do; ONNX Runtime stands in.
 WITHOUT_REFERENCE = {
     ("ConvTranspose", "groups"),
+    ("GRU", "clip"),
+    ("GRU", "lengths_states"),
+    ("GlobalLpPool", "l1"),
+    ("GlobalLpPool", "l2"),
+    ("GlobalMaxPool", "1d"),
+    ("GridSample", "cubic_border"),
+    ("GridSample", "cubic_border_aligned"),
+    ("LSTM", "activations"),
+    ("LSTM", "clip"),
+    ("LSTM", "lengths_states"),
+    ("LpNormalization", "l1_channels"),
+    ("MaxPool", "column_major"),
+    ("RNN", "clip"),
+    ("RNN", "lengths_states"),
+    ("RNN", "relu"),
     ("Upsample", "linear"),
 }
 # Kernels that do not fuse compute in float32, so a value near a rounding border may move by one step.

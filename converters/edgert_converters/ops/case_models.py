@@ -53,12 +53,14 @@ def build_qdq_model(spec: Operator, case: Case, encoding: DType) -> tuple[ir.Mod
     """Returns the QDQ model of a case by the numerics contract and its integer inputs, or None where it has none.
 
     Activations are `encoding` with their own ranges, weights int8 per output channel, biases int32, further float
-    constants int8 or uint8 per tensor. Operators without an integer rule and cases on index types have no QDQ form.
+    constants int8 or uint8 per tensor. Operators without an integer rule and cases with index types have no QDQ form.
     """
     first = case.inputs[0] if case.inputs else None
     if spec.integer is None or first is None or first.dtype != np.float32 or spec.op_type in _LAST_OPSET:
         return None
     results = spec.reference(case_node(spec, case), case.inputs)
+    if any(y.dtype != np.float32 for y in results):
+        return None
     builder = _Builder()
     values: list[ir.Value | None] = []
     integers: list[QTensor | None] = []

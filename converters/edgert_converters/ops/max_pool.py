@@ -6,30 +6,49 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgert.errors import ModelError
-from edgert_converters.ops.attributes import get_ints, require_input
+from edgert_converters.ops.attributes import get_int, get_ints, require_input
 from edgert_converters.ops.rules import move_integers, no_macs
 from edgert_converters.ops.samples import normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
-from edgert_converters.ops.windows import pad_spatial, resolve_windows, view_windows
+from edgert_converters.ops.windows import Windows, pad_spatial, resolve_windows, view_windows
 
 __all__ = ["SPEC"]
 
 
 def reference(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
-    """Returns the largest value of each window, for float and integer inputs.
+    """Returns the largest value of each window, for float and integer inputs, and where it stands if that is used.
 
-    Raises:
-        ModelError: the second output (indices) is used.
+    Of equal values the first in row-major order wins.
     """
-    if len(node.output_shapes) > 1:
-        raise ModelError("MaxPool's second output (indices) is not supported", node=node.name)
     x = require_input(node, inputs, 0)
     windows = resolve_windows(node, x.shape[2:], get_ints(node, "kernel_shape", ()))
     lowest = -np.inf if np.issubdtype(x.dtype, np.floating) else np.iinfo(x.dtype).min
     view = view_windows(pad_spatial(x, windows, lowest), windows)
-    taps = tuple(range(-len(windows.kernel), 0))
-    return [view.max(axis=taps)]
+    largest = view.max(axis=tuple(range(-len(windows.kernel), 0)))
+    if len(node.output_shapes) < 2:
+        return [largest]
+    # padding must lose to every value, also to an integer type's smallest
+    wide = view_windows(pad_spatial(x.astype(np.float64), windows, -np.inf), windows)
+    return [largest, _flat_indices(node, wide, windows, x.shape)]
+
+
+def _flat_indices(node: Node, view: Array, windows: Windows, shape: tuple[int, ...]) -> Array:
+    """Returns the position of each window's largest value in the whole flattened input, int64[N, C, output...].
+
+    storage_order 1 counts the spatial axes with the first running fastest.
+    """
+    rank = len(windows.kernel)
+    best = view.reshape(*view.shape[: 2 + rank], -1).argmax(axis=-1)
+    taps = np.unravel_index(best, windows.kernel)
+    starts = np.ogrid[tuple(slice(n) for n in windows.output)]
+    axes = range(rank) if get_int(node, "storage_order", 0) == 0 else reversed(range(rank))
+    plane = np.zeros(best.shape, np.int64)
+    for axis in axes:
+        start = starts[axis] * windows.strides[axis] - windows.pads_before[axis]
+        plane = plane * shape[2 + axis] + start + taps[axis] * windows.dilations[axis]
+    first = np.arange(shape[0] * shape[1]).reshape(shape[0], shape[1], *(1,) * rank)
+    result: Array = plane + first * int(np.prod(shape[2:], dtype=np.int64))
+    return result
 
 
 _X = normal(2, 3, 9, 8, seed=1)
@@ -39,6 +58,10 @@ CASES = (
     Case("ceil", (_X,), {"kernel_shape": (2, 3), "strides": (2, 2), "ceil_mode": 1}),
     Case("same_upper", (_X,), {"kernel_shape": (3, 3), "strides": (2, 2), "auto_pad": "SAME_UPPER"}),
     Case("1d", (normal(1, 3, 17, seed=2),), {"kernel_shape": (3,), "strides": (2,)}),
+    Case("3d", (normal(1, 2, 5, 6, 4, seed=3),), {"kernel_shape": (2, 3, 2), "strides": (1, 2, 2)}),
+    Case("dilated", (_X,), {"kernel_shape": (2, 3), "dilations": (3, 2)}),
+    Case("indices", (_X,), {"kernel_shape": (3, 3), "strides": (2, 2), "pads": (1, 0, 1, 1)}, (), 2),
+    Case("column_major", (_X,), {"kernel_shape": (2, 3), "storage_order": 1}, (), 2),
 )
 
 SPEC = Operator(
