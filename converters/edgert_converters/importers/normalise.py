@@ -61,7 +61,7 @@ def normalise(proto: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], sho
     except ModelError as error:
         raise ModelError(str(error), path=shown) from error
     _write_input_shapes(proto, inputs)
-    outputs = _output_specs(proto, inputs, check)
+    outputs = _output_specs(proto, check, shown)
     _write_output_shapes(proto, outputs)
     model = _change_opset(proto, check, notes, shown)
     model, passes = run_pipeline(model, check)
@@ -199,7 +199,7 @@ def _reference(
     return OutputCheck(tuple(feeds), tuple(tuple(arrays) for arrays in expected)), inputs
 
 
-def _output_specs(proto: onnx.ModelProto, inputs: tuple[TensorSpec, ...], check: OutputCheck) -> tuple[TensorSpec, ...]:
+def _output_specs(proto: onnx.ModelProto, check: OutputCheck, shown: Path) -> tuple[TensorSpec, ...]:
     """Returns the outputs as they came out: an axis that grew with the batch is None."""
     specs = []
     for index, value in enumerate(proto.graph.output):
@@ -208,7 +208,13 @@ def _output_specs(proto: onnx.ModelProto, inputs: tuple[TensorSpec, ...], check:
             size if all(array.shape[axis] == size for array in found if array.ndim > axis) else None
             for axis, size in enumerate(found[0].shape)
         )
-        specs.append(TensorSpec(value.name, shape, DType.from_numpy(found[0].dtype)))
+        try:
+            dtype = DType.from_numpy(found[0].dtype)
+        except ValueError as error:
+            kind = found[0].dtype
+            text = f"output {value.name!r} has the element type {kind}, which is not supported"
+            raise ModelError(text, path=shown) from error
+        specs.append(TensorSpec(value.name, shape, dtype))
     return tuple(specs)
 
 

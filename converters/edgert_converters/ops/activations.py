@@ -69,7 +69,8 @@ def mish(node: Node, x: Float64) -> Float64:
 
 def softsign(node: Node, x: Float64) -> Float64:
     """Returns x / (1 + |x|)."""
-    return x / (1 + np.abs(x))
+    result: Float64 = x / (1 + np.abs(x))
+    return result
 
 
 def thresholded_relu(node: Node, x: Numbers) -> Numbers:

@@ -39,16 +39,12 @@ def depth_to_space(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 
 def space_to_depth(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
-    """Returns x[N, C, H, W] as [N, C * b^2, H / b, W / b]; the block is the first part of the new channels.
-
-    Opset 13 as written; `mode` (DCR by default, or CRD) stands in later opsets.
-    """
+    """Returns x[N, C, H, W] as [N, C * b^2, H / b, W / b]; the block is the first part of the new channels."""
     x = require_input(node, inputs, 0)
     block = get_int(node, "blocksize", 1)
     n, c, h, w = x.shape
     parts = x.reshape(n, c, h // block, block, w // block, block)
-    order = (0, 3, 5, 1, 2, 4) if get_str(node, "mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
-    moved = np.ascontiguousarray(parts.transpose(order))
+    moved = np.ascontiguousarray(parts.transpose(0, 3, 5, 1, 2, 4))
     return [moved.reshape(n, c * block**2, h // block, w // block)]
 
 
