@@ -24,6 +24,7 @@ FLOAT_TOLERANCE = 1e-5
 # What the reference evaluator cannot do; ONNX Runtime stands in.
 WITHOUT_REFERENCE = {
     ("ConvTranspose", "groups"),
+    ("ConvTranspose", "output_shape"),
     ("GRU", "clip"),
     ("GRU", "lengths_states"),
     ("GlobalLpPool", "l1"),
@@ -99,7 +100,8 @@ def test_macs_are_sane(spec: Operator, case: Case) -> None:
     macs = spec.macs(node)
     outputs = int(np.prod(node.output_shapes[0], dtype=np.int64))
     assert type(macs) is int
-    if spec.quantization is QuantRule.COMPUTE:
+    # a ConvTranspose is counted by its inputs: an output between two strides may get nothing
+    if spec.quantization is QuantRule.COMPUTE and spec.op_type != "ConvTranspose":
         assert macs >= outputs
         assert macs % outputs == 0
     else:
@@ -145,4 +147,4 @@ def test_fused_column_tells_what_ran(name: str) -> None:
     fused = [result.is_fused for case in cases for result in _compare(spec, case, DType.UINT8)]
     assert any(fused) == spec.onnxruntime_int8
     if spec.quantization is QuantRule.COMPUTE:
-        assert all(fused)
+        assert all(fused) == spec.onnxruntime_int8

@@ -157,8 +157,8 @@ def _quantize_input(
 
 
 def _weight_axis(spec: Operator, case: Case, rank: int) -> int:
-    if spec.op_type == "Conv":
-        return 0
+    if spec.op_type in {"Conv", "ConvTranspose"}:
+        return 0 if spec.op_type == "Conv" else 1
     transposed = get_int(Node(spec.op_type, case.name, case.attributes, (), ()), "transB", 0)
     return 0 if transposed else rank - 1
 
@@ -171,7 +171,8 @@ def _quantize_weight(w: Array, axis: int) -> QTensor:
 
 
 def _quantize_bias(bias: Array, x: QuantParams, w: QuantParams) -> QTensor:
-    scale = np.float32(x.scale[0]) * np.asarray(w.scale, np.float32)
+    # the groups of a ConvTranspose share the weights' scales
+    scale = np.resize(np.float32(x.scale[0]) * np.asarray(w.scale, np.float32), bias.shape)
     params = QuantParams(tuple(float(s) for s in scale), (0,) * scale.size, DType.INT32, 0)
     return QTensor(quantize(bias, params), params)
 

@@ -45,7 +45,8 @@ def _number(inputs: Sequence[Array | None], index: int) -> float | None:
 def _corners(boxes: Float32, *, centred: bool) -> Float32:
     """Returns [.., low y or x, low x or y, high, high] with every low end below its high end."""
     if centred:
-        middle, half = boxes[..., :2], boxes[..., 2:] * np.float32(0.5)
+        middle: Float32 = boxes[..., :2]
+        half: Float32 = np.multiply(boxes[..., 2:], 0.5, dtype=np.float32)
         return np.concatenate([middle - half, middle + half], axis=-1)
     low: Float32 = np.minimum(boxes[..., :2], boxes[..., 2:])
     high: Float32 = np.maximum(boxes[..., :2], boxes[..., 2:])

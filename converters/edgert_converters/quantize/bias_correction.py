@@ -26,7 +26,8 @@ def output_shift(
     """Returns what to add to the bias, float32[M]: the mean of (W - W_quantized) x.
 
     Args:
-        node: Conv with weights [M, C/group, ...], or Gemm with [K, M] or (transB) [M, K].
+        node: Conv with weights [M, C/group, ...], ConvTranspose with [C, M/group, ...], or Gemm with [K, M] or
+            (transB) [M, K].
         weight: float weights.
         integers: the same, quantized.
         params: of `integers`.
@@ -37,6 +38,8 @@ def output_shift(
     error = weight.astype(np.float64) - dequantize(integers, params)
     if node.op_type == "Conv":
         return _conv_shift(error, channel_means, group=_int_attribute(node, "group", 1))
+    if node.op_type == "ConvTranspose":
+        return _transposed_shift(node, error, channel_means)
     if node.op_type == "Gemm":
         matrix = error if _int_attribute(node, "transB", 0) else error.T
         if matrix.shape[1] == channel_means.size:
@@ -52,6 +55,20 @@ def _conv_shift(error: NDArray[np.float64], channel_means: NDArray[np.float64], 
         return np.zeros(outputs, np.float32)
     means = channel_means.reshape(group, per_group)[np.arange(outputs) * group // outputs]
     shift: NDArray[np.float32] = (summed * means).sum(axis=1).astype(np.float32)
+    return shift
+
+
+def _transposed_shift(
+    node: ir.Node, error: NDArray[np.float64], channel_means: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """An output position meets only the kernel elements of its place between the strides: 1 / product(strides)."""
+    summed = error.reshape(*error.shape[:2], -1).sum(axis=2)
+    group = _int_attribute(node, "group", 1)
+    if summed.shape[0] != channel_means.size:
+        return np.zeros(summed.shape[1] * group, np.float32)
+    strides = node.attributes["strides"].as_ints() if "strides" in node.attributes else ()
+    products = (summed * channel_means[:, None]).reshape(group, -1, summed.shape[1]).sum(axis=1)
+    shift: NDArray[np.float32] = (products.reshape(-1) / np.prod(strides or (1,))).astype(np.float32)
     return shift
 
 

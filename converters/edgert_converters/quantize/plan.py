@@ -107,6 +107,8 @@ def _refusal(node: ir.Node) -> str | None:
         return "operator is not in the operator table"
     if operator.quantization is QuantRule.FLOAT or operator.integer is None:
         return "operator has no integer rule"
+    if any(value.name and value.dtype not in {ir.DataType.FLOAT, None} for value in node.outputs):
+        return "one of its outputs is not float"
     if not node.inputs or node.inputs[0] is None or not _is_activation(node.inputs[0]):
         return "its input is not a float activation"
     if node.op_type in _WEIGHTED:

@@ -32,11 +32,13 @@ class QuantizedWeights:
 def output_channel_axis(op_type: str, rank: int, transposed: bool) -> int | None:
     """Returns the axis of the weight tensor that runs over output channels; None: per tensor.
 
-    `transposed` is Gemm's transB. Conv weights are [M, C/group, ...], Gemm [K, N] or [N, K], MatMul [K, N]. A batched
-    MatMul operand has no one channel axis.
+    `transposed` is Gemm's transB. Conv weights are [M, C/group, ...], ConvTranspose [C, M/group, ...], Gemm [K, N] or
+    [N, K], MatMul [K, N]. A batched MatMul operand has no one channel axis.
     """
     if op_type == "Conv":
         return 0
+    if op_type == "ConvTranspose":
+        return 1
     if op_type == "Gemm":
         return 0 if transposed else 1
     return 1 if rank == 2 else None
@@ -51,13 +53,15 @@ def quantize_weights(
         weight: float weights.
         axis: output channel axis, None for one scale in all.
         x_scale: scale of the operator's input activation.
-        bias: float[C] or None.
+        bias: float[C] or None; C is a multiple of the scales' number where groups share them (ConvTranspose).
 
     A scale is raised where the bias would not fit into int32; rounding is half to even.
     """
     scale = _weight_scale(weight, axis)
     if bias is not None:
         magnitude = np.abs(bias.astype(np.float64))
+        if axis is not None:
+            magnitude = magnitude.reshape(-1, scale.size).max(axis=0)
         needed = magnitude / (x_scale * _BIAS_LIMIT)
         free = np.where(magnitude > 0, magnitude / (x_scale * _ZERO_CHANNEL_STEPS), 1.0)
         scale = np.where(np.isnan(scale), free, np.maximum(scale, needed if axis is not None else needed.max()))
@@ -68,7 +72,7 @@ def quantize_weights(
     integers = np.clip(quantize(weight, weight_params), -_LARGEST, _LARGEST).astype(np.int8)
     if bias is None:
         return QuantizedWeights(integers, weight_params, None, None)
-    bias_scale = np.broadcast_to(np.float32(x_scale) * scale32, bias.shape)
+    bias_scale = np.resize(np.float32(x_scale) * scale32, bias.shape)
     limits = np.iinfo(np.int32)
     int_bias = np.clip(np.rint(bias.astype(np.float64) / bias_scale), limits.min, limits.max).astype(np.int32)
     bias_params = QuantParams(tuple(bias_scale.tolist()), (0,) * bias.size, DType.INT32, 0)
