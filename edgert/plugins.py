@@ -127,7 +127,10 @@ class Executor(Protocol):
         ...
 
     def layer_times(self) -> tuple[LayerTime, ...]:
-        """Per-layer means since loading; only when loaded with `profile_layers`."""
+        """Per-layer means since loading; only when loaded with `profile_layers`.
+
+        Nothing where the engine has no such times; its facts then say why under `no_layer_times`.
+        """
         ...
 
     def facts(self) -> dict[str, JsonValue]:

@@ -6,6 +6,7 @@ not say otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ from edgert.dtypes import DType
 
 __all__ = [
     "QuantParams",
+    "build_dequantizer",
+    "build_quantizer",
     "dequantize",
     "multiplier_fp32",
     "multiplier_q31",
@@ -75,19 +78,50 @@ class QuantParams:
 
 def quantize(x: AnyArray, params: QuantParams) -> AnyArray:
     """Returns integers of `params.dtype`: clamp(rint(x / scale) + zero_point), computed in float32 as ONNX does."""
-    low, high = params.dtype.integer_range
-    ratio = np.rint(x.astype(np.float32, copy=False) / params.scale_array(x.ndim))
-    # float64 holds every float32 integer and int32 zero point exactly, so the sum cannot round
-    shifted = ratio.astype(np.float64) + params.zero_point_array(x.ndim)
-    result: AnyArray = np.clip(shifted, low, high).astype(params.dtype.numpy)
-    return result
+    return build_quantizer(params, x.ndim)(x)
 
 
 def dequantize(q: AnyArray, params: QuantParams) -> Float32:
     """Returns float32 values: float32(q - zero_point) * scale."""
-    centred = q.astype(np.int64) - params.zero_point_array(q.ndim)
-    result: Float32 = centred.astype(np.float32) * params.scale_array(q.ndim)
-    return result
+    return build_dequantizer(params, q.ndim)(q)
+
+
+def build_quantizer(params: QuantParams, rank: int) -> Callable[[AnyArray], AnyArray]:
+    """Returns `quantize` prepared for tensors of `rank` dimensions, for a caller with many of them."""
+    low, high = params.dtype.integer_range
+    kind, scale, zero_point = params.dtype.numpy, params.scale_array(rank), params.zero_point_array(rank)
+    # clamping comes before the zero point: of 16 bits or less, every number is then an integer that float32 holds
+    # exactly; float64 does so for any float32 integer and int32 zero point
+    exact = np.dtype(np.float32 if kind.itemsize <= 2 else np.float64)
+    lowest, highest, zero = (value.astype(exact) for value in (low - zero_point, high - zero_point, zero_point))
+
+    def apply(x: AnyArray) -> AnyArray:
+        ratio = np.empty(x.shape, np.float32)
+        np.divide(x.astype(np.float32, copy=False), scale, out=ratio)
+        np.rint(ratio, out=ratio)
+        values = ratio.astype(exact, copy=False)
+        np.maximum(values, lowest, out=values)
+        np.minimum(values, highest, out=values)
+        np.add(values, zero, out=values)
+        return values.astype(kind)
+
+    return apply
+
+
+def build_dequantizer(params: QuantParams, rank: int) -> Callable[[AnyArray], Float32]:
+    """Returns `dequantize` prepared for tensors of `rank` dimensions, for a caller with many of them."""
+    scale, zero_point = params.scale_array(rank), params.zero_point_array(rank)
+    if params.dtype.itemsize_bytes > 2:
+        return lambda q: (q.astype(np.int64) - zero_point).astype(np.float32) * scale
+    zero = zero_point.astype(np.float32)
+
+    def apply(q: AnyArray) -> Float32:
+        values = q.astype(np.float32)
+        np.subtract(values, zero, out=values)  # of 16 bits or less: exact
+        np.multiply(values, scale, out=values)
+        return values
+
+    return apply
 
 
 def multiplier_fp32(x_scale: float, w_scale: Float32, y_scale: float) -> Float32:

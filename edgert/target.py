@@ -27,13 +27,19 @@ _GROUP = "edgert.targets"
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """One engine of a target. `min_version` is the oldest that edgert writes files for."""
+    """One engine of a target. `min_version` is the oldest that edgert writes files for.
+
+    `max_opset` and `max_ir_version` are those of the engines that read ONNX, else None; an `optional` engine is used
+    only where somebody names it. `format` is the kind of variant it reads (onnx, tflite).
+    """
 
     name: str
     min_version: str
-    max_opset: int
-    max_ir_version: int
+    format: str = "onnx"
+    max_opset: int | None = None
+    max_ir_version: int | None = None
     computes_fp16: bool = False
+    optional: bool = False
     options: dict[str, str] = field(default_factory=dict)
 
 

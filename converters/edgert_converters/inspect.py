@@ -66,9 +66,10 @@ def _refusals(model: onnx_ir.Model, target: Target, needed_bytes: int) -> dict[s
     """Returns per operator why it does not run in int8 on a target; the key `(model)` holds what concerns the whole."""
     reasons: dict[str, str] = {}
     opset = model.opset_imports.get("", 0)
-    engines = [e for e in target.engines if e.max_opset >= opset and e.max_ir_version >= (model.ir_version or 0)]
+    readers = [(e.max_opset, e.max_ir_version or 0) for e in target.engines if e.max_opset is not None]
+    engines = [reader for reader in readers if reader[0] >= opset and reader[1] >= (model.ir_version or 0)]
     if not engines:
-        newest = max(engine.max_opset for engine in target.engines)
+        newest = max((reader[0] for reader in readers), default=0)
         reasons["(model)"] = f"opset {opset} is newer than its engines read (up to {newest})"
     if target.ram_bytes is not None and needed_bytes > target.ram_bytes:
         need, have = format_bytes(needed_bytes), format_bytes(target.ram_bytes)

@@ -16,18 +16,20 @@ from edgert.commands.console import Console
 from edgert.profiler.energy import sensor_reasons
 from edgert.profiler.environment import EnvironmentReader, read_device
 from edgert.runtime.cpu import dot_product, needs_x64_quant_precision
-from edgert.runtime.engines import ENGINES, get_engine
+from edgert.runtime.engines import ENGINES, EXTRAS, ONLY_BY_NAME, get_engine
 
 __all__ = ["Check", "add_arguments", "doctor", "execute"]
 
 _EXTRAS = {
     "ort": ("onnxruntime",),
-    "convert": ("onnx", "onnx_ir", "onnxscript"),
+    "litert": ("ai_edge_litert",),
+    "convert": ("onnx", "onnx_ir", "onnxscript", "tflite", "flatbuffers"),
+    "openvino": ("openvino",),
     "torch": ("torch",),
     "vision": ("cv2",),
     "parquet": ("pyarrow",),
 }
-_OPTIONAL = {"torch", "vision", "parquet"}
+_OPTIONAL = {"litert", "openvino", "torch", "vision", "parquet"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +76,15 @@ def _software() -> list[Check]:
         Check("device", read_device().name),
     ]
     versions = {name: get_engine(name).version() for name in ENGINES}
+    nothing_runs = not any(version for name, version in versions.items() if name not in ONLY_BY_NAME)
     for name, version in versions.items():
-        lonely = version is None and not any(versions.values())
-        checks.append(Check(f"engine {name}", version or "not installed", lonely, _install("ort") if lonely else None))
+        if version is not None:
+            checks.append(Check(f"engine {name}", version))
+        elif name in ONLY_BY_NAME:
+            checks.append(Check(f"engine {name}", "not installed (optional)"))
+        else:
+            remedy = _install(EXTRAS[name]) if nothing_runs else None
+            checks.append(Check(f"engine {name}", "not installed", nothing_runs, remedy))
     return checks
 
 

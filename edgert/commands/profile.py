@@ -28,7 +28,7 @@ _CALL_MARGIN_S = 600.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `edgert profile`."""
-    parser.add_argument("model", type=Path, metavar="BUNDLE", help="a .edge bundle or a plain .onnx file")
+    parser.add_argument("model", type=Path, metavar="BUNDLE", help="a .edge bundle or a plain .onnx or .tflite file")
     parser.add_argument("--input", type=Path, metavar="X.npy|X.npz", help="inputs (default: a golden sample or random)")
     parser.add_argument(
         "--shape", action="append", default=[], metavar="NAME=1,3,224,224", help="size of an input that has none"
@@ -138,6 +138,8 @@ def _text(record: Record) -> str:
 
 
 def _layer_lines(record: Record) -> list[str]:
+    if record.layers_reason is not None:
+        return ["", f"no times of single layers: {record.layers_reason}"]
     total = sum(row.mean_ms for row in record.layers)
     if not total:
         return []

@@ -38,7 +38,7 @@ class RunResult:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `edgert run`."""
-    parser.add_argument("model", type=Path, metavar="BUNDLE", help="a .edge bundle or a plain .onnx file")
+    parser.add_argument("model", type=Path, metavar="BUNDLE", help="a .edge bundle or a plain .onnx or .tflite file")
     parser.add_argument(
         "--input", type=Path, required=True, metavar="X.npy|X.npz", help="one array, or arrays by input name"
     )
@@ -103,7 +103,7 @@ def run(  # noqa: PLR0913  # one keyword per flag of the verb
             Path(model), variant=variant, threads=threads, engine=engine, options=options, timeout_s=timeout_s
         )
         specs = [from_plain(TensorSpec, entry) for entry in loaded["inputs"]]
-        feeds = _match_names(arrays, specs)
+        feeds = _as_samples(_match_names(arrays, specs), specs)
         size = batch_size if batch_size is not None else _needed_batch(feeds, specs)
         outputs = worker.run(feeds, quantized=quantized, batch_size=size, timeout_s=timeout_s)
         return RunResult(outputs, str(loaded["variant"]), loaded["facts"])
@@ -135,6 +135,16 @@ def _match_names(arrays: Mapping[str, Array], specs: list[TensorSpec]) -> dict[s
         return {names[0]: arrays["x"] if "x" in arrays else next(iter(arrays.values()))}
     wanted = ", ".join(f"{spec.name!r} {spec.dtype.value} {describe_shape(spec.shape)}" for spec in specs)
     raise DataError(f"the input file holds {', '.join(map(repr, arrays))}; the model needs {wanted}")
+
+
+def _as_samples(feeds: Mapping[str, Array], specs: list[TensorSpec]) -> dict[str, Array]:
+    """Arrays of N inputs that each have the model's own batch axis of 1, [N, 1, ...], become N samples, [N, ...]."""
+    return {spec.name: _without_inner_batch(spec, feeds[spec.name]) for spec in specs}
+
+
+def _without_inner_batch(spec: TensorSpec, array: Array) -> Array:
+    stacked = array.ndim == len(spec.shape) + 1 and array.ndim > 1 and array.shape[1] == 1
+    return array[:, 0] if stacked and spec.shape and spec.shape[0] in {None, 1} else array
 
 
 def _needed_batch(feeds: Mapping[str, Array], specs: list[TensorSpec]) -> int | None:

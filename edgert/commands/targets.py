@@ -6,7 +6,7 @@ import argparse
 
 from edgert.codec import to_plain
 from edgert.commands.console import Console, format_table
-from edgert.target import Target, get_target, list_targets
+from edgert.target import EngineFacts, Target, get_target, list_targets
 from edgert.units import format_bytes
 
 __all__ = ["add_arguments", "execute", "targets"]
@@ -42,6 +42,11 @@ def _verified(target: Target) -> str:
     return target.hardware_verified or "not yet"
 
 
+def _engine(engine: EngineFacts) -> str:
+    opset = f", opset up to {engine.max_opset}" if engine.max_opset is not None else ""
+    return f"{engine.name} {engine.min_version} or later{opset}{', optional' if engine.optional else ''}"
+
+
 def _describe(target: Target) -> str:
     lines = [
         f"{target.name}: {target.title}",
@@ -51,9 +56,6 @@ def _describe(target: Target) -> str:
         f"int8 activations      {target.activation_encoding.value}",
         f"on a real board       {_verified(target)}",
     ]
-    lines += [
-        f"engine                {engine.name} {engine.min_version} or later, opset up to {engine.max_opset}"
-        for engine in target.engines
-    ]
+    lines += [f"engine                {_engine(engine)}" for engine in target.engines]
     lines += [f"source                {source}" for source in target.sources]
     return "\n".join(lines)

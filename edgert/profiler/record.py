@@ -223,7 +223,10 @@ class Sustained:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One measurement of one variant on one device. `energy` is None only with `energy_reason`."""
+    """One measurement of one variant on one device.
+
+    `energy` is None only with `energy_reason`; `layers_reason` says why an engine gave no times of single layers.
+    """
 
     schema: int
     created: str
@@ -243,6 +246,7 @@ class Record:
     energy: EnergyRecord | None = None
     energy_reason: str | None = None
     sustained: Sustained | None = None
+    layers_reason: str | None = None
 
     def __post_init__(self) -> None:
         if self.source not in {"measured", "estimated"}:

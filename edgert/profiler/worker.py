@@ -116,6 +116,7 @@ def profile_here(request: ProfileRequest, arrays: Mapping[str, Array]) -> Record
         memory = MemoryRecord(load_ms, first_ms, rss_before, rss_after, read_memory_bytes("VmHWM"))
         stages = _stages(session, run, arrays, request.seed)
         facts, variant, manifest = session.facts(), session.variant, session.manifest
+    no_layers = facts.get("no_layer_times")
     latency = summarize(windows)
     environment = EnvironmentRecord(before, tuple(watch.samples), after)
     samples = sum(window.size for window in windows)
@@ -136,10 +137,11 @@ def profile_here(request: ProfileRequest, arrays: Mapping[str, Array]) -> Record
         memory=memory,
         verdict=verdict,
         reasons=reasons,
-        layers=_layers(request, arrays) if request.layers else (),
+        layers=_layers(request, arrays) if request.layers and not no_layers else (),
         energy=None if sensor is None or idle_mw is None else _energy(sensor, idle_mw, watch.spent_mj, windows),
         energy_reason=energy_reason or None,
         sustained=sustained,
+        layers_reason=no_layers,
     )
 
 

@@ -1,7 +1,7 @@
 """`load(path).run(x)`: one model, loaded by one engine, with inputs checked against the manifest.
 
-`Session.run` is the hot path: for arrays that fit it adds two tuple comparisons and one dict to the engine's own call
-(tests/bench/run_overhead.py measures it). Everything slower stands in edgert.runtime.checks.
+`Session.run` is the hot path: for arrays that fit it adds a tuple comparison and one dict to the engine's own call
+(tests/bench/run_overhead.py measures it). Everything slower stands in edgert.runtime.border and checks.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edgert.bundle import Bundle, Manifest, TensorSpec, Variant
+from edgert.bundle import Bundle, Manifest, Variant
 from edgert.codec import JsonValue
-from edgert.dtypes import DType
-from edgert.errors import DataError, UsageError
+from edgert.errors import UsageError
 from edgert.plugins import EngineOptions, Executor, LayerTime
-from edgert.quant import QuantParams, dequantize, quantize
+from edgert.quant import QuantParams
 from edgert.runtime.batching import run_batched
-from edgert.runtime.checks import checked_input, feeds_by_name
+from edgert.runtime.border import Border, build_borders
+from edgert.runtime.checks import feeds_by_name
 from edgert.runtime.engines import choose_engine
 from edgert.runtime.plain_model import is_bundle, load_plain
 
@@ -39,7 +39,7 @@ def load(
     engine: str | None = None,
     options: Mapping[str, str] | None = None,
 ) -> Session:
-    """Loads a .edge bundle (or a plain .onnx file) and returns a session ready to run.
+    """Loads a .edge bundle (or a plain .onnx or .tflite file) and returns a session ready to run.
 
     Args:
         path: the bundle or model file.
@@ -89,15 +89,14 @@ class Session:
         self.manifest = manifest
         self.variant = variant
         self._executor = executor
-        self._ports = tuple(_order(spec, variant.inputs) for spec in executor.inputs)
-        self._output_ports = tuple(_order(spec, variant.outputs) for spec in executor.outputs)
+        self._inputs = build_borders(executor.inputs, variant.inputs, manifest.inputs)
+        self._outputs = build_borders(executor.outputs, variant.outputs, manifest.outputs)
         self._names = tuple(spec.name for spec in executor.inputs)
         self._output_names = tuple(spec.name for spec in executor.outputs)
-        self.inputs = tuple(_float_view(port) for port in self._ports)
-        self.outputs = tuple(_float_view(port) for port in self._output_ports)
-        self._converts = any(port.dtype.is_quantized and port.quant for port in (*self._ports, *self._output_ports))
-        self._only_dtype = self.inputs[0].dtype.numpy if len(self.inputs) == 1 and not self._converts else None
-        self._accepted_shape: tuple[int, ...] | None = None
+        self.inputs = tuple(border.view for border in self._inputs)
+        self.outputs = tuple(border.view for border in self._outputs)
+        self._direct = tuple(_is_direct(self._inputs, self._outputs, quantized) for quantized in (False, True))
+        self._accepted: tuple[tuple[int, ...], np.dtype[Any], bool] | None = None
         self._engine_run = executor.run
 
     def run(self, inputs: Inputs, *, quantized: bool = False) -> dict[str, Array]:
@@ -114,13 +113,10 @@ class Session:
             UsageError: `quantized` for a variant without quantized inputs or outputs.
             EngineError: the engine failed while running.
         """
-        if (
-            type(inputs) is np.ndarray
-            and inputs.shape == self._accepted_shape
-            and inputs.dtype is self._only_dtype
-            and not quantized
-        ):
-            return dict(zip(self._output_names, self._engine_run((inputs,))))  # noqa: B905  # speed; same length
+        if type(inputs) is np.ndarray and (inputs.shape, inputs.dtype, quantized) == self._accepted:
+            if self._direct[quantized]:
+                return dict(zip(self._output_names, self._engine_run((inputs,))))  # noqa: B905  # speed; same length
+            return self._run_converted((inputs,), quantized)
         return self._run_checked(inputs, quantized)
 
     def run_batched(self, inputs: Inputs, batch_size: int = 32, *, quantized: bool = False) -> dict[str, Array]:
@@ -171,7 +167,7 @@ class Session:
     def close(self) -> None:
         """Frees the model."""
         self._executor.close()
-        self._accepted_shape = None
+        self._accepted = None
         self._engine_run = _refuse_closed
 
     def __enter__(self) -> Session:
@@ -180,80 +176,48 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def reset(self) -> None:
+        """Forgets what a stateful (streaming) model remembers of earlier runs; other models have nothing to forget."""
+        forget = getattr(self._executor, "reset", None)
+        if forget is not None:
+            forget()
+            self._engine_run = self._executor.run
+
     def quant_of(self, name: str) -> QuantParams | None:
         """Returns the quantization of an input or output, or None for a tensor that stays as it is."""
-        for port in (*self._ports, *self._output_ports):
-            if port.name == name:
-                return port.quant
+        for border in (*self._inputs, *self._outputs):
+            if border.port.name == name:
+                return border.port.quant
         raise UsageError(f"the model has no input or output {name!r}")
 
     def _run_checked(self, inputs: Inputs, quantized: bool) -> dict[str, Array]:
         feeds = feeds_by_name(inputs, self._names)
         if quantized:
             self._require_quantized()
-            arrays = [self._feed_integers(port, feeds[port.name]) for port in self._ports]
-        else:
-            arrays = [self._feed_reals(port, view, feeds[port.name]) for port, view in self._pairs()]
-        results = self._engine_run(arrays)
-        if self._only_dtype is not None and not quantized:
-            self._accepted_shape = arrays[0].shape
-        convert = _to_integers if quantized else _to_reals
-        return {port.name: convert(port, array) for port, array in zip(self._output_ports, results, strict=True)}
+        arrays = [border.check(feeds[border.port.name], quantized) for border in self._inputs]
+        outputs = self._run_converted(arrays, quantized)
+        if len(arrays) == 1:
+            self._accepted = arrays[0].shape, arrays[0].dtype, quantized
+        return outputs
 
-    def _pairs(self) -> Iterator[tuple[TensorSpec, TensorSpec]]:
-        return zip(self._ports, self.inputs, strict=True)
-
-    def _feed_reals(self, port: TensorSpec, view: TensorSpec, value: ArrayLike) -> Array:
-        array = checked_input(view, value)
-        return quantize(array, port.quant) if port.quant and port.dtype.is_quantized else array
-
-    def _feed_integers(self, port: TensorSpec, value: ArrayLike) -> Array:
-        if port.quant is None:
-            return checked_input(port, value)
-        integers = checked_input(_with_dtype(port, port.quant.dtype), value)
-        return integers if port.dtype.is_quantized else dequantize(integers, port.quant).astype(port.dtype.numpy)
+    def _run_converted(self, arrays: Sequence[Array], quantized: bool) -> dict[str, Array]:
+        feeds = [border.feed(array, quantized) for border, array in zip(self._inputs, arrays, strict=True)]
+        pairs = zip(self._outputs, self._engine_run(feeds), strict=True)
+        return {border.port.name: border.fetch(array, quantized) for border, array in pairs}
 
     def _require_quantized(self) -> None:
-        if not any(port.quant for port in (*self._ports, *self._output_ports)):
+        if not any(border.port.quant for border in (*self._inputs, *self._outputs)):
             raise UsageError(
                 f"variant {self.variant.id!r} has no quantized input or output; choose an int8 variant, "
                 f"one of {', '.join(v.id for v in self.manifest.variants)}"
             )
 
 
+def _is_direct(inputs: Sequence[Border], outputs: Sequence[Border], quantized: bool) -> bool:
+    """Whether one bare array may go to the engine, and its results to the caller, as they stand."""
+    return len(inputs) == 1 and all(border.is_direct(quantized) for border in (*inputs, *outputs))
+
+
 def _refuse_closed(inputs: Sequence[NDArray[np.generic]]) -> list[NDArray[np.generic]]:
     del inputs
     raise ValueError("this session was closed")
-
-
-def _order(spec: TensorSpec, declared: Sequence[TensorSpec]) -> TensorSpec:
-    """The manifest's entry for an engine's tensor; the engine's own where the manifest has none (plain files).
-
-    Raises:
-        DataError: the manifest and the model disagree about the element type.
-    """
-    for port in declared:
-        if port.name == spec.name:
-            if port.dtype is not spec.dtype:
-                raise DataError(
-                    f"tensor {spec.name!r} is {spec.dtype.value} in the model but {port.dtype.value} in the manifest"
-                )
-            return port
-    return spec
-
-
-def _with_dtype(port: TensorSpec, dtype: DType) -> TensorSpec:
-    return TensorSpec(port.name, port.shape, dtype, port.layout, port.quant)
-
-
-def _float_view(port: TensorSpec) -> TensorSpec:
-    """What a caller feeds or gets without `quantized`: real numbers for an integer tensor with a scale."""
-    return _with_dtype(port, DType.FLOAT) if port.quant and port.dtype.is_quantized else port
-
-
-def _to_reals(port: TensorSpec, array: Array) -> Array:
-    return dequantize(array, port.quant) if port.quant and port.dtype.is_quantized else array
-
-
-def _to_integers(port: TensorSpec, array: Array) -> Array:
-    return quantize(array, port.quant) if port.quant and not port.dtype.is_quantized else array

@@ -71,9 +71,10 @@ def test_a_failure_while_running_keeps_the_engines_words() -> None:
 
 
 def test_another_format_is_refused_with_the_reason() -> None:
-    tflite = example.dataclasses.replace(VARIANT, format="tflite")
-    with pytest.raises(EngineError, match="'onnx-fp32' .tflite.: onnxruntime: reads onnx, not tflite"):
-        choose_engine(tflite)
+    blob = example.dataclasses.replace(VARIANT, format="blob")
+    expected = "'onnx-fp32' .blob.: onnxruntime: reads onnx, not blob; litert: reads tflite, not blob$"
+    with pytest.raises(EngineError, match=expected):
+        choose_engine(blob)
 
 
 def test_weights_beside_the_model_are_found(tmp_path: Path) -> None:

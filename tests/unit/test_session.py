@@ -194,7 +194,8 @@ def test_a_plain_model_has_one_variant(tmp_path: Path, x: np.ndarray) -> None:
         ("net.onnx", b"", "cannot load"),
         ("net.onnx", b"\x00" * 64, "cannot load"),
         ("net.txt", b"hello", "neither a .edge bundle nor a model file"),
-        ("net.tflite", b"hello", "no engine here runs"),
+        ("net.tflite", b"hello", "litert cannot load"),
+        ("net.tflite", b"", "litert cannot load.*the file is empty"),
     ],
 )
 def test_a_file_that_is_no_model(tmp_path: Path, name: str, data: bytes, expected: str) -> None:

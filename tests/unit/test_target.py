@@ -4,6 +4,7 @@ import pytest
 
 from edgert.dtypes import DType
 from edgert.errors import UsageError
+from edgert.runtime.engines import ENGINES
 from edgert.target import EngineFacts, Target, get_target, list_targets
 
 
@@ -12,7 +13,9 @@ def test_every_target_loads(name: str) -> None:
     target = get_target(name)
     assert target.name == name
     assert target.title
-    assert all(engine.max_opset > 0 for engine in target.engines)
+    assert {engine.name for engine in target.engines if engine.max_opset is not None} <= {"onnxruntime", "openvino"}
+    assert all(engine.name in ENGINES for engine in target.engines)
+    assert not target.engines[0].optional
 
 
 def test_a_target_inherits_from_what_it_extends() -> None:

@@ -8,12 +8,20 @@ from edgert.bundle import Variant
 from edgert.errors import EngineError, UsageError, did_you_mean
 from edgert.plugins import Engine
 
-__all__ = ["ENGINES", "choose_engine", "get_engine"]
+__all__ = ["ENGINES", "EXTRAS", "ONLY_BY_NAME", "choose_engine", "get_engine"]
 
 ENGINES = {
     "onnxruntime": "edgert.runtime.engines.onnxruntime:OnnxRuntimeEngine",
+    "litert": "edgert.runtime.engines.litert:LiteRtEngine",
+    "openvino": "edgert.runtime.engines.openvino:OpenVinoEngine",
 }
 """Name -> `module:class`, in order of preference."""
+
+EXTRAS = {"onnxruntime": "ort", "litert": "litert", "openvino": "openvino"}
+"""Name -> what installs it: `pip install 'edgert[EXTRA]'`."""
+
+ONLY_BY_NAME = frozenset({"openvino"})
+"""Engines that run a variant only where somebody names them."""
 
 
 def get_engine(name: str) -> Engine:
@@ -37,7 +45,7 @@ def choose_engine(variant: Variant, name: str | None = None) -> Engine:
         EngineError: no engine (or not the named one) runs this variant; the reasons are listed.
     """
     reasons = []
-    for candidate in [name] if name else list(ENGINES):
+    for candidate in [name] if name else [known for known in ENGINES if known not in ONLY_BY_NAME]:
         engine = get_engine(candidate)
         reason = engine.refusal(variant)
         if reason is None:

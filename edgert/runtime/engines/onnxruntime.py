@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 from edgert.bundle import TensorSpec, Variant
 from edgert.codec import JsonValue
 from edgert.dtypes import DType
-from edgert.errors import EngineError, ModelError, UsageError, did_you_mean
+from edgert.errors import EngineError, ModelError, UsageError
 from edgert.plugins import EngineOptions, Executor, LayerTime
 from edgert.runtime.cpu import dot_product, needs_x64_quant_precision
 from edgert.runtime.engines.onnxruntime_profile import read_layer_times
+from edgert.runtime.engines.options import OptionTable, checked_options, one_line
 
 __all__ = ["OPTIONS", "OnnxRuntimeEngine", "import_onnxruntime"]
 
-OPTIONS: dict[str, tuple[str, tuple[str, ...], str]] = {
+OPTIONS: OptionTable = {
     "graph_optimization": ("all", ("disable", "basic", "extended", "all"), "how much the graph is rewritten"),
     "execution_mode": ("sequential", ("sequential", "parallel"), "whether branches run at the same time"),
     "inter_op_threads": ("0", (), "threads over branches, with execution_mode=parallel; 0: the engine's default"),
@@ -140,7 +141,7 @@ class _OrtExecutor:
         try:
             return self._run(self._output_names, dict(zip(self._input_names, inputs)))  # noqa: B905  # speed; same length
         except Exception as error:  # its own error types share no base class of their own
-            raise EngineError(f"onnxruntime failed while running: {_one_line(error)}") from error
+            raise EngineError(f"onnxruntime failed while running: {one_line(error)}") from error
 
     def layer_times(self) -> tuple[LayerTime, ...]:
         """Mean time per executed node; nodes that ONNX Runtime fused or made carry its names.
@@ -168,16 +169,7 @@ class _OrtExecutor:
 
 
 def _checked_options(given: dict[str, str]) -> dict[str, str]:
-    settings = {name: default for name, (default, _, _) in OPTIONS.items()}
-    for name, value in given.items():
-        if name not in OPTIONS:
-            raise UsageError(
-                f"onnxruntime has no option {name!r}{did_you_mean(name, OPTIONS)}; known: {', '.join(OPTIONS)}"
-            )
-        allowed = OPTIONS[name][1]
-        if allowed and value not in allowed:
-            raise UsageError(f"onnxruntime option {name} is {value!r}; allowed: {', '.join(allowed)}")
-        settings[name] = value
+    settings = checked_options(OnnxRuntimeEngine.name, OPTIONS, given)
     if not settings["inter_op_threads"].isdigit():
         raise UsageError(f"onnxruntime option inter_op_threads is {settings['inter_op_threads']!r}; write a number")
     return settings
@@ -239,7 +231,7 @@ def _open_session(ort: Any, model: bytes, config: Any, providers: list[str], var
     try:
         return ort.InferenceSession(model, config, providers=providers)
     except Exception as error:  # a dozen types without a common base; all mean that this file cannot be loaded
-        raise ModelError(f"onnxruntime cannot load variant {variant.id!r}: {_one_line(error)}") from error
+        raise ModelError(f"onnxruntime cannot load variant {variant.id!r}: {one_line(error)}") from error
 
 
 def _specs(values: Sequence[Any]) -> tuple[TensorSpec, ...]:  # Any: onnxruntime's NodeArg
@@ -255,10 +247,6 @@ def _spec(value: Any) -> TensorSpec:  # Any: onnxruntime's NodeArg
         raise ModelError(f"tensor {value.name!r} has type {value.type}, which edgert does not run")
     shape = tuple(size if isinstance(size, int) and size >= 0 else None for size in value.shape or ())
     return TensorSpec(value.name, shape, dtype)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:500] or type(error).__name__
 
 
 def _facts(version: str, providers: list[str], threads: int | None, settings: dict[str, str]) -> dict[str, JsonValue]:
