@@ -175,6 +175,16 @@ class ImportGraph:
         attributes = {} if params.axis is None else {"axis": params.axis}
         return self.add("DequantizeLinear", [data, scale, zero_point], attributes)
 
+    def kept(self, value: ir.Value, index: int) -> ir.Value:
+        """Returns `value`, which holds the numbers of tensor `index` moved, as integers again where it is quantized.
+
+        Whatever reads it then still finds the tensor's integers behind DequantizeLinear.
+        """
+        params = self.tensor(index).quant
+        if params is None or not params.dtype.is_quantized:
+            return value
+        return self._quantized(value, f"{self.name(index)}_moved", params, is_input=True)
+
     def finish(
         self,
         operator: TfOperator,
@@ -300,8 +310,10 @@ class ImportGraph:
         # `placed` holds axis order[k] at k, so its axis that is TFLite's axis a lies at invert(order)[a]
         shape = permuted(self.shape(index), placed.order)
         if moves_no_data(shape, step) and not self.dynamic_batch:
-            return self.add("Reshape", [placed.value, self.ints(permuted(shape, step))])
-        return self.add("Transpose", [placed.value], {"perm": list(step)})
+            moved = self.add("Reshape", [placed.value, self.ints(permuted(shape, step))])
+        else:
+            moved = self.add("Transpose", [placed.value], {"perm": list(step)})
+        return self.kept(moved, index)
 
     def _operand(self, index: int, rank: int, order: Order) -> ir.Value:
         tensor = self.tensor(index)
@@ -312,7 +324,7 @@ class ImportGraph:
             return self.plain(index)
         if tensor.data is None:
             extended = self.add("Unsqueeze", [self.plain(index), self.ints(range(missing))])
-            return self.add("Transpose", [extended], {"perm": list(order)})
+            return self.kept(self.add("Transpose", [self.kept(extended, index)], {"perm": list(order)}), index)
         if tensor.quant is not None and tensor.quant.axis is not None:
             raise ModelError(
                 f"operand {tensor.name!r} has scales per channel, which element-wise operators do not take"
