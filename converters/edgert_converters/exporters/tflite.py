@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
@@ -28,11 +28,16 @@ _SIGNATURE = "serving_default"
 
 @dataclass(frozen=True, slots=True)
 class TfliteFile:
-    """The bytes of a file and what they take and give: shapes and layouts as stored, parameters of integer tensors."""
+    """The bytes of a file and what they take and give: shapes and layouts as stored, parameters of integer tensors.
+
+    `homes` says where each computed value of the model lies, by its ONNX name; of a quantized value the name of its
+    integers.
+    """
 
     data: bytes
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    homes: Mapping[str, Stored] = field(default_factory=dict)
 
 
 def export_tflite(
@@ -69,7 +74,7 @@ def export_tflite(
         {spec.name: index for spec, index in zip(outputs, subgraph.outputs, strict=True)},
     )
     file = TfModel((with_versions(subgraph),), (signature,), dict(metadata or {}), "edgert")
-    return TfliteFile(serialize_tflite(file), inputs, outputs)
+    return TfliteFile(serialize_tflite(file), inputs, outputs, graph.homes())
 
 
 def _write_node(graph: ExportGraph, node: ir.Node) -> None:

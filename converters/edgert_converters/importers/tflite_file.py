@@ -18,13 +18,14 @@ from edgert_converters.ops import OPERATORS
 from edgert_converters.ops.spec import TfliteReader
 from edgert_converters.requantize import Requantize, set_requantize
 from edgert_converters.tflite.import_graph import ImportGraph
+from edgert_converters.tflite.layout import Order
 from edgert_converters.tflite.model import TfModel, TfSubgraph
 from edgert_converters.tflite.read import parse_tflite
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["build_onnx", "load_tflite", "tflite_readers"]
+__all__ = ["build_onnx", "build_with_homes", "load_tflite", "tflite_readers"]
 
 _IR_VERSION = 8
 
@@ -60,6 +61,15 @@ def build_onnx(file: TfModel) -> ir.Model:
     Raises:
         ModelError: an operator, an option or a type has no counterpart; names it.
     """
+    return build_with_homes(file)[0]
+
+
+def build_with_homes(file: TfModel) -> tuple[ir.Model, dict[str, tuple[int, Order]]]:
+    """Returns what `build_onnx` returns, and `ImportGraph.homes`: which value holds which tensor.
+
+    Raises:
+        ModelError: an operator, an option or a type has no counterpart; names it.
+    """
     source = file.subgraphs[0]
     graph = ImportGraph(source, WORKING_OPSET, dynamic_batch=_has_dynamic_batch(source))
     for index in source.inputs:
@@ -76,7 +86,7 @@ def build_onnx(file: TfModel) -> ir.Model:
     model = ir.Model(graph.graph, ir_version=_IR_VERSION)
     if any(tensor.quant is not None and tensor.data is None for tensor in source.tensors):
         set_requantize(model, Requantize.Q31)
-    return model
+    return model, graph.homes()
 
 
 def tflite_readers() -> Mapping[str, TfliteReader]:

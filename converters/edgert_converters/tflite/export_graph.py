@@ -276,6 +276,10 @@ class ExportGraph:
         stored = self._float(value)
         self.emit("QUANTIZE", [stored.index], [self.tensor(result, stored.order)])
 
+    def homes(self) -> dict[str, Stored]:
+        """Returns where every computed value lies, by its ONNX name; of a quantized value the name of its integers."""
+        return {str(value.name): stored for value, stored in self._stored.items()}
+
     def subgraph(self, name: str) -> TfSubgraph:
         """Returns the finished graph."""
         tensors = tuple(self._with_signature(tensor) for tensor in self._tensors)

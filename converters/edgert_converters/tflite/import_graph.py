@@ -263,6 +263,20 @@ class ImportGraph:
             self._rename(value, name if name not in self._names or name == self.name(index) else self.unique(name))
         self.graph.outputs.append(value)
 
+    def homes(self) -> dict[str, tuple[int, Order]]:
+        """Returns the tensor that each value holds, and its axis order (`Placed.order`), by the value's ONNX name.
+
+        A quantized tensor stands under the name of its integers.
+        """
+        found: dict[str, tuple[int, Order]] = {}
+        for index, placed in self._placed.items():
+            if self.tensor(index).data is None:
+                node = placed.value.producer()
+                restored = node is not None and node.op_type == "DequantizeLinear"
+                source = node.inputs[0] if node is not None and restored else placed.value
+                found.setdefault(str(source.name) if source is not None else "", (index, placed.order))
+        return found
+
     def error(self, operator: TfOperator, text: str) -> ModelError:
         """Returns an error that names the operator and its first output."""
         output = self.tensor(operator.outputs[0]).name if operator.outputs else ""
