@@ -6,7 +6,7 @@ flatbuffers' Python runtime has no verifier: an offset that leaves the file rais
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,7 +33,8 @@ T = TypeVar("T")
 
 _IDENTIFIER = b"TFL3"
 _VERSION = 3
-_MOST_ITEMS = 1 << 20
+_FEWEST_BYTES_PER_ITEM = 4
+_SPARE_ITEMS = 1 << 12
 _MOST_ELEMENTS = 1 << 31
 _INT4 = 17
 _RESOURCES = {13, 14}
@@ -66,25 +67,42 @@ class _Reader:
     def __init__(self, data: bytes, root: Table, path: Path | None) -> None:
         self._data, self._root, self._path = data, root, path
         self._buffers: dict[int, bytes] = {}
+        # a damaged file can name one long vector from everywhere; a whole one holds each entry once
+        self._items_left = len(data) // _FEWEST_BYTES_PER_ITEM + _SPARE_ITEMS
 
     def model(self) -> TfModel:
         if self._root.Version() != _VERSION:
             raise self._error(f"schema version {self._root.Version()}; edgert reads version {_VERSION}")
-        codes = _items(self._root.OperatorCodes, self._root.OperatorCodesLength(), self._code)
+        codes = self._items(self._root.OperatorCodes, self._root.OperatorCodesLength(), self._code)
         if not self._root.SubgraphsLength():
             raise self._error("holds no graph; it is damaged")
-        subgraphs = _items(
+        subgraphs = self._items(
             self._root.Subgraphs, self._root.SubgraphsLength(), lambda table: self._subgraph(table, codes)
         )
-        signatures = _items(self._root.SignatureDefs, self._root.SignatureDefsLength(), self._signature)
+        signatures = self._items(self._root.SignatureDefs, self._root.SignatureDefsLength(), self._signature)
         for signature in signatures:
             if not 0 <= signature.subgraph < len(subgraphs):
                 raise self._error(f"signature {signature.key!r} names a graph that does not exist")
             count = len(subgraphs[signature.subgraph].tensors)
             if not all(0 <= index < count for index in (*signature.inputs.values(), *signature.outputs.values())):
                 raise self._error(f"signature {signature.key!r} names a tensor that does not exist")
-        metadata = dict(_items(self._root.Metadata, self._root.MetadataLength(), self._metadata))
+        metadata = dict(self._items(self._root.Metadata, self._root.MetadataLength(), self._metadata))
         return TfModel(subgraphs, signatures, metadata, _text(self._root.Description()))
+
+    def _items(self, get: Callable[[int], Table], count: int, convert: Callable[[Table], T]) -> tuple[T, ...]:
+        self._spend(count)
+        return tuple(convert(get(index)) for index in range(count))
+
+    def _ints(self, vector: Any) -> tuple[int, ...]:  # Any: a numpy array, or 0 for an absent vector
+        if isinstance(vector, int):
+            return ()
+        self._spend(vector.size)
+        return tuple(vector.tolist())
+
+    def _spend(self, count: int) -> None:
+        self._items_left -= count
+        if self._items_left < 0:
+            raise self._error("its lists claim more entries than the file has room for; it is damaged")
 
     def _error(self, text: str) -> ModelError:
         return ModelError(text, path=self._path)
@@ -101,24 +119,37 @@ class _Reader:
         return name, False, table.Version()
 
     def _subgraph(self, table: Table, codes: tuple[tuple[str, bool, int], ...]) -> TfSubgraph:
-        tensors = _items(table.Tensors, table.TensorsLength(), self._tensor)
-        operators = _items(table.Operators, table.OperatorsLength(), lambda item: self._operator(item, codes))
-        inputs, outputs = _ints(table.InputsAsNumpy()), _ints(table.OutputsAsNumpy())
+        tensors = self._items(table.Tensors, table.TensorsLength(), self._tensor)
+        operators = self._items(table.Operators, table.OperatorsLength(), lambda item: self._operator(item, codes))
+        inputs, outputs = self._ints(table.InputsAsNumpy()), self._ints(table.OutputsAsNumpy())
         named = [index for operator in operators for index in operator.inputs if index != -1]
         named += [index for operator in operators for index in operator.outputs]
         for index in (*inputs, *outputs, *named):
             if not 0 <= index < len(tensors):
                 raise self._error(f"tensor number {index} does not exist; the graph has {len(tensors)}")
+        self._check_producers(tensors, operators, inputs)
         return TfSubgraph(tensors, operators, inputs, outputs, _text(table.Name()))
+
+    def _check_producers(
+        self, tensors: Sequence[TfTensor], operators: Sequence[TfOperator], inputs: Sequence[int]
+    ) -> None:
+        made = set(inputs)
+        if len(made) < len(inputs):
+            raise self._error("one tensor is an input twice; the file is damaged")
+        for operator in operators:
+            for index in operator.outputs:
+                if index in made or tensors[index].data is not None:
+                    raise self._error(f"{operator.name} writes tensor {tensors[index].name!r}, which has its values")
+                made.add(index)
 
     def _operator(self, table: Table, codes: tuple[tuple[str, bool, int], ...]) -> TfOperator:
         name, is_custom, version = codes[table.OpcodeIndex()]
         custom = table.CustomOptionsAsNumpy() if is_custom else 0
         return TfOperator(
             name=name,
-            inputs=_ints(table.InputsAsNumpy()),
-            outputs=_ints(table.OutputsAsNumpy()),
-            options=self._options(table),
+            inputs=self._ints(table.InputsAsNumpy()),
+            outputs=self._ints(table.OutputsAsNumpy()),
+            options={} if is_custom else self._options(table),
             version=version,
             is_custom=is_custom,
             custom_options=b"" if isinstance(custom, int) else custom.tobytes(),
@@ -136,17 +167,21 @@ class _Reader:
 
     def _tensor(self, table: Table) -> TfTensor:
         name, kind = _text(table.Name()), table.Type()
-        shape = _ints(table.ShapeAsNumpy())
+        shape = self._ints(table.ShapeAsNumpy())
         if any(dim < 0 for dim in shape) or int(np.prod(shape, dtype=np.float64)) > _MOST_ELEMENTS:
             raise self._error(f"tensor {name!r} has the shape {list(shape)}; the file is damaged")
-        signature = _ints(table.ShapeSignatureAsNumpy())
+        signature = self._ints(table.ShapeSignatureAsNumpy())
+        if signature and (len(signature) != len(shape) or min(signature) < -1):
+            raise self._error(f"tensor {name!r} has the shape {list(shape)} and the signature {list(signature)}")
         if kind in _RESOURCES:
             return TfTensor(name, shape, None)
         dtype = DType.INT8 if kind == _INT4 else DTYPES.get(kind)
         if dtype is None:
             raise self._error(f"tensor {name!r} has element type number {kind}, which edgert does not carry")
         data = self._constant(table, name, shape, dtype, is_int4=kind == _INT4)
-        quant = self._quant(table.Quantization(), name, dtype, len(shape))
+        if kind == _INT4 and data is None:
+            raise self._error(f"tensor {name!r} is computed in 4 bits; edgert reads 4-bit constants only")
+        quant = self._quant(table.Quantization(), name, dtype, shape)
         return TfTensor(name, shape, dtype, data, quant, signature or None, bool(table.IsVariable()))
 
     def _constant(
@@ -180,15 +215,20 @@ class _Reader:
                 self._buffers[index] = found.tobytes()
         return self._buffers[index]
 
-    def _quant(self, table: Table, name: str, dtype: DType, rank: int) -> QuantParams | None:
-        if table is None or not table.ScaleLength() or dtype not in _INTEGERS:
+    def _quant(self, table: Table, name: str, dtype: DType, shape: tuple[int, ...]) -> QuantParams | None:
+        if table is None or dtype not in _INTEGERS:
             return None
+        if table.DetailsType() not in _PLAIN_DETAILS:
+            raise self._error(f"tensor {name!r} has scales per block, which edgert does not read")
+        if not table.ScaleLength():
+            return None
+        self._spend(table.ScaleLength())
         scale = np.asarray(table.ScaleAsNumpy(), np.float32)
         zero = np.asarray(table.ZeroPointAsNumpy(), np.int64) if table.ZeroPointLength() else np.zeros(1, np.int64)
         zeros = np.broadcast_to(zero, scale.shape) if zero.size == 1 else zero
         axis = table.QuantizedDimension() if scale.size > 1 else None
-        if axis is not None and not 0 <= axis < rank:
-            raise self._error(f"tensor {name!r} is quantized along axis {axis} of {rank}")
+        if axis is not None and not (0 <= axis < len(shape) and shape[axis] == scale.size):
+            raise self._error(f"tensor {name!r} of shape {list(shape)} has {scale.size} scales along axis {axis}")
         try:
             return QuantParams(tuple(map(float, scale)), tuple(map(int, zeros)), dtype, axis)
         except ValueError as error:
@@ -196,7 +236,7 @@ class _Reader:
 
     def _signature(self, table: Table) -> TfSignature:
         def ports(get: Callable[[int], Table], count: int) -> dict[str, int]:
-            return dict(_items(get, count, lambda item: (_text(item.Name()), int(item.TensorIndex()))))
+            return dict(self._items(get, count, lambda item: (_text(item.Name()), int(item.TensorIndex()))))
 
         return TfSignature(
             _text(table.SignatureKey()),
@@ -209,17 +249,8 @@ class _Reader:
         return _text(table.Name()), self._buffer(table.Buffer())
 
 
+_PLAIN_DETAILS = {0, 1}  # none; bytes of a custom kind, which no kernel of TFLite reads
 _INTEGERS = {DType.INT8, DType.UINT8, DType.INT16, DType.UINT16, DType.INT32, DType.INT64}
-
-
-def _items(get: Callable[[int], Table], count: int, convert: Callable[[Table], T]) -> tuple[T, ...]:
-    if count > _MOST_ITEMS:
-        raise ValueError(f"a list claims {count} entries")
-    return tuple(convert(get(index)) for index in range(count))
-
-
-def _ints(vector: Any) -> tuple[int, ...]:  # Any: a numpy array, or 0 for an absent vector
-    return () if isinstance(vector, int) else tuple(vector.tolist())
 
 
 def _text(raw: bytes | None) -> str:

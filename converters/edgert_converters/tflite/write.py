@@ -24,6 +24,7 @@ _IDENTIFIER = b"TFL3"
 _VERSION = 3
 _ALIGNMENT = 16
 _LAST_OLD_CODE = 127
+_RESOURCE = 13
 
 
 def serialize_tflite(model: TfModel) -> bytes:
@@ -116,12 +117,12 @@ class _Writer:
         return self._table("SubGraph", fields)
 
     def _tensor(self, tensor: TfTensor) -> int:
-        if tensor.dtype is None:
-            raise ValueError(f"tensor {tensor.name!r} is a resource handle, which is not written")
-        data = b"" if tensor.data is None else np.ascontiguousarray(tensor.data, tensor.dtype.numpy).tobytes()
+        data = b""
+        if tensor.data is not None and tensor.dtype is not None:
+            data = np.ascontiguousarray(tensor.data, tensor.dtype.numpy).tobytes()
         fields: dict[str, Any] = {  # Any: offsets and numbers
             "Shape": self._numbers(tensor.shape, np.int32),
-            "Type": _TYPES[tensor.dtype],
+            "Type": _RESOURCE if tensor.dtype is None else _TYPES[tensor.dtype],
             "Buffer": self._buffer_index(data),
             "Name": self._builder.CreateString(tensor.name),
             "IsVariable": tensor.is_variable,
