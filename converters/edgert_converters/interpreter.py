@@ -15,11 +15,13 @@ import onnx_ir as ir
 
 from edgert.errors import DataError, ModelError, did_you_mean
 from edgert.quant import QuantParams
+from edgert_converters.control_flow import captured_values, is_control_flow
 from edgert_converters.ops import OPERATORS
 from edgert_converters.ops.clamp import clamp_integers
-from edgert_converters.ops.nodes import convert_attribute, read_opset
+from edgert_converters.ops.nodes import build_attributes, read_opset
 from edgert_converters.ops.spec import Array, AttributeValue, IntegerRule, Node, Operator, QTensor
 from edgert_converters.requantize import Requantize, read_requantize
+from edgert_converters.subgraphs import load_control_flow
 from edgert_converters.units import (
     IntegerUnit,
     constant_inputs,
@@ -33,6 +35,8 @@ from edgert_converters.units import (
 __all__ = ["Interpretation", "Interpreter"]
 
 Environment = dict[str, Array]
+_BODY_IR_VERSION = 10
+"""A model must state one; nothing reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +71,11 @@ class _Template:
     opset: int
 
     def bind(self, inputs: Sequence[Array | QTensor | None]) -> Node:
-        """Returns the table's node for these inputs; output shapes hold one empty entry per used output."""
+        """Returns the table's node for these inputs; one empty output shape per output up to the last used."""
         plain = [v.values if isinstance(v, QTensor) else v for v in inputs]
         shapes = tuple(None if v is None else v.shape for v in plain)
-        outputs = tuple(() for v in self.node.outputs if v.name)
-        return Node(self.node.op_type, _name(self.node), self.attributes, shapes, outputs, {}, self.opset)
+        used = max((i + 1 for i, v in enumerate(self.node.outputs) if v.name), default=0)
+        return Node(self.node.op_type, _name(self.node), self.attributes, shapes, ((),) * used, {}, self.opset)
 
 
 class Interpreter:
@@ -107,14 +111,23 @@ class Interpreter:
         for name, tensor in self._constants.items():
             environment[name] = np.asarray(tensor.numpy())
         kept: dict[str, QTensor] = {}
+        outputs = self._execute(environment, kept if keep_quantized else None)
+        return Interpretation(outputs, kept, tuple(unit.name for unit in self.units))
+
+    def run_body(self, given: Mapping[str, Array]) -> dict[str, Array]:
+        """Runs a graph inside another: `given` holds its inputs and what it reads from outside, by name."""
+        constants = {name: np.asarray(tensor.numpy()) for name, tensor in self._constants.items()}
+        return self._execute({**constants, **given}, None)
+
+    def _execute(self, environment: Environment, kept: dict[str, QTensor] | None) -> dict[str, Array]:
         for step in self._steps:
-            step.execute(environment)
-            if keep_quantized:
+            with np.errstate(all="ignore"):  # masks of minus infinity give NaN in engines too, without a word
+                step.execute(environment)
+            if kept is not None:
                 kept.update({n: QTensor(environment[n], self._params[n]) for n in step.writes if n in self._params})
             for name in step.dies:
                 environment.pop(name, None)
-        outputs = {name: environment[name] for name in self._outputs}
-        return Interpretation(outputs, kept, tuple(unit.name for unit in self.units))
+        return {name: environment[name] for name in self._outputs}
 
     def _check_inputs(self, inputs: Mapping[str, Array]) -> None:
         for name in inputs:
@@ -132,13 +145,17 @@ class Interpreter:
             _require_known(node)
             if node in absorbed or _is_unread_dequantizer(node, by_node):
                 continue
-            steps.append(self._plan_unit(by_node[node]) if node in by_node else self._plan_float(node))
+            if is_control_flow(node):
+                steps.append(_plan_control_flow(node))
+            else:
+                steps.append(self._plan_unit(by_node[node]) if node in by_node else self._plan_float(node))
         return steps
 
     def _plan_float(self, node: ir.Node) -> _Step:
         template = _make_template(node)
         reads = [v.name if v is not None else None for v in node.inputs]
-        writes = [_name_of(v) for v in node.outputs if v.name]
+        targets = [v.name or None for v in node.outputs]
+        writes = [name for name in targets if name is not None]
         reference = OPERATORS[node.op_type].reference
         if is_standard(node, "QuantizeLinear") and has_static_params(node):
             self._params[writes[0]] = static_params(node)
@@ -146,7 +163,8 @@ class Interpreter:
         def execute(environment: Environment) -> None:
             arrays = [None if name is None else environment[name] for name in reads]
             results = _guarded(node, lambda: reference(template.bind(arrays), arrays))
-            environment.update(zip(writes, results, strict=False))
+            # an output without a name is computed and dropped
+            environment.update((n, y) for n, y in zip(targets, results, strict=False) if n is not None)
 
         return _Step(execute, tuple(n for n in reads if n is not None), tuple(writes))
 
@@ -179,6 +197,21 @@ def _integer_rule(spec: Operator, mode: Requantize) -> IntegerRule:
     return rule
 
 
+def _plan_control_flow(node: ir.Node) -> _Step:
+    reads = [v.name if v is not None else None for v in node.inputs]
+    captured = tuple(_name_of(v) for v in captured_values(node))
+    targets = [v.name or None for v in node.outputs]
+    run = load_control_flow(node, lambda body: Interpreter(ir.Model(body, ir_version=_BODY_IR_VERSION)).run_body)
+
+    def execute(environment: Environment) -> None:
+        arrays = [None if name is None else environment[name] for name in reads]
+        outside = {name: environment[name] for name in captured}
+        results = _guarded(node, lambda: run(arrays, outside))
+        environment.update((n, y) for n, y in zip(targets, results, strict=True) if n is not None)
+
+    return _Step(execute, tuple(n for n in (*reads, *captured) if n), tuple(n for n in targets if n is not None))
+
+
 @dataclass(frozen=True, slots=True)
 class _Source:
     """Where a unit's input comes from: integers behind DequantizeLinear, or a plain value."""
@@ -203,14 +236,13 @@ def _source_of(value: ir.Value | None) -> _Source | None:
 
 
 def _make_template(node: ir.Node) -> _Template:
-    attributes = {name: convert_attribute(node, attribute) for name, attribute in node.attributes.items()}
-    return _Template(node, attributes, read_opset(node))
+    return _Template(node, build_attributes(node), read_opset(node))
 
 
 def _require_known(node: ir.Node) -> None:
     if node.domain not in {"", "ai.onnx"}:
         raise ModelError(f"operator {node.domain}::{node.op_type} is not supported", node=_name(node))
-    if node.op_type not in OPERATORS:
+    if node.op_type not in OPERATORS and not is_control_flow(node):
         near = did_you_mean(node.op_type, OPERATORS)
         raise ModelError(f"operator {node.op_type!r} is not supported{near}", node=_name(node))
 

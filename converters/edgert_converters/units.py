@@ -154,7 +154,7 @@ def _trace_output(value: ir.Value) -> tuple[tuple[ir.Node, ...], ir.Node] | None
     chain: list[ir.Node] = []
     while True:
         uses = tuple(value.uses())
-        if value.is_graph_output() or len(uses) != 1 or uses[0].idx != 0:
+        if value.is_graph_output() or len(uses) != 1 or uses[0].idx != 0 or uses[0].node.graph is not value.graph:
             return None
         reader = uses[0].node
         if is_standard(reader, "QuantizeLinear"):

@@ -79,7 +79,8 @@ def test_softmax_up_to_opset_12_spans_all_later_axes() -> None:
 @pytest.mark.parametrize(
     ("op", "attributes", "message"),
     [
-        ("Resize", {"mode": "cubic"}, "mode 'cubic'"),
+        ("Resize", {"mode": "quintic"}, "unknown mode 'quintic'"),
+        ("Resize", {}, "neither sizes nor scales"),
         ("BatchNormalization", {"training_mode": 1}, "training mode"),
         ("AveragePool", {"kernel_shape": (9, 9)}, "does not fit"),
         ("MaxPool", {"kernel_shape": (2, 2), "auto_pad": "SOMEHOW"}, "auto_pad 'SOMEHOW'"),

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from edgert.errors import ModelError
 from edgert_converters.ops.spec import Array, AttributeValue, Node
 
-__all__ = ["build_node", "convert_attribute", "read_opset"]
+__all__ = ["build_attributes", "build_node", "convert_attribute", "read_opset"]
 
 _DEFAULT_OPSET = 18
 
@@ -27,7 +27,7 @@ def build_node(
     `constants` come first. A shape may also stand on the value itself.
 
     Raises:
-        ModelError: a shape is unknown or an attribute holds a graph.
+        ModelError: a shape is unknown or an attribute has a type that no operator takes.
     """
     known = constants or {}
     found: dict[int, Array] = {}
@@ -43,12 +43,23 @@ def build_node(
     return Node(
         op_type=node.op_type,
         name=node.name or "",
-        attributes={name: convert_attribute(node, attribute) for name, attribute in node.attributes.items()},
+        attributes=build_attributes(node),
         input_shapes=inputs,
         output_shapes=outputs,
         constants=found,
         opset=opset if opset is not None else read_opset(node),
     )
+
+
+def build_attributes(node: ir.Node) -> dict[str, AttributeValue]:
+    """Returns the attributes as plain values, without the graphs that If, Loop and Scan hold.
+
+    Raises:
+        ModelError: see `convert_attribute`.
+    """
+    graphs = {ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS}
+    plain = [attribute for attribute in node.attributes.values() if attribute.type not in graphs]
+    return {attribute.name: convert_attribute(node, attribute) for attribute in plain}
 
 
 def convert_attribute(node: ir.Node, attribute: ir.Attr) -> AttributeValue:

@@ -49,9 +49,12 @@ def producer_of(value: ir.Value | None) -> ir.Node | None:
 
 
 def only_consumer(value: ir.Value) -> ir.Node | None:
-    """Returns the single node that reads a value, or None where there are more readers or it is a graph output."""
+    """Returns the single node that reads a value, or None where there are more readers or it is a graph output.
+
+    A reader inside a body of If, Loop or Scan is none that a pass could merge with: then None as well.
+    """
     uses = tuple(value.uses())
-    if len(uses) != 1 or value.is_graph_output():
+    if len(uses) != 1 or value.is_graph_output() or uses[0].node.graph is not value.graph:
         return None
     return uses[0].node
 
