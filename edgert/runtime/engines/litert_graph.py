@@ -110,8 +110,6 @@ def _spec(name: str, detail: Details) -> TensorSpec:
     except (ValueError, TypeError) as error:
         kind = getattr(detail["dtype"], "__name__", detail["dtype"])
         raise ModelError(f"tensor {name!r} has type {kind}, which edgert does not run") from error
-    if dtype is DType.STRING:
-        raise ModelError(f"tensor {name!r} holds strings, which edgert does not run in LiteRT")
     sizes = detail["shape_signature"] if len(detail["shape_signature"]) else detail["shape"]
     shape = tuple(None if size < 0 else int(size) for size in sizes)
     return TensorSpec(name, shape, dtype, None, _quant(name, dtype, detail["quantization_parameters"]))
