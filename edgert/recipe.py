@@ -28,7 +28,9 @@ class Recipe:
     """A resolved recipe. Paths are absolute or relative to the working directory.
 
     `calib` and `eval` are data specifications (a file, a folder, or `module:function`); `precisions` names the variants
-    beside float (`int8`, `fp16`); `metric` is a metric's name or `module:function`, None: chosen from the data.
+    beside float (`int8`, `fp16`); `formats` the kinds of files (`onnx`, `tflite`), () those that the targets' engines
+    read; `float_io` keeps float inputs and outputs of integer .tflite files;
+    `metric` is a metric's name or `module:function`, None: chosen from the data.
     `metric_output` names the model output that the metric reads when there are several. `max_drop_points` is in points
     (hundredths) of the metric. `labels` are class names. `calib_samples` limits how many calibration samples are used.
     """
@@ -44,6 +46,8 @@ class Recipe:
     max_drop_points: float = 1.0
     strict: bool = False
     precisions: tuple[str, ...] = ("int8",)
+    formats: tuple[str, ...] = ()
+    float_io: bool = False
     ranges: RangeMethod = RangeMethod.MSE
     percentile: float = 99.99
     calib_samples: int = 512

@@ -75,7 +75,16 @@ class Option:
 
 OPTIONS: tuple[Option, ...] = (
     Option("--target", "", "target", "targets", Kind.TEXTS, ("host",), "device to convert for", "-t", "NAME"),
-    Option("--output", "", "output", "output", Kind.PATH, None, "bundle (.edge), .onnx file or folder to write", "-o"),
+    Option(
+        "--output",
+        "",
+        "output",
+        "output",
+        Kind.PATH,
+        None,
+        "bundle (.edge), .onnx, .tflite or folder to write",
+        "-o",
+    ),
     Option("--shape", "model", "shape", "shapes", Kind.SHAPES, {}, "fix an input's shape", metavar="NAME=1,3,320,320"),
     Option(
         "--trust-pickle",
@@ -106,6 +115,25 @@ OPTIONS: tuple[Option, ...] = (
         ("int8",),
         "variant to make beside the float one",
         choices=("int8", "fp16"),
+    ),
+    Option(
+        "--format",
+        "",
+        "format",
+        "formats",
+        Kind.CHOICES,
+        (),
+        "kind of file to make (default: what the targets' engines read)",
+        choices=("onnx", "tflite"),
+    ),
+    Option(
+        "--float-io",
+        "quantize",
+        "float_io",
+        "float_io",
+        Kind.FLAG,
+        False,
+        "float inputs and outputs for integer .tflite files",
     ),
     Option(
         "--ranges",

@@ -18,9 +18,10 @@ from edgert.plugins import ConvertResult, ModelSummary, ProgressReporter
 from edgert.recipe import Recipe
 from edgert.runtime.postprocess import Postprocess, build_postprocess
 from edgert.target import get_target
+from edgert_converters.built import Built
 from edgert_converters.conversion import Conversion
 from edgert_converters.data import Dataset, DataSplit, load_dataset, split
-from edgert_converters.engine import Runner, load_runner
+from edgert_converters.engine import Runner, load_variant, why_not_here
 from edgert_converters.importers import ImportedModel, import_model, import_torch
 from edgert_converters.inspect import inspect_model
 from edgert_converters.layer_errors import Gain, LayerError, measure_gains, measure_layer_errors, nodes_of_float_output
@@ -32,7 +33,6 @@ from edgert_converters.quantize.plan import make_plan
 from edgert_converters.summary import build_messages, build_report, build_summary
 from edgert_converters.variants import (
     RANDOM_SAMPLES,
-    Built,
     Samples,
     build_variants,
     check_precisions,
@@ -53,7 +53,7 @@ _WORST_LAYERS = 5
 
 
 class _DefaultConverter:
-    """Implements edgert.plugins.Converter for ONNX and PyTorch models."""
+    """Implements edgert.plugins.Converter for ONNX, TFLite and PyTorch models."""
 
     def convert(self, recipe: Recipe, progress: ProgressReporter) -> ConvertResult:
         """Converts `recipe.model` and writes `recipe.output` (default: NAME.edge in the working directory)."""
@@ -101,7 +101,7 @@ def _convert(imported: ImportedModel, recipe: Recipe, progress: ProgressReporter
     data = _load_data(recipe, imported)
     samples, count = _calibration(data, imported, recipe.seed)
     built = build_variants(imported, recipe, targets, samples, count, progress)
-    verification = _verify(recipe, data, built, progress)
+    verification = _verify(recipe, data, imported, built, progress)
     conversion = Conversion(recipe, imported, data, built, verification, (), (), ())
     errors = _layer_errors(conversion, samples, progress)
     gains = _gains(conversion, errors, samples, progress)
@@ -134,10 +134,21 @@ def _calibration(data: DataSplit, imported: ImportedModel, seed: int) -> tuple[S
     return stream, len(calib)
 
 
-def _verify(recipe: Recipe, data: DataSplit, built: Sequence[Built], progress: ProgressReporter) -> Verification | None:
+def _runners(built: Sequence[Built], imported: ImportedModel) -> dict[str, Runner]:
+    """What an engine here can run; the reference always."""
+    return {
+        variant.id: load_variant(variant, imported.inputs, imported.outputs)
+        for variant in built
+        if variant is built[0] or why_not_here(variant) is None
+    }
+
+
+def _verify(
+    recipe: Recipe, data: DataSplit, imported: ImportedModel, built: Sequence[Built], progress: ProgressReporter
+) -> Verification | None:
     if data.evaluation is None:
         return None
-    runners: dict[str, Runner] = {variant.id: load_runner(variant.data, variant.id) for variant in built}
+    runners = _runners(built, imported)
     reference = runners.pop(built[0].id)
     postprocess = build_postprocess(recipe.postprocess)
     metric = _metric(recipe, data.evaluation, postprocess)
@@ -188,14 +199,11 @@ def _gains(
 
 def _pack(conversion: Conversion, samples: Samples) -> tuple[Manifest, dict[str, bytes]]:
     recipe, imported = conversion.recipe, conversion.imported
-    unverified = ("unverified",) if conversion.verification is None else ()
     variants = tuple(
         describe_variant(
             variant,
-            imported,
-            f"variants/{variant.id}/model.onnx",
             conversion.gate(variant.id),
-            unverified if variant is not conversion.built[0] else (),
+            ("unverified",) if variant is not conversion.built[0] and conversion.result(variant.id) is None else (),
         )
         for variant in conversion.built
     )
@@ -227,10 +235,9 @@ def _golden(conversion: Conversion, samples: Samples) -> bytes:
     else:
         inputs = [evaluation.sample(index).inputs for index in range(min(_GOLDEN_SAMPLES, len(evaluation)))]
     arrays = {f"input/{name}": np.stack([sample[name] for sample in inputs]) for name in inputs[0]}
-    for variant in conversion.built:
-        run = load_runner(variant.data, variant.id)
+    for variant_id, run in _runners(conversion.built, conversion.imported).items():
         outputs = [run(sample) for sample in inputs]
-        arrays |= {f"{variant.id}/{name}": np.stack([output[name] for output in outputs]) for name in outputs[0]}
+        arrays |= {f"{variant_id}/{name}": np.stack([output[name] for output in outputs]) for name in outputs[0]}
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]  # array names are no keyword of savez
     return buffer.getvalue()

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from edgert.bundle import Gate
 from edgert.recipe import Recipe
+from edgert_converters.built import Built
 from edgert_converters.data import DataSplit
 from edgert_converters.importers import ImportedModel
 from edgert_converters.layer_errors import Gain, LayerError
-from edgert_converters.variants import Built
-from edgert_converters.verify import Verification
+from edgert_converters.verify import VariantResult, Verification
 
 __all__ = ["Conversion"]
 
@@ -30,11 +30,15 @@ class Conversion:
 
     @property
     def chosen(self) -> Built:
-        """The variant that the gate is about: the first int8, else the last one."""
-        return next((variant for variant in self.built if variant.precision == "int8"), self.built[-1])
+        """The variant that the gate is about: the first int8 beside the reference, else the last one."""
+        return next((variant for variant in self.built[1:] if variant.precision == "int8"), self.built[-1])
 
     def gate(self, variant_id: str) -> Gate:
         """The gate of one variant; NONE where nothing was decided."""
-        if self.verification is None or variant_id == self.built[0].id:
-            return Gate.NONE
-        return self.verification.variant(variant_id).decision.gate
+        result = self.result(variant_id)
+        return Gate.NONE if result is None else result.decision.gate
+
+    def result(self, variant_id: str) -> VariantResult | None:
+        """What was measured of one variant; None for the reference and for what could not run here."""
+        variants = () if self.verification is None else self.verification.variants
+        return next((result for result in variants if result.id == variant_id), None)

@@ -1,4 +1,4 @@
-"""Writes what a conversion made: one bundle, one ordinary ONNX file, or a folder of ordinary files."""
+"""Writes what a conversion made: one bundle, one ordinary ONNX or TFLite file, or a folder of ordinary files."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ REPORT = "report.json"
 
 
 def output_kind(path: Path) -> str:
-    """Returns `bundle` (.edge), `file` (.onnx) or `folder` (ends with a slash, no suffix, or is one).
+    """Returns `bundle` (.edge), `file` (.onnx, .tflite) or `folder` (ends with a slash, no suffix, or is one).
 
     Raises:
         UsageError: the suffix is one that edgert does not write.
     """
     if path.is_dir() or not path.suffix:
         return "folder"
-    kinds = {".edge": "bundle", ".onnx": "file"}
+    kinds = {".edge": "bundle", ".onnx": "file", ".tflite": "file"}
     if path.suffix.lower() not in kinds:
-        raise UsageError(f"--output {path}: edgert writes .edge, .onnx or a folder, not {path.suffix!r}")
+        raise UsageError(f"--output {path}: edgert writes .edge, .onnx, .tflite or a folder, not {path.suffix!r}")
     return kinds[path.suffix.lower()]
 
 
@@ -55,10 +55,10 @@ def write_output(path: Path, manifest: Manifest, files: Mapping[str, bytes], cho
     """Writes everything or nothing.
 
     Args:
-        path: .edge, .onnx or a folder.
+        path: .edge, .onnx, .tflite or a folder.
         manifest: of the bundle.
         files: contents by name inside the bundle.
-        chosen: id of the variant that a single .onnx file gets.
+        chosen: id of the variant that a single file gets.
 
     Raises:
         OutputError: it cannot be written; nothing half-written is left.
@@ -68,7 +68,7 @@ def write_output(path: Path, manifest: Manifest, files: Mapping[str, bytes], cho
         return (write_bundle(path, manifest, files),)
     if kind == "file":
         return _write_file(path, files[manifest.variant(chosen).path], files[REPORT])
-    plain = {f"{variant.id}.onnx": files[variant.path] for variant in manifest.variants}
+    plain = {f"{variant.id}.{variant.format}": files[variant.path] for variant in manifest.variants}
     written = plain | {REPORT: files[REPORT]}
     write_folder_atomically(path, written.items())  # an existing folder is empty: check_output saw to that
     return tuple(path / name for name in sorted(written))

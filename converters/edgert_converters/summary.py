@@ -7,9 +7,10 @@ from pathlib import Path
 
 from edgert.bundle import Gate
 from edgert.codec import JsonValue, to_plain
+from edgert_converters.built import Built
 from edgert_converters.conversion import Conversion
+from edgert_converters.engine import why_not_here
 from edgert_converters.quantize.plan import FloatLayer
-from edgert_converters.variants import Built
 
 __all__ = ["build_messages", "build_report", "build_summary"]
 
@@ -29,9 +30,12 @@ def build_messages(conversion: Conversion) -> tuple[str, ...]:
         messages.append(f"{chosen.id}: {_UNVERIFIED}")
     for variant in conversion.built:
         messages += [f"{variant.id}: {note}" for note in variant.notes]
-        if conversion.verification is not None and variant is not conversion.built[0]:
-            decision = conversion.verification.variant(variant.id).decision
-            messages.append(f"{variant.id}: {decision.gate.value}: {decision.sentence}")
+        reason = why_not_here(variant)
+        if reason is not None:
+            messages.append(f"{variant.id}: unverified: {reason}")
+        result = conversion.result(variant.id)
+        if result is not None:
+            messages.append(f"{variant.id}: {result.decision.gate.value}: {result.decision.sentence}")
     if chosen.plan is not None:
         messages += _float_lines(chosen.plan.float_layers)
     messages += [f"keeping {gain.name!r} float gains {gain.gain_db:+.1f} dB" for gain in conversion.gains]
@@ -105,7 +109,7 @@ def _variant_rows(conversion: Conversion, verified: dict[str, JsonValue]) -> lis
 def _identity(variant: Built) -> dict[str, JsonValue]:
     return {
         "id": variant.id,
-        "format": "onnx",
+        "format": variant.format,
         "precision": variant.precision,
         "bytes": len(variant.data),
         "targets": list(variant.targets),

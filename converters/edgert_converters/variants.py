@@ -1,11 +1,12 @@
-"""Builds the variants of one imported model: float, int8 in each encoding that the targets want, float16 on request."""
+"""Builds the variants of one imported model: float, int8 in each encoding that the targets want, float16 on request.
+
+Every format is written from the same graphs, so an int8 variant holds the same integers as ONNX and as TFLite.
+"""
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -17,23 +18,26 @@ from edgert.plugins import ProgressReporter
 from edgert.quant import QuantParams
 from edgert.recipe import Recipe
 from edgert.target import Target
-from edgert_converters.engine import load_runner
+from edgert_converters.built import Built
 from edgert_converters.exporters.onnx import serialize
+from edgert_converters.half_variant import build_half
 from edgert_converters.importers import ImportedModel
 from edgert_converters.layers import build_layers, peak_activation_bytes
 from edgert_converters.ops.spec import Array
-from edgert_converters.passes.output_check import relative_error
 from edgert_converters.quantize.calibrate import collect_statistics
 from edgert_converters.quantize.existing import is_quantized, strip_quantization
-from edgert_converters.quantize.fp16 import FLOAT16_TOLERANCE, first_layer_beyond, to_float16
 from edgert_converters.quantize.insert import apply_plan
-from edgert_converters.quantize.plan import Plan, make_plan, values_to_watch
+from edgert_converters.quantize.plan import make_plan, values_to_watch
 from edgert_converters.quantize.statistics import TensorStatistics
+from edgert_converters.requantize import read_requantize
+from edgert_converters.tflite_variants import with_tflite
+from edgert_converters.units import dequantizer_of, is_standard, static_params
 
 __all__ = [
+    "FORMATS",
     "PRECISIONS",
+    "RANDOM_SAMPLES",
     "REFERENCE_ID",
-    "Built",
     "Samples",
     "build_variants",
     "check_precisions",
@@ -41,28 +45,14 @@ __all__ = [
     "random_samples",
 ]
 
+FORMATS = ("onnx", "tflite")
 PRECISIONS = ("int8", "fp16")
+INTEGER_PRECISIONS = frozenset({"int8"})
 REFERENCE_ID = "onnx-fp32"
 RANDOM_SAMPLES = 32
-_HALF_SAMPLES = 4
 
 Samples = Callable[[], Iterable[Mapping[str, Array]]]
 """Gives the calibration inputs, from the start, each time it is called."""
-
-
-@dataclass(frozen=True, slots=True)
-class Built:
-    """A variant in memory. `plan` and `statistics` are there where edgert quantized it itself."""
-
-    id: str
-    precision: str
-    model: ir.Model
-    data: bytes
-    targets: tuple[str, ...]
-    encoding: DType | None = None
-    plan: Plan | None = None
-    statistics: Mapping[str, TensorStatistics] | None = None
-    notes: tuple[str, ...] = ()
 
 
 def check_precisions(precisions: Sequence[str]) -> None:
@@ -97,82 +87,117 @@ def build_variants(
     Raises:
         DataError: the calibration data does not fit.
     """
+    formats = _formats(recipe, targets)
+    built = _onnx_variants(imported, recipe, targets, formats, (samples, sample_count, progress))
+    if "tflite" in formats:
+        required = "tflite" in recipe.formats or _suffix(recipe) == "tflite"
+        built = with_tflite(built, float_io=recipe.float_io, required=required)
+    unread = {"onnx", "tflite"} - set(formats)
+    return tuple(variant for variant in built if variant is built[0] or variant.format not in unread)
+
+
+def _suffix(recipe: Recipe) -> str:
+    return "" if recipe.output is None else recipe.output.suffix.lower().removeprefix(".")
+
+
+def _formats(recipe: Recipe, targets: Sequence[Target]) -> tuple[str, ...]:
+    """The kinds of files to make: what was asked for, what the output file is, else what the targets' engines read.
+
+    Raises:
+        UsageError: the output file is of a kind that was not asked for.
+    """
+    suffix = _suffix(recipe)
+    if suffix in FORMATS:
+        if recipe.formats and suffix not in recipe.formats:
+            raise UsageError(f"--output {recipe.output} is a .{suffix} file, but --format says {recipe.formats[0]}")
+        return (suffix,)
+    if recipe.formats:
+        return recipe.formats
+    read = {engine.format for target in targets for engine in target.engines if not engine.optional}
+    return tuple(name for name in FORMATS if name in read)
+
+
+def _onnx_variants(
+    imported: ImportedModel,
+    recipe: Recipe,
+    targets: Sequence[Target],
+    formats: Sequence[str],
+    calibration: tuple[Samples, int, ProgressReporter],
+) -> list[Built]:
+    """The variants whose graphs every format is written from, the reference first."""
     names = tuple(target.name for target in targets)
-    model = imported.model
+    model, samples = imported.model, calibration[0]
     if is_quantized(model):
         if not recipe.requantize:
             note = "already quantized: every scale and integer is kept; --requantize starts again from float"
-            return (Built("onnx-int8", "int8", model, serialize(model), names, notes=(note,)),)
+            return [_onnx(imported, "onnx-int8", "int8", model, names, notes=(note,))]
         model = strip_quantization(model)
-    built = [Built(REFERENCE_ID, "fp32", model, serialize(model), names)]
+    built = [_onnx(imported, REFERENCE_ID, "fp32", model, names)]
     if "int8" in recipe.precisions:
-        statistics = collect_statistics(model, values_to_watch(model), samples(), progress, sample_count)
-        built += _int8_variants(model, statistics, recipe, targets)
+        statistics = collect_statistics(model, values_to_watch(model), samples(), calibration[2], calibration[1])
+        built += _int8_variants(imported, model, statistics, recipe, targets, formats)
     fast = tuple(target.name for target in targets if any(engine.computes_fp16 for engine in target.engines))
     if fast or "fp16" in recipe.precisions:
-        built.append(_half_variant(model, fast, names, samples))
-    return tuple(built)
+        built.append(build_half(built[0], fast, samples))
+    return built
 
 
-def _half_variant(model: ir.Model, fast: tuple[str, ...], names: tuple[str, ...], samples: Samples) -> Built:
-    """`fast` are the targets with an engine that computes in float16; without any it was asked for, and says so."""
-    half = to_float16(model)
-    slow = () if fast else ("half the size, not faster: no engine of the targets computes in float16",)
-    notes = (*slow, *_half_notes(model, half, samples))
-    return Built("onnx-fp16", "fp16", half, serialize(half), fast or names, notes=notes)
-
-
-def _half_notes(model: ir.Model, half: ir.Model, samples: Samples) -> tuple[str, ...]:
-    """Names the layer where float16 breaks, when one of a few samples shows that it does."""
-    reference, variant = load_runner(model), load_runner(half)
-    for feed in itertools.islice(samples(), _HALF_SAMPLES):
-        expected, found = reference(feed), variant(feed)
-        error = relative_error(list(expected.values()), [found[name] for name in expected])
-        if error <= FLOAT16_TOLERANCE:
-            continue
-        layer = first_layer_beyond(model, half, feed, FLOAT16_TOLERANCE)
-        where = f"; the first layer that does is {layer.op} {layer.layer!r}" if layer is not None else ""
-        how_far = (
-            "is NaN or infinite"
-            if math.isinf(error)
-            else f"differs by {error:.2g} of its largest magnitude, above {FLOAT16_TOLERANCE:g}"
-        )
-        return (f"an output {how_far}{where}",)
-    return ()
+def _onnx(
+    imported: ImportedModel, variant_id: str, precision: str, model: ir.Model, names: tuple[str, ...], **facts: Any
+) -> Built:
+    # Any: the optional fields of Built
+    inputs, outputs = _with_quant(imported.inputs, model), _with_quant(imported.outputs, model)
+    return Built(variant_id, precision, model, serialize(model), names, inputs, outputs, **facts)
 
 
 def _int8_variants(
-    model: ir.Model, statistics: Mapping[str, TensorStatistics], recipe: Recipe, targets: Sequence[Target]
+    imported: ImportedModel,
+    model: ir.Model,
+    statistics: Mapping[str, TensorStatistics],
+    recipe: Recipe,
+    targets: Sequence[Target],
+    formats: Sequence[str],
 ) -> list[Built]:
+    """One variant per encoding that a target's engines are fast with; TFLite is written from the int8 one."""
     plan = make_plan(model, statistics, recipe.ranges, recipe.percentile)
     by_encoding: dict[DType, list[str]] = {}
     for target in targets:
         by_encoding.setdefault(target.activation_encoding, []).append(target.name)
+    if "onnx" not in formats:
+        by_encoding = {DType.INT8: [target.name for target in targets]}
     built: list[Built] = []
     for encoding, names in by_encoding.items():
         quantized = apply_plan(model, plan, encoding)
         suffix = "" if not built else {DType.INT8: "-s8", DType.UINT8: "-u8"}[encoding]
         built.append(
-            Built(
-                f"onnx-int8{suffix}", "int8", quantized, serialize(quantized), tuple(names), encoding, plan, statistics
+            _onnx(
+                imported,
+                f"onnx-int8{suffix}",
+                "int8",
+                quantized,
+                tuple(names),
+                encoding=encoding,
+                plan=plan,
+                statistics=statistics,
             )
         )
     return built
 
 
-def describe_variant(built: Built, imported: ImportedModel, path: str, gate: Gate, notes: Sequence[str]) -> Variant:
-    """Returns the manifest's row for a variant whose file will lie at `path` in the bundle."""
+def describe_variant(built: Built, gate: Gate, notes: Sequence[str]) -> Variant:
+    """Returns the manifest's row for a variant."""
+    quantized = built.precision in INTEGER_PRECISIONS
     return Variant(
         id=built.id,
-        format="onnx",
+        format=built.format,
         precision=built.precision,
-        path=path,
-        inputs=tuple(_with_quant(spec, built) for spec in imported.inputs),
-        outputs=tuple(_with_quant(spec, built) for spec in imported.outputs),
+        path=built.file_name,
+        inputs=built.inputs,
+        outputs=built.outputs,
         layers=build_layers(built.model),
         peak_activation_bytes=peak_activation_bytes(built.model),
         gate=gate,
-        requantize="fp32" if built.plan is not None else None,
+        requantize=read_requantize(built.model).value if quantized else None,
         encoding=built.encoding,
         targets=built.targets,
         notes=(*built.notes, *notes),
@@ -192,8 +217,20 @@ def _random_input(spec: TensorSpec, rng: np.random.Generator) -> Array:
     return np.zeros(shape, spec.dtype.numpy)
 
 
-def _with_quant(spec: TensorSpec, built: Built) -> TensorSpec:
-    params: QuantParams | None = built.plan.params.get(spec.name) if built.plan is not None else None
-    if params is None or built.encoding is None:
-        return spec
-    return TensorSpec(spec.name, spec.shape, spec.dtype, spec.layout, params.shifted(built.encoding))
+def _with_quant(specs: Sequence[TensorSpec], model: ir.Model) -> tuple[TensorSpec, ...]:
+    """Returns the ports with the parameters of the integers that stand right behind or before them."""
+    found: dict[str, QuantParams] = {}
+    for value in model.graph.inputs:
+        readers = [use.node for use in value.uses() if is_standard(use.node, "QuantizeLinear")]
+        if readers:
+            found[str(value.name)] = static_params(readers[0])
+    for value in model.graph.outputs:
+        node = dequantizer_of(value)
+        if node is not None:
+            found[str(value.name)] = static_params(node)
+    return tuple(
+        TensorSpec(spec.name, spec.shape, spec.dtype, spec.layout, params)
+        if (params := found.get(spec.name)) is not None and params.axis is None
+        else spec
+        for spec in specs
+    )

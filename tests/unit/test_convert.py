@@ -167,8 +167,8 @@ def test_outputs_that_cannot_be_written_are_refused_first(tmp_path: Path) -> Non
     (full / "x").touch()
     with pytest.raises(UsageError, match="the folder is not empty"):
         _convert(full)
-    with pytest.raises(UsageError, match=r"edgert writes .edge, .onnx or a folder, not '.tflite'"):
-        _convert(tmp_path / "net.tflite")
+    with pytest.raises(UsageError, match=r"edgert writes .edge, .onnx, .tflite or a folder, not '.pb'"):
+        _convert(tmp_path / "net.pb")
     with pytest.raises(OutputError, match="is not a folder that can be written to"):
         _convert(full / "x" / "net.edge")
 
