@@ -13,21 +13,18 @@ from typing import TYPE_CHECKING
 from edgert.bundle import TensorSpec
 from edgert.dtypes import DType
 from edgert.errors import DynamicShapeError, ModelError, UsageError
-from edgert_converters.importers.onnx_file import MAX_OPSET, WORKING_OPSET
+from edgert_converters.importers.change_opset import change_opset, read_opset
 from edgert_converters.importers.source_run import run_source
-from edgert_converters.passes.output_check import Array, Feed, OutputCheck, first_line, random_feed
-from edgert_converters.passes.pipeline import TOLERANCE, run_pipeline
+from edgert_converters.passes.output_check import Array, Feed, OutputCheck, random_feed
+from edgert_converters.passes.pipeline import run_pipeline
 from edgert_converters.passes.record import PassRecord
 
 if TYPE_CHECKING:
     import onnx
-    import onnx_ir
 
 __all__ = ["NormalisedModel", "normalise"]
 
 Dim = int | str | None
-# opset 18 needs IR version 8, opsets 19 and 20 IR version 9; onnxruntime 1.17 reads up to 9
-_IR_VERSIONS = {18: 8, 19: 9, 20: 9}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +54,13 @@ def normalise(proto: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], sho
     del proto.graph.value_info[:]
     source_bytes = proto.SerializeToString()
     try:
-        check, inputs = _reference(source_bytes, _opset(proto), inputs, notes)
+        check, inputs = _reference(source_bytes, read_opset(proto), inputs, notes)
     except ModelError as error:
         raise ModelError(str(error), path=shown) from error
     _write_input_shapes(proto, inputs)
     outputs = _output_specs(proto, check, shown)
     _write_output_shapes(proto, outputs)
-    model = _change_opset(proto, check, notes, shown)
+    model = change_opset(proto, check, notes, shown)
     model, passes = run_pipeline(model, check)
     notes.extend(f"clean-up pass {p.name!r} was taken back: {p.undone}" for p in passes if p.undone)
     return NormalisedModel(onnx_ir.to_proto(model).SerializeToString(), inputs, outputs, tuple(notes), passes)
@@ -168,10 +165,6 @@ def _write_shape(value: onnx.ValueInfoProto, dims: tuple[int | None, ...]) -> No
             entry.dim_value = dim
 
 
-def _opset(proto: onnx.ModelProto) -> int:
-    return next(entry.version for entry in proto.opset_import if entry.domain in {"", "ai.onnx"})
-
-
 def _feed(inputs: tuple[TensorSpec, ...], batch: int) -> Feed:
     shapes = [tuple(batch if dim is None else dim for dim in spec.shape) for spec in inputs]
     return random_feed([spec.name for spec in inputs], shapes, [spec.dtype for spec in inputs])
@@ -216,42 +209,3 @@ def _output_specs(proto: onnx.ModelProto, check: OutputCheck, shown: Path) -> tu
             raise ModelError(text, path=shown) from error
         specs.append(TensorSpec(value.name, shape, dtype))
     return tuple(specs)
-
-
-def _change_opset(proto: onnx.ModelProto, check: OutputCheck, notes: list[str], shown: Path) -> onnx_ir.Model:
-    """Returns the model with an opset from `WORKING_OPSET` to `MAX_OPSET`, checked against the source."""
-    import onnx_ir
-
-    current = _opset(proto)
-    wanted = min(max(current, WORKING_OPSET), MAX_OPSET)
-    if wanted != current:
-        proto = _convert_version(proto, current, wanted, shown)
-    model: onnx_ir.Model = onnx_ir.from_proto(proto)
-    model.ir_version = _IR_VERSIONS[wanted]
-    if wanted == current:
-        return model
-    try:
-        error = check.error(model)
-    except ModelError as failure:
-        raise ModelError(f"cannot be brought from opset {current} to {wanted}: {failure}", path=shown) from failure
-    if not error <= TOLERANCE:
-        raise ModelError(
-            f"cannot be brought from opset {current} to {wanted}: an output changes by {error:.2g} of its largest "
-            f"magnitude; export the model again with opset {WORKING_OPSET}",
-            path=shown,
-        )
-    notes.append(f"brought from opset {current} to {wanted}; largest relative difference {error:.1e}")
-    return model
-
-
-def _convert_version(proto: onnx.ModelProto, current: int, wanted: int, shown: Path) -> onnx.ModelProto:
-    from onnx import version_converter
-
-    try:
-        return version_converter.convert_version(proto, wanted)
-    except Exception as error:  # ConvertError and RuntimeError alike
-        raise ModelError(
-            f"cannot be brought from opset {current} to {wanted} ({first_line(error)}); "
-            f"export it again with opset {WORKING_OPSET}",
-            path=shown,
-        ) from error
