@@ -18,6 +18,7 @@ from edgert.plugins import ConvertResult, ModelSummary, ProgressReporter
 from edgert.recipe import Recipe
 from edgert.runtime.postprocess import Postprocess, build_postprocess
 from edgert.target import get_target
+from edgert_converters.accuracy import Verification, verify
 from edgert_converters.built import Built
 from edgert_converters.conversion import Conversion
 from edgert_converters.data import Dataset, DataSplit, load_dataset, split
@@ -39,7 +40,6 @@ from edgert_converters.variants import (
     describe_variant,
     random_samples,
 )
-from edgert_converters.verify import Verification, verify
 
 __all__ = ["CONVERTER"]
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from edgert.bundle import Gate
 from edgert.recipe import Recipe
+from edgert_converters.accuracy import VariantResult, Verification
 from edgert_converters.built import Built
 from edgert_converters.data import DataSplit
 from edgert_converters.importers import ImportedModel
 from edgert_converters.layer_errors import Gain, LayerError
-from edgert_converters.verify import VariantResult, Verification
 
 __all__ = ["Conversion"]
 

@@ -17,13 +17,13 @@ from edgert.dtypes import DType
 from edgert.errors import DataError
 from edgert.recipe_file import load_recipe
 from edgert.runtime.postprocess import build_postprocess
+from edgert_converters.accuracy import Runner, Verification, verify
 from edgert_converters.agreement import match_detections
 from edgert_converters.data import load_dataset
 from edgert_converters.data.sample import Array
 from edgert_converters.metrics import METRICS
 from edgert_converters.png import encode_png
 from edgert_converters.sqnr import OutputErrorMeter, split_by_magnitude, sqnr_db
-from edgert_converters.verify import Runner, Verification, verify
 
 RECIPES = Path(__file__).parents[1] / "data" / "recipes"
 RNG = np.random.default_rng(0)
