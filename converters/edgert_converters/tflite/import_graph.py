@@ -18,6 +18,7 @@ from edgert.dtypes import DType
 from edgert.errors import ModelError
 from edgert.quant import QuantParams, dequantize
 from edgert_converters.ops.spec import Array
+from edgert_converters.tflite.known_shapes import KnownShapes, batched_target
 from edgert_converters.tflite.layout import Order, channels_first, compose, identity, invert, moves_no_data, permuted
 from edgert_converters.tflite.model import TfOperator, TfSubgraph, TfTensor
 from edgert_converters.tflite.schema import ACTIVATIONS
@@ -51,6 +52,7 @@ class ImportGraph:
         self._moved: dict[tuple[int, Order], ir.Value] = {}
         self._names: dict[str, int] = {}
         self._held: set[str] = set()
+        self._known = KnownShapes(self.graph, opset)
         self._tensor_names = {
             index: self.unique(tensor.name or f"t{index}") for index, tensor in enumerate(source.tensors)
         }
@@ -136,8 +138,57 @@ class ImportGraph:
         return self.dequantized(f"{self.name(index)}{suffix}", array, params)
 
     def shape(self, index: int) -> tuple[int, ...]:
-        """Returns the static shape of a tensor in TFLite's axis order, 1 for an axis that may vary."""
-        return tuple(max(size, 1) if size < 0 else size for size in self.tensor(index).shape)
+        """Returns the shape of a tensor in TFLite's axis order, for batch 1.
+
+        It is the file's, but where the file leaves more than the batch open: there it follows from the inputs' shapes.
+        """
+        tensor = self.tensor(index)
+        if tensor.data is None and any(size < 0 for size in (tensor.signature or ())[1:]) and index in self._placed:
+            placed = self._placed[index]
+            known = self._known.shape(placed.value)
+            if known is not None and len(known) == len(placed.order):
+                return permuted(known, invert(placed.order))
+        return tensor.shape
+
+    def numbers(self, index: int) -> Array | None:
+        """Returns the integers of a tensor that is constant or follows from shapes alone, for batch 1; else None."""
+        found = self.constant(index)
+        return found if found is not None else self._known.numbers(self.plain(index))
+
+    def required(self, operator: TfOperator, position: int) -> tuple[int, ...]:
+        """Returns the integers of input `position`, flat.
+
+        Raises:
+            ModelError: the model computes them from its data.
+        """
+        found = self.numbers(operator.inputs[position])
+        if found is None:
+            name = self.tensor(operator.inputs[position]).name
+            raise self.error(operator, f"input {position} ({name!r}) must not depend on the model's data")
+        return tuple(int(number) for number in found.reshape(-1))
+
+    def reshape_target(self, operator: TfOperator) -> tuple[int, ...] | None:
+        """Returns the shape of a RESHAPE with -1 for the one axis that grows with the batch, None where data decides it.
+
+        Raises:
+            ModelError: it does not fit the input.
+        """
+        wanted = [self._wanted_shape(operator, batch) for batch in (1, 2)]
+        source = self.read(operator.inputs[0]).value
+        shapes = [self._known.shape(source, batch) or self.shape(operator.inputs[0]) for batch in (1, 2)]
+        if wanted[0] is None or wanted[1] is None:
+            return None
+        target = batched_target((wanted[0], wanted[1]), (shapes[0], shapes[1]), dynamic=self.dynamic_batch)
+        if target is None:
+            raise self.error(operator, f"cannot make the shape {list(wanted[0])} of {list(shapes[0])}")
+        return target
+
+    def _wanted_shape(self, operator: TfOperator, batch: int) -> tuple[int, ...] | None:
+        option = operator.options.get("new_shape", ())
+        if len(operator.inputs) > 1 and operator.inputs[1] != -1:
+            found = self._known.numbers(self.plain(operator.inputs[1]), batch)
+            return None if found is None else tuple(int(size) for size in found.reshape(-1))
+        return tuple(int(size) for size in option) if isinstance(option, tuple) else None
 
     # what a hook writes
 
@@ -213,6 +264,14 @@ class ImportGraph:
         elif not value.is_graph_input() and not value.is_initializer() and index not in self._placed:
             self._rename(value, self.name(index))
         self._placed[index] = Placed(value, place)
+
+    def place(self, operator: TfOperator, value: ir.Value, order: Order, *, output: int = 0) -> None:
+        """Makes a value that stands for another tensor already the operator's output: no data moves."""
+        index, source = operator.outputs[output], operator.inputs[0]
+        if self.tensor(index).quant == self.tensor(source).quant:
+            self._placed[index] = Placed(value, order)
+        else:
+            self.finish(operator, self.add("Identity", [value]), order, output=output)
 
     def alias(self, operator: TfOperator, source: int) -> None:
         """Makes the operator's output the same value as tensor `source` (DEQUANTIZE, a copy)."""
@@ -323,8 +382,10 @@ class ImportGraph:
         step = compose(invert(placed.order), order)
         # `placed` holds axis order[k] at k, so its axis that is TFLite's axis a lies at invert(order)[a]
         shape = permuted(self.shape(index), placed.order)
-        if moves_no_data(shape, step) and not self.dynamic_batch:
-            moved = self.add("Reshape", [placed.value, self.ints(permuted(shape, step))])
+        leading = (2, *shape[1:]) if self.dynamic_batch else shape
+        if moves_no_data(leading, step) and (not self.dynamic_batch or step[:1] == (0,)):
+            target = permuted(shape, step)
+            moved = self.add("Reshape", [placed.value, self.ints((-1, *target[1:]) if self.dynamic_batch else target)])
         else:
             moved = self.add("Transpose", [placed.value], {"perm": list(step)})
         return self.kept(moved, index)
