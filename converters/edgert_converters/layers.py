@@ -16,6 +16,7 @@ from edgert.bundle import LayerRecord
 from edgert.codec import JsonValue
 from edgert.dtypes import DType
 from edgert.errors import ModelError
+from edgert_converters.control_flow import captured_values
 from edgert_converters.ops import OPERATORS
 from edgert_converters.ops.nodes import build_node, convert_attribute
 
@@ -24,7 +25,14 @@ if TYPE_CHECKING:
 
     import onnx_ir
 
-__all__ = ["build_layers", "operators_without_macs", "peak_activation_bytes", "static_shapes", "weight_values"]
+__all__ = [
+    "build_layers",
+    "operators_without_macs",
+    "peak_activation_bytes",
+    "static_shapes",
+    "typed_shapes",
+    "weight_values",
+]
 
 Shapes = dict[str, tuple[int, ...]]
 _QDQ = {"QuantizeLinear", "DequantizeLinear"}
@@ -45,7 +53,7 @@ def static_shapes(model: onnx_ir.Model) -> Shapes:
         ModelError: a shape cannot be found.
         MissingExtraError: a run is needed and onnxruntime is not installed.
     """
-    return {name: shape for name, (shape, _) in _typed_shapes(model).items()}
+    return {name: shape for name, (shape, _) in typed_shapes(model).items()}
 
 
 def build_layers(model: onnx_ir.Model) -> tuple[LayerRecord, ...]:
@@ -54,7 +62,7 @@ def build_layers(model: onnx_ir.Model) -> tuple[LayerRecord, ...]:
     Raises:
         ModelError: a shape or type cannot be found.
     """
-    view = _View(_typed_shapes(model))
+    view = _View(typed_shapes(model))
     shapes = {name: shape for name, (shape, _) in view.typed.items()}
     return tuple(_record(node, view, shapes) for node in model.graph if node.op_type not in _QDQ)
 
@@ -68,7 +76,7 @@ def weight_values(node: onnx_ir.Node) -> Iterator[onnx_ir.Value]:
     """Yields the stored weights of a node (initializers, also behind DequantizeLinear), without shapes and bounds."""
     if node.op_type in _SETTINGS:
         return
-    for value in node.inputs:
+    for value in (*node.inputs, *captured_values(node)):
         stored = _behind_dequantize(value)
         if stored is None or not stored.is_initializer() or stored.const_value is None:
             continue
@@ -85,7 +93,7 @@ def peak_activation_bytes(model: onnx_ir.Model) -> int:
     Raises:
         ModelError: a shape or type cannot be found.
     """
-    view = _View(_typed_shapes(model))
+    view = _View(typed_shapes(model))
     nodes = list(model.graph)
     buffer, size = _assign_buffers(model, nodes, view)
     last: dict[str, int] = {}
@@ -94,7 +102,7 @@ def peak_activation_bytes(model: onnx_ir.Model) -> int:
         first[buffer[value.name or ""]] = 0
         last.setdefault(buffer[value.name or ""], 0)
     for step, node in enumerate(nodes):
-        for touched in (*node.inputs, *node.outputs):
+        for touched in (*node.inputs, *captured_values(node), *node.outputs):
             if touched is not None and touched.name in buffer:
                 owner = buffer[touched.name]
                 first.setdefault(owner, step)
@@ -109,7 +117,8 @@ def peak_activation_bytes(model: onnx_ir.Model) -> int:
     return int(max(np.cumsum(change)))
 
 
-def _typed_shapes(model: onnx_ir.Model) -> dict[str, tuple[tuple[int, ...], DType]]:
+def typed_shapes(model: onnx_ir.Model) -> dict[str, tuple[tuple[int, ...], DType]]:
+    """Returns shape (for batch 1) and element type of every value of the main graph; raises what `static_shapes` does."""
     import onnx_ir
     from onnx_ir.passes import common
 
@@ -200,7 +209,9 @@ class _View:
 
     def is_quantized(self, node: onnx_ir.Node) -> bool:
         """True where an operator computes in integers: quantized result, and an input that is quantized."""
-        if not node.outputs or not self.result_dtype(node.outputs[0]).is_quantized:
+        if not node.outputs or node.outputs[0].name not in self.typed:
+            return False  # inside the body of control flow
+        if not self.result_dtype(node.outputs[0]).is_quantized:
             return False
         return node.op_type in _CLAMPS or any(_behind_dequantize(value) is not value for value in node.inputs)
 
@@ -219,7 +230,7 @@ def _record(node: onnx_ir.Node, view: _View, shapes: Shapes) -> LayerRecord:
     quantized = view.is_quantized(node)
     weights = list(weight_values(node))
     inputs = []
-    for value in node.inputs:
+    for value in (*node.inputs, *captured_values(node)):
         seen = _behind_dequantize(value) if quantized else value
         stored = _behind_dequantize(value)
         if seen is not None and stored is not None and not stored.is_initializer():

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edgert.dtypes import DType
 from edgert.quant import QuantParams
 from edgert.recipe import RangeMethod
+from edgert_converters.control_flow import is_control_flow
 from edgert_converters.ops import OPERATORS
 from edgert_converters.ops.spec import ChannelRule, QuantRule
 from edgert_converters.quantize.ranges import choose_params
@@ -103,6 +104,8 @@ def make_plan(
 def _refusal(node: ir.Node) -> str | None:
     """Why an operator cannot run in integers whatever its ranges, or None."""
     operator = OPERATORS.get(node.op_type) if node.domain in {"", "ai.onnx"} else None
+    if is_control_flow(node):
+        return "what is inside of control flow is never quantized"
     if operator is None:
         return "operator is not in the operator table"
     if operator.quantization is QuantRule.FLOAT or operator.integer is None:
