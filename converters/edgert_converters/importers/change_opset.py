@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["change_opset", "read_opset"]
 
 # opset 18 needs IR version 8, opsets 19 and 20 IR version 9; onnxruntime 1.17 reads up to 9
-_IR_VERSIONS: Final = {18: 8, 19: 9, 20: 9}
+_WIDE_OPSET: Final = 21
+"""Models with activations of 16 bits keep this: no older QuantizeLinear makes 16 bits. ONNX Runtime 1.18 reads it."""
+_WIDE_TYPES: Final = {4, 5}  # UINT16 and INT16 of TensorProto.DataType
+_IR_VERSIONS: Final = {18: 8, 19: 9, 20: 9, 21: 10}
 _STANDARD: Final = ("", "ai.onnx")
 _SAME_IN_OLDER: Final = {"GlobalMaxPool": 22}
 """Operators whose form of this opset only allows more element types, but which onnx's converter cannot lower."""
@@ -39,7 +42,7 @@ def change_opset(proto: onnx.ModelProto, check: OutputCheck, notes: list[str], s
     import onnx_ir
 
     current = read_opset(proto)
-    wanted = min(max(current, WORKING_OPSET), MAX_OPSET)
+    wanted = min(max(current, WORKING_OPSET), _WIDE_OPSET if _has_wide_integers(proto) else MAX_OPSET)
     if wanted != current:
         proto = _convert_version(proto, current, wanted, shown)
     model: onnx_ir.Model = onnx_ir.from_proto(proto)
@@ -58,6 +61,12 @@ def change_opset(proto: onnx.ModelProto, check: OutputCheck, notes: list[str], s
         )
     notes.append(f"brought from opset {current} to {wanted}; largest relative difference {error:.1e}")
     return model
+
+
+def _has_wide_integers(proto: onnx.ModelProto) -> bool:
+    """True where a tensor is quantized to 16 bits."""
+    zero_points = {n.input[2] for n in proto.graph.node if n.op_type == "QuantizeLinear" and len(n.input) > 2}
+    return any(t.name in zero_points and t.data_type in _WIDE_TYPES for t in proto.graph.initializer)
 
 
 def _convert_version(proto: onnx.ModelProto, current: int, wanted: int, shown: Path) -> onnx.ModelProto:

@@ -64,16 +64,17 @@ def _import(request: ImportRequest, folder: Path) -> ImportResult:
     from edgert_converters.importers.normalise import normalise
 
     path, shown = Path(request.path), Path(request.shown_path)
-    proto = _load_tflite(path, shown) if request.kind == "tflite" else _load_onnx(request, folder, path, shown)
+    notes: list[str] = []
+    proto = _load_tflite(path, shown, notes) if request.kind == "tflite" else _load_onnx(request, folder, path, shown)
     normalised = normalise(proto, request.shapes, shown)
     (folder / MODEL).write_bytes(normalised.serialized)
-    return ImportResult(normalised.inputs, normalised.outputs, normalised.notes, normalised.passes)
+    return ImportResult(normalised.inputs, normalised.outputs, (*notes, *normalised.notes), normalised.passes)
 
 
-def _load_tflite(path: Path, shown: Path) -> onnx.ModelProto:
+def _load_tflite(path: Path, shown: Path, notes: list[str]) -> onnx.ModelProto:
     from edgert_converters.importers.tflite_file import load_tflite
 
-    return load_tflite(path, shown)
+    return load_tflite(path, shown, notes)
 
 
 def _load_onnx(request: ImportRequest, folder: Path, path: Path, shown: Path) -> onnx.ModelProto:
