@@ -57,8 +57,8 @@ def _varying_axes(graph: TfSubgraph) -> Iterator[str]:
         tensor = graph.tensors[index]
         if tensor.signature is not None and any(size < 0 for size in tensor.signature[1:]):
             yield (
-                f"input {tensor.name!r} declares the shape {list(tensor.signature)}; it is read with the sizes stored in "
-                f"the file, {list(tensor.shape)}"
+                f"input {tensor.name!r} declares the shape {list(tensor.signature)}; it is read with the sizes "
+                f"stored in the file, {list(tensor.shape)}"
             )
 
 

@@ -1,4 +1,4 @@
-"""Makes the state of a streaming model explicit: every resource variable becomes an input NAME_in and an output NAME_out.
+"""Makes the state of a streaming model explicit: a resource variable becomes an input NAME_in and an output NAME_out.
 
 A file keeps such state itself, in variables that CALL_ONCE fills before the first run (VAR_HANDLE, READ_VARIABLE,
 ASSIGN_VARIABLE). A graph without hidden state computes the same when each step is fed the NAME_out of the step before,
@@ -30,7 +30,7 @@ _RESOURCES = frozenset({"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_
 
 @dataclass(frozen=True, slots=True)
 class StateBinding:
-    """`input` of a step takes `output` of the step before; `initial` is the real value that every element starts from."""
+    """`input` of a step takes `output` of the step before; `initial` is the real value that each element starts from."""
 
     input: str
     output: str
@@ -97,8 +97,8 @@ def _refuse_variable_tensors(graph: TfSubgraph) -> None:
         for index in operator.inputs:
             if index >= 0 and graph.tensors[index].is_variable:
                 raise ModelError(
-                    f"{operator.name} keeps its state in the hidden variable tensor {graph.tensors[index].name!r}, which "
-                    "edgert does not read; export the model with its state as inputs and outputs",
+                    f"{operator.name} keeps its state in the hidden variable tensor {graph.tensors[index].name!r}, "
+                    "which edgert does not read; export the model with its state as inputs and outputs",
                     node=operator.name,
                 )
 
@@ -112,7 +112,7 @@ def _initial_values(file: TfModel, call: TfOperator) -> dict[str, TfTensor]:
     handles: dict[int, str] = {}
     values: dict[str, TfTensor] = {}
     for operator in graph.operators:
-        if operator.name == "VAR_HANDLE":
+        if operator.name == "VAR_HANDLE" and operator.outputs:
             handles[operator.outputs[0]] = _shared_name(operator)
         elif operator.name == "ASSIGN_VARIABLE" and len(operator.inputs) == 2 and operator.inputs[0] in handles:
             tensor = graph.tensors[operator.inputs[1]]
