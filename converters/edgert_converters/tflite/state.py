@@ -30,7 +30,7 @@ _RESOURCES = frozenset({"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_
 
 @dataclass(frozen=True, slots=True)
 class StateBinding:
-    """`input` of a step takes `output` of the step before; `initial` is the real value that each element starts from."""
+    """`input` of a step takes `output` of the step before; `initial` is the real value of every element at first."""
 
     input: str
     output: str
