@@ -15,6 +15,7 @@ from edgert_converters.passes.convert_matmul import convert_matmul
 from edgert_converters.passes.fold_batch_norm import fold_batch_norm
 from edgert_converters.passes.fold_constants import fold_constants
 from edgert_converters.passes.fuse_hard_swish import fuse_hard_swish
+from edgert_converters.passes.lower_einsum import lower_einsum
 from edgert_converters.passes.materialize_reshapes import materialize_reshapes
 from edgert_converters.passes.merge_pads import merge_pads
 from edgert_converters.passes.merge_reshapes import merge_reshapes
@@ -58,6 +59,7 @@ def _inline_functions(model: ir.Model) -> int:
 PIPELINE: tuple[Pass, ...] = (
     Pass("inline_functions", _inline_functions, "first: everything below sees plain operators only"),
     Pass("fold_constants", fold_constants, "gives the passes below initializers and known shapes to look at"),
+    Pass("lower_einsum", lower_einsum, "before remove_no_ops, which takes the Identity it leaves", quantized=False),
     Pass("remove_no_ops", remove_no_ops, "brings partners of the patterns below next to each other"),
     Pass("materialize_reshapes", materialize_reshapes, "needs folded shapes; its dead chains go in the next round"),
     Pass("merge_transposes", merge_transposes, "after no-ops between the partners are gone"),
