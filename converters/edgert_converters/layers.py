@@ -118,7 +118,11 @@ def peak_activation_bytes(model: onnx_ir.Model) -> int:
 
 
 def typed_shapes(model: onnx_ir.Model) -> dict[str, tuple[tuple[int, ...], DType]]:
-    """Returns shape (for batch 1) and element type of every value of the main graph; raises what `static_shapes` does."""
+    """Returns shape (for batch 1) and element type of every value of the main graph.
+
+    Raises:
+        ModelError, MissingExtraError: as `static_shapes`.
+    """
     import onnx_ir
     from onnx_ir.passes import common
 

@@ -11,7 +11,7 @@ from edgert.bundle import TensorSpec
 from edgert.dtypes import DType
 from edgert.errors import ModelError
 from edgert.quant import QuantParams
-from edgert_converters.layers import static_shapes
+from edgert_converters.layers import typed_shapes
 from edgert_converters.ops import OPERATORS
 from edgert_converters.tflite.export_graph import ExportGraph, Stored
 from edgert_converters.tflite.layout import Order, channels_last, identity
@@ -55,7 +55,13 @@ def export_tflite(
     Raises:
         ModelError: an operator has no TFLite counterpart; the node is named.
     """
-    graph = ExportGraph(static_shapes(model), find_units(model.graph), dynamic_batch=_has_dynamic_batch(model))
+    typed = typed_shapes(model)
+    graph = ExportGraph(
+        {name: shape for name, (shape, _) in typed.items()},
+        find_units(model.graph),
+        dynamic_batch=_has_dynamic_batch(model),
+        types={name: dtype for name, (_, dtype) in typed.items()},
+    )
     stored_inputs = [_add_input(graph, value, float_io=float_io) for value in _inputs(model)]
     for node in model.graph:
         _write_node(graph, node)

@@ -11,10 +11,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edgert_converters.ops.activations_tflite import ACTIVATION_WRITERS
 from edgert_converters.ops.attributes import get_float
+from edgert_converters.ops.element_wise_tflite import with_hooks
 from edgert_converters.ops.samples import normal
 from edgert_converters.ops.spec import Node
 from edgert_converters.ops.unary_operator import exact_operator, table_operator
+from edgert_converters.ops.unary_tflite import UNARY_READERS
 
 __all__ = ["SPECS"]
 
@@ -86,13 +89,17 @@ def shrink(node: Node, x: Numbers) -> Numbers:
 
 _X = normal(2, 3, 40, seed=1, spread=3)
 
-SPECS: Final = (
-    table_operator("Celu", celu, _X, {"alpha": 2.0}),
-    table_operator("Elu", elu, _X, {"alpha": 0.5}),
-    table_operator("Mish", mish, _X),
-    table_operator("Selu", selu, _X, {"alpha": 2.0, "gamma": 3.0}),
-    exact_operator("Shrink", shrink, _X, {"lambd": 1.5, "bias": 1.5}),
-    table_operator("Softplus", softplus, _X),
-    table_operator("Softsign", softsign, _X),
-    exact_operator("ThresholdedRelu", thresholded_relu, _X, {"alpha": 2.0}),
+SPECS: Final = with_hooks(
+    (
+        table_operator("Celu", celu, _X, {"alpha": 2.0}),
+        table_operator("Elu", elu, _X, {"alpha": 0.5}),
+        table_operator("Mish", mish, _X),
+        table_operator("Selu", selu, _X, {"alpha": 2.0, "gamma": 3.0}),
+        exact_operator("Shrink", shrink, _X, {"lambd": 1.5, "bias": 1.5}),
+        table_operator("Softplus", softplus, _X),
+        table_operator("Softsign", softsign, _X),
+        exact_operator("ThresholdedRelu", thresholded_relu, _X, {"alpha": 2.0}),
+    ),
+    UNARY_READERS,
+    ACTIVATION_WRITERS,
 )

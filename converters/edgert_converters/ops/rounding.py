@@ -7,9 +7,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edgert_converters.ops.element_wise_tflite import with_hooks
 from edgert_converters.ops.samples import normal, positive
 from edgert_converters.ops.spec import Node
 from edgert_converters.ops.unary_operator import exact_operator
+from edgert_converters.ops.unary_tflite import UNARY_READERS, UNARY_WRITERS
 
 __all__ = ["SPECS"]
 
@@ -48,10 +50,14 @@ def reciprocal(node: Node, x: Numbers) -> Numbers:
 
 _X = normal(2, 3, 40, seed=1, spread=3)
 
-SPECS: Final = (
-    exact_operator("Ceil", ceil, _X),
-    exact_operator("Floor", floor, _X),
-    exact_operator("Reciprocal", reciprocal, positive(2, 3, 40, seed=2)),
-    exact_operator("Round", round_half_even, _X),
-    exact_operator("Sign", sign, _X),
+SPECS: Final = with_hooks(
+    (
+        exact_operator("Ceil", ceil, _X),
+        exact_operator("Floor", floor, _X),
+        exact_operator("Reciprocal", reciprocal, positive(2, 3, 40, seed=2)),
+        exact_operator("Round", round_half_even, _X),
+        exact_operator("Sign", sign, _X),
+    ),
+    UNARY_READERS,
+    UNARY_WRITERS,
 )

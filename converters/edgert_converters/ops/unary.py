@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgert_converters.ops.attributes import get_float, get_str
+from edgert_converters.ops.element_wise_tflite import with_hooks
 from edgert_converters.ops.samples import normal, positive
 from edgert_converters.ops.spec import Node
 from edgert_converters.ops.unary_operator import exact_operator, table_operator
+from edgert_converters.ops.unary_tflite import UNARY_READERS, UNARY_WRITERS
 
 __all__ = ["SPECS"]
 
@@ -97,16 +99,20 @@ _BOTH_SIGNS = normal(2, 3, 40, seed=1, spread=3)
 _UNIT_INTERVAL = (1 / 256, -128)
 _POSITIVE = positive(2, 3, 40, seed=2)
 
-SPECS: Final = (
-    exact_operator("Abs", absolute, _BOTH_SIGNS),
-    table_operator("Erf", error_function, _BOTH_SIGNS),
-    table_operator("Exp", exponential, _BOTH_SIGNS),
-    table_operator("Gelu", gelu, _BOTH_SIGNS),
-    table_operator("HardSigmoid", hard_sigmoid, _BOTH_SIGNS),
-    table_operator("HardSwish", hard_swish, _BOTH_SIGNS),
-    table_operator("Log", logarithm, _POSITIVE),
-    exact_operator("Neg", negative, _BOTH_SIGNS),
-    table_operator("Sigmoid", sigmoid, _BOTH_SIGNS, fused=True, fixed_output=_UNIT_INTERVAL),
-    table_operator("Sqrt", square_root, _POSITIVE),
-    table_operator("Tanh", hyperbolic_tangent, _BOTH_SIGNS),
+SPECS: Final = with_hooks(
+    (
+        exact_operator("Abs", absolute, _BOTH_SIGNS),
+        table_operator("Erf", error_function, _BOTH_SIGNS),
+        table_operator("Exp", exponential, _BOTH_SIGNS),
+        table_operator("Gelu", gelu, _BOTH_SIGNS),
+        table_operator("HardSigmoid", hard_sigmoid, _BOTH_SIGNS),
+        table_operator("HardSwish", hard_swish, _BOTH_SIGNS),
+        table_operator("Log", logarithm, _POSITIVE),
+        exact_operator("Neg", negative, _BOTH_SIGNS),
+        table_operator("Sigmoid", sigmoid, _BOTH_SIGNS, fused=True, fixed_output=_UNIT_INTERVAL),
+        table_operator("Sqrt", square_root, _POSITIVE),
+        table_operator("Tanh", hyperbolic_tangent, _BOTH_SIGNS),
+    ),
+    UNARY_READERS,
+    UNARY_WRITERS,
 )

@@ -25,6 +25,7 @@ from edgert_converters.units import IntegerUnit, constant_inputs, dequantizer_of
 __all__ = ["ExportGraph", "Stored"]
 
 _INT64_TO = np.int32  # TFLite's index inputs are int32
+_INT32_CODE, _INT64_CODE = 2, 4  # in the schema's TensorType
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class ExportGraph:
         units: Sequence[IntegerUnit],
         *,
         dynamic_batch: bool,
+        types: Mapping[str, DType] | None = None,
     ) -> None:
         """Starts an empty graph.
 
@@ -51,8 +53,10 @@ class ExportGraph:
             shapes: of every value, for batch 1.
             units: the nodes that become integer operators.
             dynamic_batch: the leading axis of inputs may vary; every tensor whose leading axis follows it says so.
+            types: of values that do not carry their own.
         """
         self._shapes = shapes
+        self._types = types or {}
         self._units = {unit.node: unit for unit in units}
         self._dynamic_batch = dynamic_batch
         self._tensors: list[TfTensor] = []
@@ -103,6 +107,15 @@ class ExportGraph:
     def is_integer(self, node: ir.Node) -> bool:
         """True where the node becomes an integer operator."""
         return node in self._units
+
+    def compute_in_float(self, node: ir.Node) -> None:
+        """Makes a node that TFLite has no integer kernel for compute on floats, behind DEQUANTIZE and before QUANTIZE.
+
+        Call it before anything is read; what stood behind the node is then written on its own.
+        """
+        unit = self._units.pop(node, None)
+        if unit is not None:
+            self.done.difference_update(unit.absorbed)
 
     def output_params(self, node: ir.Node, output: int = 0) -> QuantParams | None:
         """Returns the parameters of an integer operator's output, None for a float one."""
@@ -230,6 +243,10 @@ class ExportGraph:
         self.emit("PAD", [index, amounts], [target])
         return target
 
+    def made(self, index: int) -> TfTensor:
+        """Returns the description of a tensor of this graph."""
+        return self._tensors[index]
+
     def place(self, value: ir.Value, index: int, order: Order) -> None:
         """Makes an existing tensor the home of a value (a Transpose or Identity that moves no data)."""
         self._stored[value] = Stored(index, order)
@@ -263,6 +280,10 @@ class ExportGraph:
             copy = self._add_tensor(replace(tensor, name=f"{value.name}", data=None))
             self._copy(stored.index, copy)
             stored = Stored(copy, stored.order)
+        elif tensor.dtype is DType.INT32 and self._declared(value) is DType.INT64:
+            wide = self._add_tensor(replace(tensor, name=f"{value.name}", dtype=DType.INT64))
+            self.emit("CAST", [stored.index], [wide], in_data_type=_INT32_CODE, out_data_type=_INT64_CODE)
+            stored = Stored(wide, stored.order)
         self.outputs.append(stored.index)
         return stored
 
@@ -383,10 +404,14 @@ class ExportGraph:
         node = value.producer()
         if node is not None and is_standard(node, "QuantizeLinear"):
             return static_params(node).dtype
+        dtype = self._declared(value)
+        return DType.INT32 if dtype is DType.INT64 else dtype
+
+    def _declared(self, value: ir.Value) -> DType:
+        """The element type in ONNX; inside the file int64 becomes int32, graph outputs are cast back."""
         if value.dtype is None:
-            return DType.FLOAT
-        dtype = DType(value.dtype.name.lower())
-        return DType.INT32 if dtype is DType.INT64 and not value.is_graph_output() else dtype
+            return self._types.get(str(value.name), DType.FLOAT)
+        return DType(value.dtype.name.lower())
 
     def _with_signature(self, tensor: TfTensor) -> TfTensor:
         if not self._dynamic_batch or tensor.data is not None or not tensor.shape or tensor.shape[0] != 1:
