@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgert.dtypes import DType
 from edgert.errors import ModelError
 from edgert.quant import QuantParams, multiplier_fp32, multiplier_q31, requantize_fp32, requantize_q31
+from edgert_converters.ops.fixed_point import Raw
 from edgert_converters.ops.spec import Array, Node, QTensor
 from edgert_converters.requantize import Requantize
 
 __all__ = ["centred", "exact_type", "requantize_channels"]
 
+_LARGEST_REDUCIBLE, _LARGEST_Q15 = 0x7FFF0000, 0x7FFF
 _FLOAT32_EXACT = 1 << 24
 _FLOAT64_EXACT = 1 << 53
 
@@ -49,10 +52,13 @@ def requantize_channels(
     axis: int,
     weight_axis: int,
     mode: Requantize = Requantize.FP32,
+    *,
+    is_matrix: bool = False,
 ) -> QTensor:
     """Returns clamp(rint(f32(acc + bias) * m[c]) + zero_point), or in `q31` mode the fixed-point product.
 
-    Output channels lie on `axis` of `acc` and on `weight_axis` of the weights.
+    Output channels lie on `axis` of `acc` and on `weight_axis` of the weights. `is_matrix`: in `q31` mode the scales of
+    matrix products with one weight scale are multiplied in float32, those of convolutions in double precision.
 
     Raises:
         ModelError: the weights have scales along another axis, or the bias is not int32 with scale s_x * s_w[c] and
@@ -68,12 +74,33 @@ def requantize_channels(
     if bias is not None:
         acc = acc + _bias_integers(node, bias, x, w_scale).reshape(shape)
     if mode is Requantize.Q31:
-        real = np.float64(x.params.scale[0]) * w_scale.astype(np.float64) / np.float64(params.scale[0])
-        fixed, shift = (part.reshape(shape if part.size > 1 else ()) for part in multiplier_q31(real))
-        return QTensor(requantize_q31(acc, fixed, shift, params), params)
+        product = w_scale.astype(np.float64) * np.float64(np.float32(x.params.scale[0]))
+        # uint8 models are older than scales per channel: their convolutions take the matrix products' way
+        if w_scale.size == 1 and (is_matrix or x.params.dtype is DType.UINT8):
+            product = (np.float32(x.params.scale[0]) * w_scale).astype(np.float64)
+        fixed, shift = multiplier_q31(product / np.float64(np.float32(params.scale[0])))
+        spread = shape if fixed.size > 1 else ()
+        if x.params.dtype is DType.INT16 and _is_wide(bias):
+            return QTensor(requantize_q15(acc, fixed.reshape(spread), shift.reshape(spread), params), params)
+        return QTensor(requantize_q31(acc, fixed.reshape(spread), shift.reshape(spread), params), params)
     multiplier = multiplier_fp32(x.params.scale[0], w_scale, params.scale[0])
     spread = multiplier.reshape(shape) if multiplier.size > 1 else multiplier.reshape(())
     return QTensor(requantize_fp32(acc, spread, params), params)
+
+
+def _is_wide(bias: QTensor | Array | None) -> bool:
+    """True where TensorFlow Lite accumulates 16-bit activations in 64 bits: unless the bias is int32."""
+    return not isinstance(bias, QTensor) or bias.values.dtype == np.int64
+
+
+def requantize_q15(acc: NDArray[np.int64], multiplier: Raw, shift: Raw, params: QuantParams) -> Array:
+    """Returns clamp(rounded product + zero_point) with the multiplier cut to 16 bits, as for 64-bit accumulators."""
+    reduced = np.where(multiplier < _LARGEST_REDUCIBLE, (multiplier + (1 << 15)) >> 16, _LARGEST_Q15)
+    total = 15 - shift
+    low, high = params.dtype.integer_range
+    scaled = (acc * reduced + (np.int64(1) << (total - 1))) >> total
+    result: Array = np.clip(scaled + params.zero_point[0], low, high).astype(params.dtype.numpy)
+    return result
 
 
 def _bias_integers(node: Node, bias: QTensor | Array, x: QTensor, w_scale: NDArray[np.float32]) -> NDArray[np.int64]:

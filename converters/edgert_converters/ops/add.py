@@ -10,22 +10,16 @@ Integer rule (the order of ONNX Runtime's AVX2 kernel; fma rounds once):
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgert.quant import QuantParams
+from edgert_converters.ops.arithmetic_tflite import arithmetic_reader, arithmetic_writer
 from edgert_converters.ops.attributes import require_input
+from edgert_converters.ops.q31 import sum_q31
 from edgert_converters.ops.rules import no_macs
 from edgert_converters.ops.samples import ints, normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QTensor, QuantRule
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
-
-    from edgert_converters.tflite.export_graph import ExportGraph
-    from edgert_converters.tflite.import_graph import ImportGraph
-    from edgert_converters.tflite.model import TfOperator
 
 __all__ = ["SPEC"]
 
@@ -52,25 +46,18 @@ def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Seque
     return [QTensor(np.clip(np.rint(total), low, high).astype(params.dtype.numpy), params)]
 
 
+def integer_q31(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
+    """Returns the sum at twice the larger scale, the ratios of the scales formed in double precision."""
+    a, b = require_input(node, inputs, 0), require_input(node, inputs, 1)
+    return [sum_q31(a, b, outputs[0], sign=1, in_float32=False)]
+
+
 CASES = (
     Case("same_shape", (normal(2, 5, 7, 3, seed=1), normal(2, 5, 7, 3, seed=2, spread=0.4))),
     Case("bias", (normal(2, 6, 40, seed=3), normal(6, 1, seed=4)), {}, (1,)),
     Case("scalar", (normal(3, 33, seed=5), normal(1, seed=6)), {}, (1,)),
     Case("shapes_int64", (ints(1, 2, 3), ints(4, 5, 6))),
 )
-
-
-def read_add(operator: TfOperator, graph: ImportGraph) -> None:
-    """Adds an Add of TFLite's ADD, which may carry a fused activation."""
-    operands, order = graph.aligned(operator.inputs)
-    graph.finish(operator, graph.add("Add", operands), order)
-
-
-def write_add(node: ir.Node, graph: ExportGraph) -> None:
-    """Writes an ADD."""
-    operands, order = graph.aligned(node, (0, 1))
-    number, value = graph.activation(node)
-    graph.emit("ADD", operands, [graph.tensor(value, order)], fused_activation_function=number)
 
 
 SPEC = Operator(
@@ -81,7 +68,8 @@ SPEC = Operator(
     channels=ChannelRule.JOINS,
     cases=CASES,
     integer=integer,
+    integer_q31=integer_q31,
     onnxruntime_int8=True,
-    from_tflite={"ADD": read_add},
-    to_tflite=write_add,
+    from_tflite={"ADD": arithmetic_reader("Add")},
+    to_tflite=arithmetic_writer("ADD"),
 )

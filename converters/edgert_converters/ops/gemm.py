@@ -10,8 +10,10 @@ from edgert.errors import ModelError
 from edgert.quant import QuantParams
 from edgert_converters.ops.accumulate import centred, exact_type, requantize_channels
 from edgert_converters.ops.attributes import get_float, get_int, require_input
+from edgert_converters.ops.matrix_tflite import read_fully_connected, write_gemm
 from edgert_converters.ops.samples import normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QTensor, QuantRule
+from edgert_converters.requantize import Requantize
 
 __all__ = ["SPEC"]
 
@@ -44,6 +46,17 @@ def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Seque
     Raises:
         ModelError: alpha or beta differ from 1.
     """
+    return _integer(node, inputs, outputs[0], Requantize.FP32)
+
+
+def integer_q31(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
+    """Returns the same accumulators, requantized by TensorFlow Lite's fixed-point multipliers."""
+    return _integer(node, inputs, outputs[0], Requantize.Q31)
+
+
+def _integer(
+    node: Node, inputs: Sequence[QTensor | Array | None], params: QuantParams, mode: Requantize
+) -> list[QTensor]:
     if get_float(node, "alpha", 1.0) != 1.0 or get_float(node, "beta", 1.0) != 1.0:
         raise ModelError("an integer Gemm needs alpha = beta = 1", node=node.name)
     x, w = require_input(node, inputs, 0), require_input(node, inputs, 1)
@@ -55,7 +68,7 @@ def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Seque
     bias = inputs[2] if len(inputs) > 2 else None
     acc = (a @ b).astype(np.int64)
     weight_axis = 0 if get_int(node, "transB", 0) else 1
-    return [requantize_channels(node, acc, (x, w, bias), outputs[0], axis=1, weight_axis=weight_axis)]
+    return [requantize_channels(node, acc, (x, w, bias), params, 1, weight_axis, mode, is_matrix=True)]
 
 
 CASES = (
@@ -75,5 +88,8 @@ SPEC = Operator(
     channels=ChannelRule.PRODUCES,
     cases=CASES,
     integer=integer,
+    integer_q31=integer_q31,
+    from_tflite={"FULLY_CONNECTED": read_fully_connected},
+    to_tflite=write_gemm,
     onnxruntime_int8=True,
 )

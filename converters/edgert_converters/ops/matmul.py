@@ -9,8 +9,10 @@ import numpy as np
 from edgert.quant import QuantParams
 from edgert_converters.ops.accumulate import centred, exact_type, requantize_channels
 from edgert_converters.ops.attributes import require_input
+from edgert_converters.ops.matrix_tflite import read_batch_matmul, write_matmul
 from edgert_converters.ops.samples import normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QTensor, QuantRule
+from edgert_converters.requantize import Requantize
 
 __all__ = ["SPEC"]
 
@@ -29,10 +31,22 @@ def reference(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
     """Returns clamp(rint(f32(acc) * m[c]) + zp_y); c is the last axis. Both factors may have a zero point."""
+    return _integer(node, inputs, outputs[0], Requantize.FP32)
+
+
+def integer_q31(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
+    """Returns the same accumulators, requantized by TensorFlow Lite's fixed-point multipliers."""
+    return _integer(node, inputs, outputs[0], Requantize.Q31)
+
+
+def _integer(
+    node: Node, inputs: Sequence[QTensor | Array | None], params: QuantParams, mode: Requantize
+) -> list[QTensor]:
     x, w = require_input(node, inputs, 0), require_input(node, inputs, 1)
     kind = exact_type(x, w, x.values.shape[-1])
     acc = np.asarray(np.matmul(centred(x, kind), centred(w, kind))).astype(np.int64)
-    return [requantize_channels(node, acc, (x, w, None), outputs[0], acc.ndim - 1, w.values.ndim - 1)]
+    axes = acc.ndim - 1, w.values.ndim - 1
+    return [requantize_channels(node, acc, (x, w, None), params, *axes, mode, is_matrix=True)]
 
 
 CASES = (
@@ -49,5 +63,8 @@ SPEC = Operator(
     channels=ChannelRule.PRODUCES,
     cases=CASES,
     integer=integer,
+    integer_q31=integer_q31,
+    from_tflite={"BATCH_MATMUL": read_batch_matmul},
+    to_tflite=write_matmul,
     onnxruntime_int8=True,
 )

@@ -58,11 +58,12 @@ class ExportGraph:
         self._shapes = shapes
         self._types = types or {}
         self._units = {unit.node: unit for unit in units}
-        self._dynamic_batch = dynamic_batch
+        self.dynamic_batch = dynamic_batch
         self._tensors: list[TfTensor] = []
         self._operators: list[TfOperator] = []
         self._stored: dict[ir.Value, Stored] = {}
         self._moved: dict[tuple[int, Order], int] = {}
+        self._reordered: dict[ir.Value, tuple[Array, int]] = {}
         self._names: set[str] = set()
         self.inputs: list[int] = []
         self.outputs: list[int] = []
@@ -87,7 +88,7 @@ class ExportGraph:
         if value is None:
             return None
         if value.const_value is not None:
-            return np.asarray(value.const_value.numpy())
+            return self._taken(value)
         integers = self.quantized_constant(value)
         return None if integers is None else dequantize(*integers)
 
@@ -97,8 +98,28 @@ class ExportGraph:
         source = None if node is None else node.inputs[0]
         if node is None or source is None or source.const_value is None:
             return None
-        integers = np.asarray(source.const_value.numpy())
+        integers = self._taken(source)
         return integers, static_params(node, integers.ndim)
+
+    def is_own(self, value: ir.Value) -> bool:
+        """True for a constant, or a quantized one, that only one node reads."""
+        node = dequantizer_of(value)
+        source = value if node is None else node.inputs[0]
+        return source is not None and len(value.uses()) == 1 and len(source.uses()) == 1
+
+    def take_constant(self, value: ir.Value, indices: Array, axis: int) -> None:
+        """Reorders a constant along one axis for every later reader: entry i becomes what was entry `indices[i]`."""
+        node = dequantizer_of(value)
+        source = value if node is None else node.inputs[0]
+        if source is None:
+            raise AssertionError("a DequantizeLinear without input")
+        self._reordered[source] = (indices, axis)
+
+    def _taken(self, value: ir.Value) -> Array:
+        if value.const_value is None:
+            raise AssertionError(f"{value.name!r} is not a constant")
+        array = np.asarray(value.const_value.numpy())
+        return np.take(array, *self._reordered[value]) if value in self._reordered else array
 
     def unit(self, node: ir.Node) -> IntegerUnit | None:
         """Returns the integer unit of a node, or None where it computes in float."""
@@ -247,6 +268,17 @@ class ExportGraph:
         """Returns the description of a tensor of this graph."""
         return self._tensors[index]
 
+    def reshape(self, source: int, target: int) -> None:
+        """Adds a RESHAPE from one tensor to another."""
+        self._reshape(source, target)
+
+    def reshaped(self, index: int, shape: Sequence[int]) -> int:
+        """Adds a RESHAPE to `shape` (for batch 1) and returns its output."""
+        source = self._tensors[index]
+        target = self._add_tensor(replace(source, name=f"{source.name}_reshaped", shape=tuple(shape), data=None))
+        self._reshape(index, target)
+        return target
+
     def place(self, value: ir.Value, index: int, order: Order) -> None:
         """Makes an existing tensor the home of a value (a Transpose or Identity that moves no data)."""
         self._stored[value] = Stored(index, order)
@@ -357,7 +389,7 @@ class ExportGraph:
 
     def batched_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Returns the target of a RESHAPE: -1 for the leading axis where the batch may vary."""
-        return (-1, *shape[1:]) if self._dynamic_batch and shape and shape[0] == 1 else tuple(shape)
+        return (-1, *shape[1:]) if self.dynamic_batch and shape and shape[0] == 1 else tuple(shape)
 
     def _copy(self, source: int, target: int) -> None:
         self._reshape(source, target)
@@ -414,7 +446,7 @@ class ExportGraph:
         return DType(value.dtype.name.lower())
 
     def _with_signature(self, tensor: TfTensor) -> TfTensor:
-        if not self._dynamic_batch or tensor.data is not None or not tensor.shape or tensor.shape[0] != 1:
+        if not self.dynamic_batch or tensor.data is not None or not tensor.shape or tensor.shape[0] != 1:
             return tensor
         return replace(tensor, signature=(-1, *tensor.shape[1:]))
 
