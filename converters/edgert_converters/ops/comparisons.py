@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgert_converters.ops.attributes import require_input
+from edgert_converters.ops.element_wise_tflite import with_hooks
+from edgert_converters.ops.pairs_tflite import PAIR_READERS, PAIR_WRITERS
 from edgert_converters.ops.rules import no_macs
 from edgert_converters.ops.samples import ints, normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
@@ -36,10 +38,14 @@ def _operator(op_type: str, compare: Comparison) -> Operator:
     )
 
 
-SPECS: Final = (
-    _operator("Equal", np.equal),
-    _operator("Greater", np.greater),
-    _operator("GreaterOrEqual", np.greater_equal),
-    _operator("Less", np.less),
-    _operator("LessOrEqual", np.less_equal),
+SPECS: Final = with_hooks(
+    (
+        _operator("Equal", np.equal),
+        _operator("Greater", np.greater),
+        _operator("GreaterOrEqual", np.greater_equal),
+        _operator("Less", np.less),
+        _operator("LessOrEqual", np.less_equal),
+    ),
+    PAIR_READERS,
+    PAIR_WRITERS,
 )

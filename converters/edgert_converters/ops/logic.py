@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from edgert.errors import ModelError
 from edgert_converters.ops.attributes import get_str, require_input
+from edgert_converters.ops.element_wise_tflite import with_hooks
+from edgert_converters.ops.pairs_tflite import PAIR_READERS, PAIR_WRITERS
 from edgert_converters.ops.rules import no_macs
 from edgert_converters.ops.samples import ints
 from edgert_converters.ops.spec import (
@@ -68,19 +70,23 @@ _BOOLEANS = Case("broadcast", (_TRUTH, np.asarray([True, False])))
 _INTEGERS = Case("broadcast", (ints(1, -7, 12).reshape(3, 1), ints(3, 5)))
 _BYTES = (np.asarray([16, 4, 255], np.uint8), np.asarray([1, 2, 3], np.uint8))
 
-SPECS: Final = (
-    _operator("And", _binary(np.logical_and), _BOOLEANS),
-    _operator(
-        "BitShift",
-        shift_bits,
-        Case("left", _BYTES, {"direction": "LEFT"}),
-        Case("right", _BYTES, {"direction": "RIGHT"}),
+SPECS: Final = with_hooks(
+    (
+        _operator("And", _binary(np.logical_and), _BOOLEANS),
+        _operator(
+            "BitShift",
+            shift_bits,
+            Case("left", _BYTES, {"direction": "LEFT"}),
+            Case("right", _BYTES, {"direction": "RIGHT"}),
+        ),
+        _operator("BitwiseAnd", _binary(np.bitwise_and), _INTEGERS),
+        _operator("BitwiseNot", _inverted, Case("int64", (ints(1, -7, 12),))),
+        _operator("BitwiseOr", _binary(np.bitwise_or), _INTEGERS),
+        _operator("BitwiseXor", _binary(np.bitwise_xor), _INTEGERS),
+        _operator("Not", _inverted, Case("plain", (_TRUTH,))),
+        _operator("Or", _binary(np.logical_or), _BOOLEANS),
+        _operator("Xor", _binary(np.logical_xor), _BOOLEANS),
     ),
-    _operator("BitwiseAnd", _binary(np.bitwise_and), _INTEGERS),
-    _operator("BitwiseNot", _inverted, Case("int64", (ints(1, -7, 12),))),
-    _operator("BitwiseOr", _binary(np.bitwise_or), _INTEGERS),
-    _operator("BitwiseXor", _binary(np.bitwise_xor), _INTEGERS),
-    _operator("Not", _inverted, Case("plain", (_TRUTH,))),
-    _operator("Or", _binary(np.logical_or), _BOOLEANS),
-    _operator("Xor", _binary(np.logical_xor), _BOOLEANS),
+    PAIR_READERS,
+    PAIR_WRITERS,
 )

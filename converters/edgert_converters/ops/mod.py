@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgert_converters.ops.attributes import get_int, require_input
+from edgert_converters.ops.pairs_tflite import PAIR_READERS, PAIR_WRITERS
 from edgert_converters.ops.rules import no_macs
 from edgert_converters.ops.samples import ints, normal, positive
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
@@ -33,4 +34,6 @@ SPEC = Operator(
     quantization=QuantRule.FLOAT,
     channels=ChannelRule.JOINS,
     cases=CASES,
+    from_tflite=PAIR_READERS["Mod"],
+    to_tflite=PAIR_WRITERS["Mod"],
 )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgert_converters.ops.attributes import require_input
+from edgert_converters.ops.pairs_tflite import PAIR_READERS, PAIR_WRITERS
 from edgert_converters.ops.rules import count_outputs
 from edgert_converters.ops.samples import ints, normal, positive, scalar
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
@@ -39,4 +40,6 @@ SPEC = Operator(
     channels=ChannelRule.JOINS,
     cases=CASES,
     note="its exponent is a number, not an activation; a square written as Mul runs on integers",
+    from_tflite=PAIR_READERS["Pow"],
+    to_tflite=PAIR_WRITERS["Pow"],
 )

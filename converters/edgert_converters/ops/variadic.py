@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgert_converters.ops.attributes import require_input
+from edgert_converters.ops.element_wise_tflite import with_hooks
+from edgert_converters.ops.pairs_tflite import PAIR_READERS, PAIR_WRITERS
 from edgert_converters.ops.rules import elementwise_float32, no_macs
 from edgert_converters.ops.samples import ints, normal
 from edgert_converters.ops.spec import (
@@ -64,9 +66,13 @@ def _operator(op_type: str, reference: ReferenceRule, *more: Case) -> Operator:
 
 _SHAPES = Case("shapes_int64", (ints(1, 9, 3), ints(4, 5, 6)))
 
-SPECS: Final = (
-    _operator("Max", _fold(np.maximum), _SHAPES),
-    _operator("Mean", mean),
-    _operator("Min", _fold(np.minimum), _SHAPES),
-    _operator("Sum", _fold(np.add)),
+SPECS: Final = with_hooks(
+    (
+        _operator("Max", _fold(np.maximum), _SHAPES),
+        _operator("Mean", mean),
+        _operator("Min", _fold(np.minimum), _SHAPES),
+        _operator("Sum", _fold(np.add)),
+    ),
+    PAIR_READERS,
+    PAIR_WRITERS,
 )

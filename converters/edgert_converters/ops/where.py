@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgert_converters.ops.attributes import require_input
+from edgert_converters.ops.pairs_tflite import PAIR_READERS, PAIR_WRITERS
 from edgert_converters.ops.rules import no_macs
 from edgert_converters.ops.samples import ints, normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
@@ -30,4 +31,6 @@ SPEC = Operator(
     quantization=QuantRule.FLOAT,
     channels=ChannelRule.JOINS,
     cases=CASES,
+    from_tflite=PAIR_READERS["Where"],
+    to_tflite=PAIR_WRITERS["Where"],
 )

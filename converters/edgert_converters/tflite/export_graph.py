@@ -296,6 +296,8 @@ class ExportGraph:
         dtype = self._dtype(value)
         if params is not None:
             home, dtype = next(use.node.outputs[0] for use in value.uses()), params.dtype
+        elif dtype.is_quantized:
+            params = _reader_params(value)
         index = self._add_tensor(TfTensor(str(value.name), shape, dtype, None, params))
         self._stored[home] = Stored(index, order)
         self.inputs.append(index)
@@ -449,6 +451,12 @@ class ExportGraph:
         if not self.dynamic_batch or tensor.data is not None or not tensor.shape or tensor.shape[0] != 1:
             return tensor
         return replace(tensor, signature=(-1, *tensor.shape[1:]))
+
+
+def _reader_params(value: ir.Value) -> QuantParams | None:
+    """Returns the parameters that the one DequantizeLinear behind an integer input gives its numbers."""
+    readers = [use.node for use in value.uses() if is_standard(use.node, "DequantizeLinear")]
+    return static_params(readers[0]) if len(readers) == 1 else None
 
 
 def _activation_number(chain: Sequence[ir.Node]) -> int | None:
