@@ -12,16 +12,18 @@ import onnx_ir as ir
 from onnx_ir.passes.common import DeduplicateHashedInitializersPass, RemoveUnusedNodesPass
 
 from edgert.dtypes import DType
+from edgert.errors import ModelError
 from edgert.quant import QuantParams, quantize
 from edgert_converters.ops import OPERATORS
 from edgert_converters.ops.spec import Array, QuantRule
 from edgert_converters.quantize.bias_correction import output_shift
 from edgert_converters.quantize.plan import Plan
-from edgert_converters.quantize.ranges import params_for_range
+from edgert_converters.quantize.ranges import params_for_range, symmetric_params
 from edgert_converters.quantize.weights import output_channel_axis, quantize_weights
 
-__all__ = ["add_initializer", "apply_plan"]
+__all__ = ["add_dequantized", "add_initializer", "apply_plan"]
 
+_WIDE_OPSET, _WIDE_IR_VERSION = 21, 10
 _OPERANDS = frozenset({"Add", "Sub", "Mul", "Div", "Concat"})
 
 
@@ -31,10 +33,19 @@ def apply_plan(model: ir.Model, plan: Plan, encoding: DType) -> ir.Model:
     Args:
         model: the clean float graph the plan was made for; not changed.
         plan: see plan.py.
-        encoding: int8 or uint8 activations; the same integers, shifted by 128.
+        encoding: int8 or uint8 activations; the same integers, shifted by 128. int16 for a plan made for that, which
+            raises the copy to the opset that 16-bit integers need.
+
+    Raises:
+        ModelError: int16, and an operator means something else in that opset.
     """
     copy = model.clone()
-    _remove_fused_clamps(copy.graph, plan)
+    if encoding is DType.INT16:
+        _raise_opset(
+            copy
+        )  # a symmetric range reaches below zero, so the clamps stay between operator and QuantizeLinear
+    else:
+        _remove_fused_clamps(copy.graph, plan)
     for node in list(copy.graph):
         if node.name not in plan.integer_nodes:
             continue
@@ -52,6 +63,16 @@ def apply_plan(model: ir.Model, plan: Plan, encoding: DType) -> ir.Model:
     DeduplicateHashedInitializersPass()(copy)  # constants that several operators read, and equal scales
     copy.graph.sort()
     return copy
+
+
+def _raise_opset(model: ir.Model) -> None:
+    """Opset 21 is the first whose QuantizeLinear makes 16 bits; the operators read here mean the same in it but one."""
+    for node in model.graph:
+        if node.op_type == "GroupNormalization" and node.domain in {"", "ai.onnx"}:
+            raise ModelError("GroupNormalization cannot be part of a model with 16-bit activations", node=node.name)
+    model.graph.opset_imports[""] = _WIDE_OPSET
+    model.opset_imports[""] = _WIDE_OPSET
+    model.ir_version = max(model.ir_version, _WIDE_IR_VERSION)
 
 
 def _remove_fused_clamps(graph: ir.Graph, plan: Plan) -> None:
@@ -85,9 +106,13 @@ def _quantize_weighted(graph: ir.Graph, node: ir.Node, plan: Plan) -> None:
     if bias is not None and x.name in plan.channel_means:
         shift = output_shift(node, values, quantized.weight, quantized.weight_params, plan.channel_means[x.name])
         quantized = quantize_weights(values, axis, x_scale, bias + shift)
-    node.replace_input_with(1, _constant(graph, node, f"{node.name}.weight", quantized.weight, quantized.weight_params))
+    node.replace_input_with(
+        1, add_dequantized(graph, node, f"{node.name}.weight", quantized.weight, quantized.weight_params)
+    )
     if quantized.bias is not None and quantized.bias_params is not None:
-        node.replace_input_with(2, _constant(graph, node, f"{node.name}.bias", quantized.bias, quantized.bias_params))
+        node.replace_input_with(
+            2, add_dequantized(graph, node, f"{node.name}.bias", quantized.bias, quantized.bias_params)
+        )
 
 
 def _fold_gemm_factors(node: ir.Node) -> tuple[np.float32, np.float32]:
@@ -104,9 +129,13 @@ def _quantize_constants(graph: ir.Graph, node: ir.Node, encoding: DType) -> None
         if value is None or value.const_value is None:
             continue
         array = value.const_value.numpy().astype(np.float32)
-        params = params_for_range(float(array.min()), float(array.max())).shifted(encoding)
+        low, high = float(array.min()), float(array.max())
+        if encoding is DType.INT16:
+            params = symmetric_params(low, high, encoding)
+        else:
+            params = params_for_range(low, high).shifted(encoding)
         integers = quantize(array, params)
-        node.replace_input_with(index, _constant(graph, node, f"{node.name}.operand{index}", integers, params))
+        node.replace_input_with(index, add_dequantized(graph, node, f"{node.name}.operand{index}", integers, params))
 
 
 def _quantize_value(graph: ir.Graph, value: ir.Value, params: QuantParams, made_in_integers: bool, plan: Plan) -> None:
@@ -134,8 +163,8 @@ def _quantize_value(graph: ir.Graph, value: ir.Value, params: QuantParams, made_
         after.name = f"{name}__dq"
 
 
-def _constant(graph: ir.Graph, before: ir.Node, name: str, integers: Array, params: QuantParams) -> ir.Value:
-    """Returns the output of a DequantizeLinear over a new integer initializer."""
+def add_dequantized(graph: ir.Graph, before: ir.Node, name: str, integers: Array, params: QuantParams) -> ir.Value:
+    """Adds an integer constant behind DequantizeLinear in front of a node; returns the real-valued output."""
     data = add_initializer(graph, f"{name}__q", integers)
     scale, zero_point = _parameters(graph, name, params)
     attributes = {} if params.axis is None else {"axis": params.axis}

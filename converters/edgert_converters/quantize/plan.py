@@ -73,6 +73,7 @@ def make_plan(
     method: RangeMethod,
     percentile: float,
     keep_float: Set[str] = frozenset(),
+    activations: DType = DType.INT8,
 ) -> Plan:
     """Returns the plan for a clean float graph.
 
@@ -82,6 +83,7 @@ def make_plan(
         method: how ranges are chosen.
         percentile: for that method.
         keep_float: names of nodes that must stay float.
+        activations: int8, or int16 for symmetric activations of 16 bits (weights stay int8).
     """
     refused = {_label(node): reason for node in model.graph if (reason := _refusal(node)) is not None}
     refused |= dict.fromkeys(keep_float, "kept float on request")
@@ -91,7 +93,7 @@ def make_plan(
             refused[_label(node)] = reason
     integer = _integer_nodes(model, refused)
     fused = _fused_clamps(model, integer)
-    params = _choose_all(model, integer, fused, statistics, method, percentile)
+    params = _choose_all(model, integer, fused, statistics, method, percentile, activations)
     named = tuple(
         FloatLayer(_label(node), node.op_type, refused.get(_label(node), "no integer neighbour"))
         for node in model.graph
@@ -187,6 +189,7 @@ def _choose_all(
     statistics: Mapping[str, TensorStatistics],
     method: RangeMethod,
     percentile: float,
+    activations: DType,
 ) -> dict[str, QuantParams]:
     params: dict[str, QuantParams] = {}
     answers = _answers(model)
@@ -194,7 +197,7 @@ def _choose_all(
     def need(value: ir.Value | None) -> None:
         if value is not None and _is_activation(value) and _name(value) not in params:
             chosen = RangeMethod.MIN_MAX if _name(value) in answers else method
-            params[_name(value)] = choose_params(statistics[_name(value)].histogram, chosen, percentile)
+            params[_name(value)] = choose_params(statistics[_name(value)].histogram, chosen, percentile, activations)
 
     for node in model.graph:
         if _label(node) not in integer:
@@ -206,13 +209,18 @@ def _choose_all(
                 need(value)
         for value in node.outputs:
             if operator.fixed_output is not None:
-                scale, zero_point = operator.fixed_output
-                params[_name(value)] = QuantParams((scale,), (zero_point,), DType.INT8)
+                params[_name(value)] = _fixed_params(operator.fixed_output, activations)
             elif shared and node.inputs[0] is not None:
                 params[_name(value)] = params[_name(node.inputs[0])]
             elif not _feeds_fused_clamp(value, fused):
                 need(value)
     return params
+
+
+def _fixed_params(int8: tuple[float, int], activations: DType) -> QuantParams:
+    """A fixed output lies in [0, 1]: in 16 bits its scale is 2^-15."""
+    scale, zero_point = (2.0**-15, 0) if activations is DType.INT16 else int8
+    return QuantParams((scale,), (zero_point,), activations)
 
 
 def _answers(model: ir.Model) -> set[str]:

@@ -15,7 +15,7 @@ from edgert.quant import QuantParams
 from edgert.recipe import RangeMethod
 from edgert_converters.quantize.statistics import RunningHistogram
 
-__all__ = ["choose_params", "choose_range", "params_for_range"]
+__all__ = ["choose_params", "choose_range", "params_for_range", "symmetric_params"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -34,8 +34,16 @@ class _Cost(Protocol):
         ...
 
 
-def choose_params(statistics: RunningHistogram, method: RangeMethod, percentile: float) -> QuantParams:
-    """Returns int8 per-tensor parameters for the tensor that `statistics` describe."""
+def choose_params(
+    statistics: RunningHistogram, method: RangeMethod, percentile: float, dtype: DType = DType.INT8
+) -> QuantParams:
+    """Returns per-tensor parameters for the tensor that `statistics` describe.
+
+    Affine int8 of the range that `method` gives; symmetric int16 of everything seen, because a step of 16 bits is far
+    below any noise that clipping could trade it for.
+    """
+    if dtype is DType.INT16:
+        return symmetric_params(*choose_range(statistics, RangeMethod.MIN_MAX, percentile), dtype)
     return params_for_range(*choose_range(statistics, method, percentile))
 
 
@@ -51,6 +59,13 @@ def params_for_range(low: float, high: float, dtype: DType = DType.INT8) -> Quan
         return QuantParams((1.0,), (smallest,), dtype)
     zero_point = int(np.clip(np.rint(smallest - low / float(scale)), smallest, largest))
     return QuantParams((float(scale),), (zero_point,), dtype)
+
+
+def symmetric_params(low: float, high: float, dtype: DType) -> QuantParams:
+    """Returns parameters with zero point 0 whose integers cover [low, high]; scale 1 for a tensor that is always zero."""
+    largest = max(abs(low), abs(high))
+    scale = np.float32(largest / dtype.integer_range[1])
+    return QuantParams((float(scale) if scale >= np.finfo(np.float32).tiny else 1.0,), (0,), dtype)
 
 
 def choose_range(statistics: RunningHistogram, method: RangeMethod, percentile: float) -> tuple[float, float]:
