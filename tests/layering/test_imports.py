@@ -42,13 +42,20 @@ def test_import_edgert_loads_nothing() -> None:
     assert third_party("import edgert") - {"_distutils_hack"} == set()
 
 
-@pytest.mark.parametrize("engine", ["onnxruntime"])
+@pytest.mark.parametrize("engine", ["onnxruntime", "litert", "openvino"])
 def test_loading_an_engine_never_loads_the_converters(engine: str, tmp_path: Path) -> None:
+    from edgert.runtime.engines import get_engine
     from tests import bundle_example as example
+    from tests.tflite_example import passing_model
 
+    if get_engine(engine).version() is None:
+        pytest.skip(f"{engine} is not installed")
+    model = tmp_path / "net.tflite" if engine == "litert" else example.write(tmp_path)
+    if engine == "litert":
+        model.write_bytes(passing_model())
     script = (
         "import sys, edgert\n"
-        f"edgert.load({str(example.write(tmp_path))!r}, engine={engine!r}).run([[0.0] * 4])\n"
+        f"edgert.load({str(model)!r}, engine={engine!r}).run([[0.0] * 4])\n"
         "print([m for m in sys.modules if m.startswith(('edgert_converters', 'edgert_targets', 'onnx.', 'onnx_ir'))])"
     )
     assert fresh(script) == "[]\n"

@@ -199,13 +199,15 @@ def _version(package: str) -> str:
 
 
 def _import(package: str) -> Any:  # Any: untyped package
+    if package == "tflite_runtime" and int(np.__version__.partition(".")[0]) > 1:
+        raise EngineError(
+            f"the package 'tflite-runtime' {_version(package)} needs numpy below 2, found {np.__version__}; "
+            "run: pip install 'numpy<2'"
+        )
     try:
         return importlib.import_module(f"{package}.interpreter")
-    except (ImportError, OSError, AttributeError) as error:  # tflite-runtime with numpy 2 raises AttributeError
-        hint = "; tflite-runtime needs numpy below 2" if package == "tflite_runtime" else ""
-        raise EngineError(
-            f"the package {_DISTRIBUTIONS[package]!r} cannot be loaded: {one_line(error)}{hint}"
-        ) from error
+    except (ImportError, OSError) as error:
+        raise EngineError(f"the package {_DISTRIBUTIONS[package]!r} cannot be loaded: {one_line(error)}") from error
 
 
 def _facts(loaded: _Loaded, interpreter: Any) -> dict[str, JsonValue]:  # Any: untyped package
