@@ -41,10 +41,8 @@ def apply_plan(model: ir.Model, plan: Plan, encoding: DType) -> ir.Model:
     """
     copy = model.clone()
     if encoding is DType.INT16:
-        _raise_opset(
-            copy
-        )  # a symmetric range reaches below zero, so the clamps stay between operator and QuantizeLinear
-    else:
+        _raise_opset(copy)
+    else:  # a symmetric range reaches below zero: there the clamps stay, between their operator and its QuantizeLinear
         _remove_fused_clamps(copy.graph, plan)
     for node in list(copy.graph):
         if node.name not in plan.integer_nodes:

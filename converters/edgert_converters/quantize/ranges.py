@@ -62,7 +62,7 @@ def params_for_range(low: float, high: float, dtype: DType = DType.INT8) -> Quan
 
 
 def symmetric_params(low: float, high: float, dtype: DType) -> QuantParams:
-    """Returns parameters with zero point 0 whose integers cover [low, high]; scale 1 for a tensor that is always zero."""
+    """Returns parameters with zero point 0 whose integers cover [low, high]; scale 1 where both are 0."""
     largest = max(abs(low), abs(high))
     scale = np.float32(largest / dtype.integer_range[1])
     return QuantParams((float(scale) if scale >= np.finfo(np.float32).tiny else 1.0,), (0,), dtype)

@@ -46,6 +46,7 @@ class ExportGraph:
         *,
         dynamic_batch: bool,
         types: Mapping[str, DType] | None = None,
+        hybrid: bool = False,
     ) -> None:
         """Starts an empty graph.
 
@@ -54,9 +55,11 @@ class ExportGraph:
             units: the nodes that become integer operators.
             dynamic_batch: the leading axis of inputs may vary; every tensor whose leading axis follows it says so.
             types: of values that do not carry their own.
+            hybrid: integer weights of float operators stay integers, where TFLite has kernels for that.
         """
         self._shapes = shapes
         self._types = types or {}
+        self._hybrid = hybrid
         self._units = {unit.node: unit for unit in units}
         self.dynamic_batch = dynamic_batch
         self._tensors: list[TfTensor] = []
