@@ -17,6 +17,7 @@ from edgert_converters.tflite.export_graph import ExportGraph, Stored
 from edgert_converters.tflite.layout import Order, channels_last, identity
 from edgert_converters.tflite.model import TfModel, TfSignature, TfSubgraph
 from edgert_converters.tflite.versions import with_versions
+from edgert_converters.tflite.wide_integers import with_wide_integers
 from edgert_converters.tflite.write import serialize_tflite
 from edgert_converters.units import find_units, is_standard, static_params
 
@@ -45,6 +46,8 @@ def export_tflite(
 ) -> TfliteFile:
     """Returns a model as TFLite: float, or quantized as its QuantizeLinear and DequantizeLinear nodes say.
 
+    A graph with DequantizeLinear on constants alone becomes dynamic range: int8 weights, float activations.
+
     Args:
         model: a clean, sorted graph; not changed.
         float_io: keep float inputs and outputs of a quantized model behind QUANTIZE and DEQUANTIZE; otherwise the file
@@ -61,12 +64,13 @@ def export_tflite(
         find_units(model.graph),
         dynamic_batch=_has_dynamic_batch(model),
         types={name: dtype for name, (_, dtype) in typed.items()},
+        hybrid=not any(is_standard(node, "QuantizeLinear") for node in model.graph),
     )
     stored_inputs = [_add_input(graph, value, float_io=float_io) for value in _inputs(model)]
     for node in model.graph:
         _write_node(graph, node)
     stored_outputs = [graph.add_output(value, integers=not float_io) for value in model.graph.outputs]
-    subgraph = graph.subgraph(name)
+    subgraph = with_wide_integers(graph.subgraph(name))
     inputs = tuple(
         _spec(model, value, subgraph, Stored(index, order))
         for value, order, index in zip(_inputs(model), stored_inputs, subgraph.inputs, strict=True)

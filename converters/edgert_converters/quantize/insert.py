@@ -24,7 +24,7 @@ from edgert_converters.quantize.weights import output_channel_axis, quantize_wei
 __all__ = ["add_dequantized", "add_initializer", "apply_plan"]
 
 _WIDE_OPSET, _WIDE_IR_VERSION = 21, 10
-_OPERANDS = frozenset({"Add", "Sub", "Mul", "Div", "Concat"})
+_OPERANDS = frozenset({"Add", "Sub", "Mul", "Div", "Concat", "Max", "Min", "Sum", "Mean"})
 
 
 def apply_plan(model: ir.Model, plan: Plan, encoding: DType) -> ir.Model:

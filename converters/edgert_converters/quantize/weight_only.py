@@ -1,4 +1,7 @@
-"""Dynamic range: weights as int8 per output channel, activations float; no calibration.
+"""Dynamic range: int8 weights, float activations; no calibration.
+
+Convolutions have a scale per output channel, matrices one: kernels with more came with version 12 of FULLY_CONNECTED,
+which tflite-runtime 2.14 does not know.
 
 The graph says so with DequantizeLinear on constants alone. Engines with hybrid kernels (LiteRT) quantize activations
 while they run; others compute in float with the weights' rounded values.
@@ -13,7 +16,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from edgert_converters.ops import OPERATORS
 from edgert_converters.ops.spec import ChannelRule
 from edgert_converters.quantize.insert import add_dequantized
-from edgert_converters.quantize.weights import output_channel_axis, quantize_weights
+from edgert_converters.quantize.weights import quantize_weights
 
 __all__ = ["LEAST_WEIGHTS", "quantize_weights_only"]
 
@@ -41,11 +44,9 @@ def quantize_weights_only(model: ir.Model) -> tuple[ir.Model, int]:
         if weight is None or weight.const_value is None or weight.const_value.size < LEAST_WEIGHTS:
             continue
         values = weight.const_value.numpy().astype(np.float32)
-        transposed = bool(node.attributes["transB"].as_int()) if "transB" in node.attributes else False
-        axis = output_channel_axis(node.op_type, values.ndim, transposed)
         if node.op_type == "MatMul" and values.ndim != 2:
             continue
-        quantized = quantize_weights(values, axis, 1.0, None)
+        quantized = quantize_weights(values, 0 if node.op_type == "Conv" else None, 1.0, None)
         name = f"{node.name}.weight"
         node.replace_input_with(1, add_dequantized(copy.graph, node, name, quantized.weight, quantized.weight_params))
         count += 1

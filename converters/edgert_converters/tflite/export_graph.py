@@ -25,6 +25,7 @@ from edgert_converters.units import IntegerUnit, constant_inputs, dequantizer_of
 __all__ = ["ExportGraph", "Stored"]
 
 _INT64_TO = np.int32  # TFLite's index inputs are int32
+_HYBRID = {"Conv", "Gemm", "MatMul"}  # float operators that TFLite computes with int8 weights
 _INT32_CODE, _INT64_CODE = 2, 4  # in the schema's TensorType
 
 
@@ -162,7 +163,8 @@ class ExportGraph:
     def ordered(self, node: ir.Node, index: int, order: Order) -> int:
         """Returns the tensor of an input with its axes in `order` (of ONNX's axes), transposed where needed."""
         value = node.inputs[index]
-        integers = self.quantized_constant(value) if value is not None and self.is_integer(node) else None
+        stays_integer = self.is_integer(node) or (self._hybrid and index == 1 and node.op_type in _HYBRID)
+        integers = self.quantized_constant(value) if value is not None and stays_integer else None
         if value is not None and integers is not None:
             return self.constant_tensor(str(value.name), integers[0], order, integers[1])
         array = self.constant(value)
