@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgert_converters.ops.attributes import get_int, require_input
+from edgert_converters.ops.element_wise_tflite import with_hooks
+from edgert_converters.ops.ranking_tflite import RANKING_READERS, RANKING_WRITERS
 from edgert_converters.ops.rules import no_macs
 from edgert_converters.ops.samples import ints, normal
 from edgert_converters.ops.spec import (
@@ -60,4 +62,8 @@ def _operator(op_type: str, search: Search) -> Operator:
     )
 
 
-SPECS: Final = (_operator("ArgMax", np.argmax), _operator("ArgMin", np.argmin))
+SPECS: Final = with_hooks(
+    (_operator("ArgMax", np.argmax), _operator("ArgMin", np.argmin)),
+    RANKING_READERS,
+    RANKING_WRITERS,
+)

@@ -12,6 +12,7 @@ import numpy as np
 from edgert.quant import QuantParams
 from edgert_converters.ops.attributes import get_int, normalise_axis, require_input
 from edgert_converters.ops.averaging import mean_of_integers
+from edgert_converters.ops.ranking_tflite import RANKING_READERS, RANKING_WRITERS
 from edgert_converters.ops.rules import no_macs
 from edgert_converters.ops.samples import ints, normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QTensor, QuantRule
@@ -62,4 +63,6 @@ SPEC = Operator(
     channels=ChannelRule.KEEPS,
     cases=CASES,
     integer=integer,
+    from_tflite=RANKING_READERS["CumSum"],
+    to_tflite=RANKING_WRITERS["CumSum"],
 )

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from edgert.quant import QuantParams
 from edgert_converters.ops.attributes import get_int, require_input
+from edgert_converters.ops.element_wise_tflite import with_hooks
 from edgert_converters.ops.reduce import count_inputs, reduced_axes
+from edgert_converters.ops.reduce_norms_tflite import NORM_READERS, NORM_WRITERS
 from edgert_converters.ops.samples import ints, normal, positive
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QTensor, QuantRule
 
@@ -92,11 +94,15 @@ def _operator(op_type: str, norm: Norm, sample: Array, *, quantized: bool) -> Op
 _X = normal(2, 3, 4, 5, seed=1)
 _POSITIVE = positive(2, 3, 4, 5, seed=2)
 
-SPECS: Final = (
-    _operator("ReduceL1", norm_1, _X, quantized=True),
-    _operator("ReduceL2", norm_2, _X, quantized=True),
-    _operator("ReduceLogSum", log_of_sum, _POSITIVE, quantized=False),
-    _operator("ReduceLogSumExp", log_of_exponentials, _X, quantized=True),
-    _operator("ReduceProd", product, _POSITIVE, quantized=False),
-    _operator("ReduceSumSquare", sum_of_squares, _X, quantized=True),
+SPECS: Final = with_hooks(
+    (
+        _operator("ReduceL1", norm_1, _X, quantized=True),
+        _operator("ReduceL2", norm_2, _X, quantized=True),
+        _operator("ReduceLogSum", log_of_sum, _POSITIVE, quantized=False),
+        _operator("ReduceLogSumExp", log_of_exponentials, _X, quantized=True),
+        _operator("ReduceProd", product, _POSITIVE, quantized=False),
+        _operator("ReduceSumSquare", sum_of_squares, _X, quantized=True),
+    ),
+    NORM_READERS,
+    NORM_WRITERS,
 )

@@ -8,6 +8,7 @@ import numpy as np
 
 from edgert.errors import ModelError
 from edgert_converters.ops.attributes import get_int, input_or_attribute, normalise_axis, require_input
+from edgert_converters.ops.ranking_tflite import RANKING_READERS, RANKING_WRITERS
 from edgert_converters.ops.rules import no_macs
 from edgert_converters.ops.samples import ints, normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
@@ -53,4 +54,6 @@ SPEC = Operator(
     channels=ChannelRule.BREAKS,
     cases=CASES,
     note="gives indices besides values",
+    from_tflite=RANKING_READERS["TopK"],
+    to_tflite=RANKING_WRITERS["TopK"],
 )
