@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgert.quant import QuantParams
-from edgert_converters.ops.attributes import get_int, get_ints, require_input
+from edgert.quant import QuantParams, multiplier_q31, requantize_q31
+from edgert_converters.ops.attributes import get_ints, require_input
 from edgert_converters.ops.averaging import mean_of_integers
+from edgert_converters.ops.pooling_tflite import read_average_pool, write_average_pool
+from edgert_converters.ops.q31 import centred_integers, scale_of
 from edgert_converters.ops.rules import count_outputs
 from edgert_converters.ops.samples import normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QTensor, QuantRule
-from edgert_converters.ops.windows import Windows, pad_spatial, resolve_windows, view_windows
+from edgert_converters.ops.windows import Windows, count_taken, pad_spatial, resolve_windows, view_windows
 
 __all__ = ["SPEC"]
 
@@ -33,7 +35,7 @@ def reference(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     x = require_input(node, inputs, 0)
     windows = resolve_windows(node, x.shape[2:], get_ints(node, "kernel_shape", ()))
     total = _sum_windows(x.astype(np.float64), windows)
-    return [(total / _counts(node, x.shape[2:], windows)).astype(x.dtype)]
+    return [(total / count_taken(node, x.shape[2:], windows)).astype(x.dtype)]
 
 
 def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
@@ -41,29 +43,35 @@ def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Seque
     x = require_input(node, inputs, 0)
     windows = resolve_windows(node, x.values.shape[2:], get_ints(node, "kernel_shape", ()))
     acc = _sum_windows(x.values.astype(np.int64) - x.params.zero_point[0], windows)
-    return [mean_of_integers(acc, _counts(node, x.values.shape[2:], windows), x.params, outputs[0])]
+    return [mean_of_integers(acc, count_taken(node, x.values.shape[2:], windows), x.params, outputs[0])]
+
+
+def integer_q31(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
+    """Returns the mean of the integers, rounded half away from zero, where the parameters stay.
+
+    Other output parameters are what the exporter writes: a depthwise convolution of ones with scale 1 / n.
+    """
+    x = require_input(node, inputs, 0)
+    windows = resolve_windows(node, x.values.shape[2:], get_ints(node, "kernel_shape", ()))
+    counts = count_taken(node, x.values.shape[2:], windows)
+    params = outputs[0]
+    if params != x.params:
+        scale = np.float32(1) / counts.astype(np.float32)
+        real = np.float64(scale_of(x.params)) * scale.astype(np.float64) / np.float64(scale_of(params))
+        acc = _sum_windows(centred_integers(x), windows)
+        return [QTensor(requantize_q31(acc, *multiplier_q31(real), params), params)]
+    padding = _sum_windows(np.ones(x.values.shape, np.int64), windows)
+    # padding that is counted holds the zero point
+    acc = _sum_windows(x.values.astype(np.int64), windows) + (counts - padding) * params.zero_point[0]
+    half = np.where(acc > 0, counts // 2, -(counts // 2))
+    mean = np.sign(acc + half) * (np.abs(acc + half) // counts)
+    return [QTensor(mean.astype(params.dtype.numpy), params)]
 
 
 def _sum_windows(x: NDArray[Any], windows: Windows) -> NDArray[Any]:  # Any: float64 or int64
     view = view_windows(pad_spatial(x, windows, 0), windows)
     total: NDArray[Any] = view.sum(axis=tuple(range(-len(windows.kernel), 0)))
     return total
-
-
-def _counts(node: Node, spatial: tuple[int, ...], windows: Windows) -> NDArray[np.int64]:
-    """Returns the number of elements each window averages, shaped like the output's spatial dimensions."""
-    include = get_int(node, "count_include_pad", 0) == 1
-    per_axis = []
-    for axis, size in enumerate(spatial):
-        first = -windows.pads_before[axis] if include else 0
-        last = size + windows.declared_after[axis] if include else size
-        starts = np.arange(windows.output[axis]) * windows.strides[axis] - windows.pads_before[axis]
-        taps = starts[:, None] + np.arange(windows.kernel[axis]) * windows.dilations[axis]
-        per_axis.append(((taps >= first) & (taps < last)).sum(axis=1))
-    counts: NDArray[np.int64] = per_axis[0].astype(np.int64)
-    for more in per_axis[1:]:
-        counts = counts[..., None] * more
-    return counts
 
 
 _X = normal(2, 3, 9, 8, seed=1)
@@ -84,5 +92,8 @@ SPEC = Operator(
     channels=ChannelRule.KEEPS,
     cases=CASES,
     integer=integer,
+    integer_q31=integer_q31,
+    from_tflite={"AVERAGE_POOL_2D": read_average_pool},
+    to_tflite=write_average_pool,
     onnxruntime_int8=True,
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgert_converters.ops.attributes import require_input
+from edgert_converters.ops.q31 import move_q31
+from edgert_converters.ops.reduce_tflite import global_pool_writer
 from edgert_converters.ops.rules import move_integers, no_macs
 from edgert_converters.ops.samples import normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
@@ -26,4 +28,6 @@ SPEC = Operator(
     channels=ChannelRule.KEEPS,
     cases=(Case("7x7", (normal(2, 40, 7, 7, seed=1),)), Case("1d", (normal(2, 5, 31, seed=2),))),
     integer=move_integers(reference),
+    integer_q31=move_q31(reference),
+    to_tflite=global_pool_writer("REDUCE_MAX"),
 )

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgert_converters.ops.attributes import get_int, get_ints, require_input
+from edgert_converters.ops.pooling_tflite import read_max_pool, write_max_pool
+from edgert_converters.ops.q31 import move_q31
 from edgert_converters.ops.rules import move_integers, no_macs
 from edgert_converters.ops.samples import normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
@@ -72,5 +74,8 @@ SPEC = Operator(
     channels=ChannelRule.KEEPS,
     cases=CASES,
     integer=move_integers(reference),
+    integer_q31=move_q31(reference),
+    from_tflite={"MAX_POOL_2D": read_max_pool},
+    to_tflite=write_max_pool,
     onnxruntime_int8=True,
 )

@@ -14,7 +14,11 @@ from numpy.typing import NDArray
 
 from edgert.quant import QuantParams
 from edgert_converters.ops.attributes import get_int, read_axes, require_input
-from edgert_converters.ops.averaging import mean_of_integers
+from edgert_converters.ops.averaging import mean_of_integers, mean_q31
+from edgert_converters.ops.element_wise_tflite import with_hooks
+from edgert_converters.ops.q31 import move_q31
+from edgert_converters.ops.reduce_norms_tflite import LOGICAL_READERS
+from edgert_converters.ops.reduce_tflite import reduce_reader, reduce_writer
 from edgert_converters.ops.rules import move_integers, no_macs
 from edgert_converters.ops.samples import ints, normal
 from edgert_converters.ops.spec import (
@@ -78,7 +82,25 @@ def integer_sum(node: Node, inputs: Sequence[QTensor | Array | None], outputs: S
     return [mean_of_integers(acc, 1, params, outputs[0])]
 
 
-def _operator(op_type: str, reduction: Reduction, integer: IntegerRule | None) -> Operator:
+def q31_mean(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
+    """Returns what TensorFlow Lite's MEAN gives."""
+    acc, count, params = _sum_integers(node, inputs)
+    return [mean_q31(acc, count, params, outputs[0])]
+
+
+def q31_sum(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
+    """Returns what TensorFlow Lite's SUM gives."""
+    acc, _, params = _sum_integers(node, inputs)
+    return [mean_q31(acc, 1, params, outputs[0])]
+
+
+def _operator(
+    op_type: str,
+    reduction: Reduction,
+    tflite: str,
+    integer: IntegerRule | None = None,
+    integer_q31: IntegerRule | None = None,
+) -> Operator:
     sums = integer is not None
     reference = _reference(reduction, sums=sums)
     x = normal(2, 3, 4, 5, seed=1)
@@ -94,13 +116,20 @@ def _operator(op_type: str, reduction: Reduction, integer: IntegerRule | None) -
             Case("all", (x,)),
         ),
         integer=integer or move_integers(reference),
+        integer_q31=integer_q31 or move_q31(reference),
+        from_tflite={tflite: reduce_reader(op_type)},
+        to_tflite=reduce_writer(tflite),
         onnxruntime_int8=not sums,
     )
 
 
-SPECS: Final = (
-    _operator("ReduceMax", np.max, None),
-    _operator("ReduceMean", np.mean, integer_mean),
-    _operator("ReduceMin", np.min, None),
-    _operator("ReduceSum", np.sum, integer_sum),
+SPECS: Final = with_hooks(
+    (
+        _operator("ReduceMax", np.max, "REDUCE_MAX"),
+        _operator("ReduceMean", np.mean, "MEAN", integer_mean, q31_mean),
+        _operator("ReduceMin", np.min, "REDUCE_MIN"),
+        _operator("ReduceSum", np.sum, "SUM", integer_sum, q31_sum),
+    ),
+    LOGICAL_READERS,
+    {},
 )

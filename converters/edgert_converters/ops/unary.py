@@ -58,27 +58,11 @@ def error_function(node: Node, x: Float64) -> Float64:
     return np.asarray(_ERF(x), np.float64)
 
 
-def sigmoid(node: Node, x: Float64) -> Float64:
-    """Returns 1 / (1 + exp(-x)) without overflow."""
-    power = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1 / (1 + power), power / (1 + power))
-
-
-def hyperbolic_tangent(node: Node, x: Float64) -> Float64:
-    """Returns tanh(x)."""
-    return np.tanh(x)
-
-
 def hard_sigmoid(node: Node, x: Float64) -> Float64:
     """Returns clip(alpha * x + beta, 0, 1)."""
     alpha = float(np.float32(get_float(node, "alpha", 0.2)))
     beta = float(np.float32(get_float(node, "beta", 0.5)))
     return np.clip(alpha * x + beta, 0, 1)
-
-
-def hard_swish(node: Node, x: Float64) -> Float64:
-    """Returns x * clip(x / 6 + 0.5, 0, 1)."""
-    return x * np.clip(x / 6 + 0.5, 0, 1)
 
 
 def gelu(node: Node, x: Float64) -> Float64:
@@ -96,7 +80,6 @@ def gelu(node: Node, x: Float64) -> Float64:
 
 
 _BOTH_SIGNS = normal(2, 3, 40, seed=1, spread=3)
-_UNIT_INTERVAL = (1 / 256, -128)
 _POSITIVE = positive(2, 3, 40, seed=2)
 
 SPECS: Final = with_hooks(
@@ -106,12 +89,9 @@ SPECS: Final = with_hooks(
         table_operator("Exp", exponential, _BOTH_SIGNS),
         table_operator("Gelu", gelu, _BOTH_SIGNS),
         table_operator("HardSigmoid", hard_sigmoid, _BOTH_SIGNS),
-        table_operator("HardSwish", hard_swish, _BOTH_SIGNS),
         table_operator("Log", logarithm, _POSITIVE),
         exact_operator("Neg", negative, _BOTH_SIGNS),
-        table_operator("Sigmoid", sigmoid, _BOTH_SIGNS, fused=True, fixed_output=_UNIT_INTERVAL),
         table_operator("Sqrt", square_root, _POSITIVE),
-        table_operator("Tanh", hyperbolic_tangent, _BOTH_SIGNS),
     ),
     UNARY_READERS,
     UNARY_WRITERS,

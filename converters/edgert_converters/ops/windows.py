@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgert.errors import ModelError
 from edgert_converters.ops.attributes import get_int, get_ints, get_str
 from edgert_converters.ops.spec import Array, Node
 
-__all__ = ["Windows", "pad_spatial", "resolve_windows", "view_windows"]
+__all__ = ["Windows", "count_taken", "pad_spatial", "resolve_windows", "view_windows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +102,22 @@ def view_windows(padded: Array, windows: Windows) -> Array:
     taps = tuple(slice(None, None, d) for d in windows.dilations)
     result: Array = view[(slice(None), slice(None), *starts, *taps)]
     return result
+
+
+def count_taken(node: Node, spatial: tuple[int, ...], windows: Windows) -> NDArray[np.int64]:
+    """Returns the number of elements each window of an AveragePool averages, shaped [output...].
+
+    `count_include_pad` = 1 counts declared padding, never what ceil_mode adds.
+    """
+    include = get_int(node, "count_include_pad", 0) == 1
+    per_axis = []
+    for axis, size in enumerate(spatial):
+        first = -windows.pads_before[axis] if include else 0
+        last = size + windows.declared_after[axis] if include else size
+        starts = np.arange(windows.output[axis]) * windows.strides[axis] - windows.pads_before[axis]
+        taps = starts[:, None] + np.arange(windows.kernel[axis]) * windows.dilations[axis]
+        per_axis.append(((taps >= first) & (taps < last)).sum(axis=1))
+    counts: NDArray[np.int64] = per_axis[0].astype(np.int64)
+    for more in per_axis[1:]:
+        counts = counts[..., None] * more
+    return counts
