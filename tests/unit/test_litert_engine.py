@@ -215,6 +215,15 @@ def test_the_share_of_a_delegate_is_what_stands_between_its_borders() -> None:
     assert delegate_share([*chain, *two]) == DelegateShare(4, 2, 2)
 
 
+def test_a_name_inside_the_graph_that_is_no_text_does_no_harm(zoo: Path) -> None:
+    model = (zoo / "models/micro_speech.tflite").read_bytes()
+    executor = load(model.replace(b"Relu", b"\xffelu"))
+    sample = np.load(zoo / "mcu/micro_speech.inputs.npy")[0]
+    assert_array_equal(executor.run([sample])[0], load(model).run([sample])[0])
+    assert executor.facts()["providers"] == [], "what ran is not known then"
+    assert "nodes" not in executor.facts()
+
+
 def test_options_that_are_unknown_or_contradict_each_other() -> None:
     with pytest.raises(UsageError, match="litert has no option 'xnpack'; did you mean 'xnnpack'.*known: kernels"):
         load(passing_model(), xnpack="1")

@@ -217,16 +217,16 @@ def _facts(loaded: _Loaded, interpreter: Any) -> dict[str, JsonValue]:  # Any: u
         "engine": LiteRtEngine.name,
         "version": _version(loaded.package),
         "package": _DISTRIBUTIONS[loaded.package],
-        "providers": [kernels],
+        "providers": [],
         "threads": loaded.threads,
         "dot_product": dot_product().value,
         "options": loaded.settings,
         "no_layer_times": NO_LAYER_TIMES,
     }
-    read = getattr(interpreter, "_get_ops_details", None)  # not promised by the package: it may go
-    if read is None:
+    try:
+        share = delegate_share(interpreter._get_ops_details())  # not promised by the package: it may go
+    except (AttributeError, ValueError, RuntimeError):  # or fail on a name inside the graph that is no text
         return facts
-    share = delegate_share(read())
     facts["nodes"] = share.nodes
     facts["xnnpack_nodes"] = share.taken
     facts["xnnpack_pieces"] = share.pieces
