@@ -168,7 +168,7 @@ class ImportGraph:
         return tuple(int(number) for number in found.reshape(-1))
 
     def reshape_target(self, operator: TfOperator) -> tuple[int, ...] | None:
-        """Returns the shape of a RESHAPE with -1 for the one axis that grows with the batch, None where data decides it.
+        """Returns the shape of a RESHAPE, -1 for the axis that grows with the batch; None where data decides it.
 
         Raises:
             ModelError: it does not fit the input.
@@ -319,7 +319,7 @@ class ImportGraph:
         dtype = DType.FLOAT if quantized else tensor.dtype or DType.FLOAT
         value.type = ir.TensorType(ir.DataType[dtype.name])
         if value.name != name:
-            self._rename(value, name if name not in self._names or name == self.name(index) else self.unique(name))
+            self._give_name(value, name if name not in self._names or name == self.name(index) else self.unique(name))
         self.graph.outputs.append(value)
 
     def homes(self) -> dict[str, tuple[int, Order]]:
@@ -358,6 +358,17 @@ class ImportGraph:
         if name not in self._held:
             self._held.add(name)
             value.name = name
+
+    def _give_name(self, value: ir.Value, name: str) -> None:
+        """Gives an output its name; a value that holds the same tensor in another axis order gives it up."""
+        for placed in self._placed.values():
+            if placed.value.name == name and placed.value is not value:
+                if placed.value.is_graph_input():
+                    name = self.unique(name)
+                else:
+                    placed.value.name = self.unique(f"{name}_as_stored")
+        self._held.add(name)
+        value.name = name
 
     def _quantized(self, value: ir.Value, name: str, params: QuantParams, *, is_input: bool = False) -> ir.Value:
         if not is_input:
