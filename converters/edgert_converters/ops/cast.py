@@ -11,6 +11,7 @@ import onnx_ir as ir
 from edgert_converters.ops.attributes import get_int, require_input
 from edgert_converters.ops.rules import no_macs
 from edgert_converters.ops.samples import ints, normal
+from edgert_converters.ops.shape_tflite import read_cast, write_cast
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
 
 __all__ = ["SPEC", "cast_values"]
@@ -40,4 +41,6 @@ SPEC = Operator(
     quantization=QuantRule.FLOAT,
     channels=ChannelRule.KEEPS,
     cases=CASES,
+    from_tflite={"CAST": read_cast},
+    to_tflite=write_cast,
 )

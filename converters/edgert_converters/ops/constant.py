@@ -9,6 +9,7 @@ import numpy as np
 from edgert.errors import ModelError
 from edgert_converters.ops.rules import no_macs
 from edgert_converters.ops.samples import normal
+from edgert_converters.ops.shape_tflite import write_constant
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
 
 __all__ = ["SPEC"]
@@ -49,4 +50,5 @@ SPEC = Operator(
     quantization=QuantRule.FLOAT,
     channels=ChannelRule.BREAKS,
     cases=CASES,
+    to_tflite=write_constant(reference),
 )

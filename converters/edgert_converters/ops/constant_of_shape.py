@@ -9,6 +9,7 @@ import numpy as np
 from edgert_converters.ops.attributes import require_input
 from edgert_converters.ops.rules import no_macs
 from edgert_converters.ops.samples import ints
+from edgert_converters.ops.shape_tflite import write_constant
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
 
 __all__ = ["SPEC"]
@@ -33,4 +34,5 @@ SPEC = Operator(
     quantization=QuantRule.FLOAT,
     channels=ChannelRule.BREAKS,
     cases=CASES,
+    to_tflite=write_constant(reference),
 )

@@ -10,6 +10,14 @@ import numpy as np
 from edgert_converters.ops.attributes import get_int, get_str, require_input
 from edgert_converters.ops.rules import move_integers, no_macs
 from edgert_converters.ops.samples import normal
+from edgert_converters.ops.space_batch_tflite import (
+    read_batch_to_space,
+    read_depth_to_space,
+    read_space_to_batch,
+    read_space_to_depth,
+    write_depth_to_space,
+    write_space_to_depth,
+)
 from edgert_converters.ops.spec import (
     Array,
     Case,
@@ -18,6 +26,8 @@ from edgert_converters.ops.spec import (
     Operator,
     QuantRule,
     ReferenceRule,
+    TfliteReader,
+    TfliteWriter,
 )
 
 __all__ = ["SPECS"]
@@ -48,6 +58,16 @@ def space_to_depth(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     return [moved.reshape(n, c * block**2, h // block, w // block)]
 
 
+_READERS: Final[dict[str, dict[str, TfliteReader]]] = {
+    "DepthToSpace": {"DEPTH_TO_SPACE": read_depth_to_space, "BATCH_TO_SPACE_ND": read_batch_to_space},
+    "SpaceToDepth": {"SPACE_TO_DEPTH": read_space_to_depth, "SPACE_TO_BATCH_ND": read_space_to_batch},
+}
+_WRITERS: Final[dict[str, TfliteWriter]] = {
+    "DepthToSpace": write_depth_to_space,
+    "SpaceToDepth": write_space_to_depth,
+}
+
+
 def _operator(op_type: str, reference: ReferenceRule, *cases: Case, fused: bool = False) -> Operator:
     return Operator(
         op_type=op_type,
@@ -58,6 +78,8 @@ def _operator(op_type: str, reference: ReferenceRule, *cases: Case, fused: bool 
         cases=cases,
         integer=move_integers(reference),
         onnxruntime_int8=fused,
+        from_tflite=_READERS[op_type],
+        to_tflite=_WRITERS[op_type],
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from edgert_converters.ops.attributes import require_input
 from edgert_converters.ops.rules import move_integers, no_macs
 from edgert_converters.ops.samples import ints, normal
+from edgert_converters.ops.shape_tflite import read_broadcast_to, read_fill, write_expand
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
 
 __all__ = ["SPEC"]
@@ -35,4 +36,6 @@ SPEC = Operator(
     cases=CASES,
     integer=move_integers(reference),
     onnxruntime_int8=True,
+    from_tflite={"BROADCAST_TO": read_broadcast_to, "FILL": read_fill},
+    to_tflite=write_expand,
 )

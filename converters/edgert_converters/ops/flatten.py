@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgert_converters.ops.attributes import get_int, normalise_axis, require_input
+from edgert_converters.ops.reshape_tflite import write_reshape
 from edgert_converters.ops.rules import move_integers, no_macs
 from edgert_converters.ops.samples import normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
@@ -34,4 +35,5 @@ SPEC = Operator(
     cases=CASES,
     integer=move_integers(reference),
     onnxruntime_int8=True,
+    to_tflite=write_reshape,
 )

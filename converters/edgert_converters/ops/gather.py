@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgert_converters.ops.attributes import get_int, require_input
+from edgert_converters.ops.gather_tflite import read_gather, write_gather
 from edgert_converters.ops.rules import move_integers, no_macs
 from edgert_converters.ops.samples import ints, normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
@@ -35,4 +36,6 @@ SPEC = Operator(
     cases=CASES,
     integer=move_integers(reference),
     onnxruntime_int8=True,
+    from_tflite={"GATHER": read_gather},
+    to_tflite=write_gather,
 )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgert_converters.ops.attributes import get_int, require_input
+from edgert_converters.ops.gather_tflite import read_gather_nd, write_gather_nd
 from edgert_converters.ops.rules import move_integers, no_macs
 from edgert_converters.ops.samples import ints, normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
@@ -40,4 +41,6 @@ SPEC = Operator(
     channels=ChannelRule.BREAKS,
     cases=CASES,
     integer=move_integers(reference),
+    from_tflite={"GATHER_ND": read_gather_nd},
+    to_tflite=write_gather_nd,
 )

@@ -8,6 +8,7 @@ from edgert_converters.ops.attributes import require_input
 from edgert_converters.ops.rules import move_integers, no_macs
 from edgert_converters.ops.samples import normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
+from edgert_converters.tflite.moves import keep
 
 __all__ = ["SPEC"]
 
@@ -26,4 +27,5 @@ SPEC = Operator(
     cases=(Case("plain", (normal(2, 3, seed=1),)),),
     integer=move_integers(reference),
     onnxruntime_int8=True,
+    to_tflite=keep,
 )

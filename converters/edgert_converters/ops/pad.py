@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edgert.errors import ModelError
 from edgert.quant import QuantParams, dequantize, quantize
 from edgert_converters.ops.attributes import get_str, input_or_attribute, normalise_axis, require_input
+from edgert_converters.ops.mirror_pad_tflite import read_mirror_pad
 from edgert_converters.ops.rules import no_macs, rescale
 from edgert_converters.ops.samples import ints, normal, scalar
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QTensor, QuantRule
@@ -79,4 +80,5 @@ SPEC = Operator(
     channels=ChannelRule.BREAKS,
     cases=CASES,
     integer=integer,
+    from_tflite={"MIRROR_PAD": read_mirror_pad},
 )

@@ -10,6 +10,7 @@ from edgert.errors import ModelError
 from edgert_converters.ops.attributes import require_input
 from edgert_converters.ops.rules import no_macs
 from edgert_converters.ops.samples import scalar
+from edgert_converters.ops.shape_tflite import read_range, write_constant, write_range
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
 
 __all__ = ["SPEC"]
@@ -48,4 +49,6 @@ SPEC = Operator(
     quantization=QuantRule.FLOAT,
     channels=ChannelRule.BREAKS,
     cases=CASES,
+    from_tflite={"RANGE": read_range},
+    to_tflite=write_constant(reference, write_range),
 )

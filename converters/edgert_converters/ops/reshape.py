@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from edgert.errors import ModelError
 from edgert_converters.ops.attributes import get_int, input_or_attribute, require_input
+from edgert_converters.ops.reshape_tflite import read_reshape, write_reshape
 from edgert_converters.ops.rules import move_integers, no_macs
 from edgert_converters.ops.samples import ints, normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
@@ -46,4 +47,6 @@ SPEC = Operator(
     cases=CASES,
     integer=move_integers(reference),
     onnxruntime_int8=True,
+    from_tflite={"RESHAPE": read_reshape},
+    to_tflite=write_reshape,
 )

@@ -12,7 +12,7 @@ Results often lie half-way between two integers, so an engine with another order
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +34,25 @@ from edgert_converters.ops.interpolation import (
     source_positions,
     weigh_taps,
 )
+from edgert_converters.ops.resize_tflite import read_resize_bilinear, read_resize_nearest, write_resize
 from edgert_converters.ops.rules import elementwise_float32, move_integers, no_macs
 from edgert_converters.ops.samples import ints, normal
-from edgert_converters.ops.spec import Array, AttributeValue, Case, ChannelRule, Node, Operator, QTensor, QuantRule
+from edgert_converters.ops.spec import (
+    Array,
+    AttributeValue,
+    Case,
+    ChannelRule,
+    Node,
+    Operator,
+    QTensor,
+    QuantRule,
+    TfliteReader,
+)
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from edgert_converters.tflite.export_graph import ExportGraph
 
 __all__ = ["SPECS"]
 
@@ -220,6 +236,25 @@ _UPSAMPLE_CASES = (
 )
 
 
+def write(node: ir.Node, graph: ExportGraph) -> None:
+    """Writes a RESIZE_BILINEAR or RESIZE_NEAREST_NEIGHBOR.
+
+    Raises:
+        ModelError: TFLite cannot express it, or its sizes depend on the model's data.
+    """
+    inputs = [None if index == 0 else graph.constant(value) for index, value in enumerate(node.inputs)]
+    for value, array in zip(node.inputs[1:], inputs[1:], strict=True):
+        if value is not None and array is None:
+            raise graph.unsupported(node, f"its input {value.name!r} depends on the model's data")
+    write_resize(node, graph, _resamplings(graph.describe(node), inputs, graph.shape(node.inputs[0])))
+
+
+_READERS: Final[dict[str, TfliteReader]] = {
+    "RESIZE_BILINEAR": read_resize_bilinear,
+    "RESIZE_NEAREST_NEIGHBOR": read_resize_nearest,
+}
+
+
 def _operator(op_type: str, cases: tuple[Case, ...], note: str, *, fused: bool) -> Operator:
     return Operator(
         op_type=op_type,
@@ -231,6 +266,8 @@ def _operator(op_type: str, cases: tuple[Case, ...], note: str, *, fused: bool) 
         integer=integer,
         onnxruntime_int8=fused,
         note=note,
+        from_tflite=_READERS if op_type == "Resize" else {},
+        to_tflite=write,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from edgert_converters.ops.attributes import get_int, require_input
 from edgert_converters.ops.rules import no_macs
 from edgert_converters.ops.samples import normal
+from edgert_converters.ops.shape_tflite import read_shape, write_shape
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
 
 __all__ = ["SPEC"]
@@ -30,4 +31,6 @@ SPEC = Operator(
     quantization=QuantRule.FLOAT,
     channels=ChannelRule.BREAKS,
     cases=CASES,
+    from_tflite={"SHAPE": read_shape},
+    to_tflite=write_shape,
 )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from edgert_converters.ops.attributes import input_or_attribute, normalise_axis, require_input
 from edgert_converters.ops.rules import move_integers, no_macs
 from edgert_converters.ops.samples import ints, normal
+from edgert_converters.ops.slice_tflite import read_reverse, read_slice, read_strided_slice, write_slice
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
 
 __all__ = ["SPEC"]
@@ -56,4 +57,6 @@ SPEC = Operator(
     cases=CASES,
     integer=move_integers(reference),
     onnxruntime_int8=True,
+    from_tflite={"REVERSE_V2": read_reverse, "SLICE": read_slice, "STRIDED_SLICE": read_strided_slice},
+    to_tflite=write_slice,
 )

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgert_converters.ops.attributes import get_int, input_or_attribute, require_input
+from edgert_converters.ops.pack_tflite import read_unpack
 from edgert_converters.ops.rules import move_integers, no_macs
 from edgert_converters.ops.samples import ints, normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
+from edgert_converters.ops.split_tflite import read_split, read_split_v, write_split
 
 __all__ = ["SPEC"]
 
@@ -44,4 +46,6 @@ SPEC = Operator(
     cases=CASES,
     integer=move_integers(reference),
     onnxruntime_int8=True,
+    from_tflite={"SPLIT": read_split, "SPLIT_V": read_split_v, "UNPACK": read_unpack},
+    to_tflite=write_split,
 )

@@ -9,6 +9,7 @@ import numpy as np
 from edgert_converters.ops.attributes import require_input
 from edgert_converters.ops.rules import move_integers, no_macs
 from edgert_converters.ops.samples import ints, normal
+from edgert_converters.ops.shape_tflite import read_tile, write_tile
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
 
 __all__ = ["SPEC"]
@@ -34,4 +35,6 @@ SPEC = Operator(
     cases=CASES,
     integer=move_integers(reference),
     onnxruntime_int8=True,
+    from_tflite={"TILE": read_tile},
+    to_tflite=write_tile,
 )

@@ -8,6 +8,8 @@ import numpy as np
 
 from edgert.errors import ModelError
 from edgert_converters.ops.attributes import input_or_attribute, require_input
+from edgert_converters.ops.pack_tflite import read_pack
+from edgert_converters.ops.reshape_tflite import read_expand_dims, write_reshape
 from edgert_converters.ops.rules import move_integers, no_macs
 from edgert_converters.ops.samples import ints, normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
@@ -39,4 +41,6 @@ SPEC = Operator(
     cases=CASES,
     integer=move_integers(reference),
     onnxruntime_int8=True,
+    from_tflite={"EXPAND_DIMS": read_expand_dims, "PACK": read_pack},
+    to_tflite=write_reshape,
 )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from edgert.dtypes import DType
 from edgert.errors import ModelError
@@ -67,7 +68,7 @@ class ExportGraph:
         self._operators: list[TfOperator] = []
         self._stored: dict[ir.Value, Stored] = {}
         self._moved: dict[tuple[int, Order], int] = {}
-        self._reordered: dict[ir.Value, tuple[Array, int]] = {}
+        self._reordered: dict[ir.Value, tuple[NDArray[np.int64], int]] = {}
         self._names: set[str] = set()
         self.inputs: list[int] = []
         self.outputs: list[int] = []
@@ -111,7 +112,7 @@ class ExportGraph:
         source = value if node is None else node.inputs[0]
         return source is not None and len(value.uses()) == 1 and len(source.uses()) == 1
 
-    def take_constant(self, value: ir.Value, indices: Array, axis: int) -> None:
+    def take_constant(self, value: ir.Value, indices: NDArray[np.int64], axis: int) -> None:
         """Reorders a constant along one axis for every later reader: entry i becomes what was entry `indices[i]`."""
         node = dequantizer_of(value)
         source = value if node is None else node.inputs[0]
@@ -123,7 +124,10 @@ class ExportGraph:
         if value.const_value is None:
             raise AssertionError(f"{value.name!r} is not a constant")
         array = np.asarray(value.const_value.numpy())
-        return np.take(array, *self._reordered[value]) if value in self._reordered else array
+        if value not in self._reordered:
+            return array
+        indices, axis = self._reordered[value]
+        return np.take(array, indices, axis=axis)
 
     def unit(self, node: ir.Node) -> IntegerUnit | None:
         """Returns the integer unit of a node, or None where it computes in float."""
@@ -268,6 +272,10 @@ class ExportGraph:
         amounts = self.constant_tensor("pads", np.asarray(pads, np.int32))
         self.emit("PAD", [index, amounts], [target])
         return target
+
+    def like(self, index: int, name: str, shape: Sequence[int]) -> int:
+        """Adds a tensor of another shape between two operators of one ONNX node, otherwise as tensor `index`."""
+        return self._add_tensor(replace(self._tensors[index], name=name, shape=tuple(shape), data=None))
 
     def made(self, index: int) -> TfTensor:
         """Returns the description of a tensor of this graph."""

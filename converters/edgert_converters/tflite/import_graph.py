@@ -167,6 +167,13 @@ class ImportGraph:
             raise self.error(operator, f"input {position} ({name!r}) must not depend on the model's data")
         return tuple(int(number) for number in found.reshape(-1))
 
+    def option(self, operator: TfOperator, name: str, default: int = 0) -> int:
+        """Returns an option that is a whole number."""
+        value = operator.options.get(name, default)
+        if not isinstance(value, int):
+            raise self.error(operator, f"option {name!r} is not a whole number: {value!r}")
+        return value
+
     def reshape_target(self, operator: TfOperator) -> tuple[int, ...] | None:
         """Returns the shape of a RESHAPE, -1 for the axis that grows with the batch; None where data decides it.
 

@@ -100,7 +100,7 @@ class KnownShapes:
         try:
             schema = defs.get_schema(node.op_type, self._opset, node.domain)
             results = shape_inference.infer_node_outputs(
-                schema, proto, types, data, opset_imports=[helper.make_opsetid("", self._opset)], ir_version=8
+                schema, proto, types, data, opset_imports=[helper.make_opsetid("", self._opset)], ir_version=10
             )
         except (shape_inference.InferenceError, defs.SchemaError, ValueError, RuntimeError):
             return  # unknown, as where it says nothing
