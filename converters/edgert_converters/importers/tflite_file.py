@@ -21,6 +21,7 @@ from edgert_converters.ops.spec import TfliteReader
 from edgert_converters.requantize import Requantize, set_requantize
 from edgert_converters.tflite.constants import plain_constants
 from edgert_converters.tflite.import_graph import ImportGraph
+from edgert_converters.tflite.layout import Order
 from edgert_converters.tflite.model import TfModel, TfOperator, TfSignature, TfSubgraph
 from edgert_converters.tflite.read import parse_tflite
 from edgert_converters.tflite.state import explicit_state, set_state_bindings
@@ -28,7 +29,7 @@ from edgert_converters.tflite.state import explicit_state, set_state_bindings
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["build_onnx", "load_tflite", "tflite_readers"]
+__all__ = ["build_onnx", "build_with_homes", "load_tflite", "tflite_readers"]
 
 _IR_VERSION = 8
 _WIDE_OPSET, _WIDE_IR_VERSION = 21, 10
@@ -73,6 +74,17 @@ def build_onnx(file: TfModel, notes: list[str] | None = None) -> ir.Model:
     Raises:
         ModelError: an operator, an option or a type has no counterpart; names it.
     """
+    return build_with_homes(file, notes)[0]
+
+
+def build_with_homes(
+    file: TfModel, notes: list[str] | None = None
+) -> tuple[ir.Model, dict[str, tuple[int, Order]]]:
+    """Returns what `build_onnx` returns, and `ImportGraph.homes`: which value holds which tensor of the file.
+
+    Raises:
+        ModelError: an operator, an option or a type has no counterpart; names it.
+    """
     entry = file.signatures[0] if file.signatures else TfSignature("", {}, {})
     file, states = explicit_state(file, entry.subgraph)
     if file.signatures:
@@ -94,7 +106,7 @@ def build_onnx(file: TfModel, notes: list[str] | None = None) -> ir.Model:
     if any(tensor.quant is not None and tensor.data is None for tensor in source.tensors):
         set_requantize(model, Requantize.Q31)
     set_state_bindings(model, states)
-    return model
+    return model, graph.homes()
 
 
 def tflite_readers() -> Mapping[str, TfliteReader]:
