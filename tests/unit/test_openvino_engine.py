@@ -101,6 +101,18 @@ def test_results_stay_when_the_next_run_comes() -> None:
     assert_array_equal(first, kept)
 
 
+def test_arrays_of_any_memory_are_taken() -> None:
+    executor = load(example.float_model())
+    x = np.random.default_rng(0).uniform(-1, 1, (5, 4)).astype(np.float32)
+    expected = executor.run([x])[0]
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    for same in (np.asfortranarray(x), np.repeat(x, 2, axis=1)[:, ::2], frozen):
+        assert_array_equal(executor.run([same])[0], expected)
+    first, x[:] = executor.run([x])[0], 0
+    assert_array_equal(first, expected)
+
+
 def test_an_int8_variant_runs_in_int8(tmp_path: Path) -> None:
     x = np.random.default_rng(0).uniform(-1, 1, (8, 4)).astype(np.float32)
     bundle = example.write(tmp_path)
