@@ -217,7 +217,7 @@ class ImportGraph:
     def initializer(self, name: str, array: Array) -> ir.Value:
         """Adds a constant under `name`, made unique."""
         unique = self.unique(name)
-        tensor = ir.tensor(np.ascontiguousarray(array), name=unique)
+        tensor = ir.tensor(np.asarray(array, order="C"), name=unique)  # ascontiguousarray would make scalars 1-D
         value = ir.Value(name=unique, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
         self.graph.register_initializer(value)
         return value
@@ -326,7 +326,7 @@ class ImportGraph:
         dtype = DType.FLOAT if quantized else tensor.dtype or DType.FLOAT
         value.type = ir.TensorType(ir.DataType[dtype.name])
         if value.name != name:
-            self._give_name(value, name if name not in self._names or name == self.name(index) else self.unique(name))
+            self._give_name(value, name)
         self.graph.outputs.append(value)
 
     def homes(self) -> dict[str, tuple[int, Order]]:
@@ -367,14 +367,16 @@ class ImportGraph:
             value.name = name
 
     def _give_name(self, value: ir.Value, name: str) -> None:
-        """Gives an output its name; a value that holds the same tensor in another axis order gives it up."""
-        for placed in self._placed.values():
-            if placed.value.name == name and placed.value is not value:
-                if placed.value.is_graph_input():
-                    name = self.unique(name)
-                else:
-                    placed.value.name = self.unique(f"{name}_as_stored")
+        """Gives an output its name; a value inside the graph that has it gives it up, an input or output does not."""
+        taken = [*self.graph.inputs, *self.graph.outputs, *self.graph.initializers.values()]
+        if any(other.name == name for other in taken):
+            name = self.unique(name)
+        for node in self.graph:
+            for other in node.outputs:
+                if other.name == name and other is not value:
+                    other.name = self.unique(f"{name}_inside")
         self._held.add(name)
+        self._names.setdefault(name, 1)
         value.name = name
 
     def _quantized(self, value: ir.Value, name: str, params: QuantParams, *, is_input: bool = False) -> ir.Value:
