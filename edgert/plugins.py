@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgert.recipe import Recipe
+    from edgert.verification import VerifyReport, VerifyRequest
 
 __all__ = [
     "ConvertResult",
@@ -94,6 +95,16 @@ class Converter(Protocol):
 
     def inspect(self, path: Path, shapes: Mapping[str, tuple[int, ...]], targets: Sequence[str]) -> ModelSummary:
         """Describes a model file without writing anything."""
+        ...
+
+    def verify(self, request: VerifyRequest, progress: ProgressReporter) -> VerifyReport:
+        """Compares engines with the integer interpreter, layer by layer and as a whole.
+
+        Raises:
+            UsageError: an option does not fit the model.
+            InputFileError: the model is damaged or has no integer layers, or the inputs do not fit it.
+            EngineError: an engine that was named is not installed.
+        """
         ...
 
 

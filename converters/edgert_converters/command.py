@@ -18,8 +18,10 @@ from edgert.plugins import ConvertResult, ModelSummary, ProgressReporter
 from edgert.recipe import Recipe
 from edgert.runtime.postprocess import Postprocess, build_postprocess
 from edgert.target import get_target
+from edgert.verification import VerifyReport, VerifyRequest
 from edgert_converters.accuracy import Verification, verify
 from edgert_converters.built import Built
+from edgert_converters.comparison.verify import verify as compare_engines
 from edgert_converters.conversion import Conversion
 from edgert_converters.data import Dataset, DataSplit, load_dataset, split
 from edgert_converters.engine import Runner, load_variant, why_not_here
@@ -77,6 +79,10 @@ class _DefaultConverter:
     def inspect(self, path: Path, shapes: Mapping[str, tuple[int, ...]], targets: Sequence[str]) -> ModelSummary:
         """Describes a model file."""
         return inspect_model(path, shapes, targets)
+
+    def verify(self, request: VerifyRequest, progress: ProgressReporter) -> VerifyReport:
+        """Compares engines with the integer interpreter."""
+        return compare_engines(request, progress)
 
 
 CONVERTER = _DefaultConverter()

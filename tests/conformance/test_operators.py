@@ -11,8 +11,9 @@ import pytest
 from edgert.dtypes import DType
 from edgert.plugins import EngineOptions
 from edgert.runtime.cpu import is_x86
+from edgert.verification import LayerSteps
+from edgert_converters.comparison.isolated import compare_isolated
 from edgert_converters.interpreter import Interpreter
-from edgert_converters.comparison.isolated import LayerSteps, compare_isolated
 from edgert_converters.ops import OPERATORS
 from edgert_converters.ops.case_models import build_float_model, build_qdq_model, case_node
 from edgert_converters.ops.spec import Array, Case, Operator, QuantRule

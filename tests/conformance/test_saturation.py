@@ -13,8 +13,8 @@ import pytest
 
 from edgert.dtypes import DType
 from edgert.runtime.cpu import is_x86
+from edgert_converters.comparison.cut import steps_between
 from edgert_converters.interpreter import Interpreter
-from edgert_converters.comparison.isolated import steps_between
 from edgert_converters.ops import OPERATORS
 from edgert_converters.ops.case_models import build_qdq_model
 from edgert_converters.ops.spec import Array, Case

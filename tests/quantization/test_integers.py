@@ -10,7 +10,9 @@ import onnx_ir as ir
 import pytest
 
 from edgert.bundle import Bundle
-from edgert_converters.comparison.isolated import LayerSteps, compare_end_to_end, compare_isolated
+from edgert.verification import LayerSteps
+from edgert_converters.comparison.end_to_end import compare_end_to_end
+from edgert_converters.comparison.isolated import compare_isolated
 from edgert_converters.ops import OPERATORS
 from edgert_converters.ops.spec import QuantRule
 from tests.quantization.conftest import Converted

@@ -7,7 +7,9 @@ import pytest
 from edgert.dtypes import DType
 from edgert.errors import UsageError
 from edgert.plugins import EngineOptions
-from edgert_converters.comparison.isolated import compare_end_to_end, compare_isolated, cut_unit, steps_between
+from edgert_converters.comparison.cut import cut_unit, steps_between
+from edgert_converters.comparison.end_to_end import compare_end_to_end
+from edgert_converters.comparison.isolated import compare_isolated
 from edgert_converters.ops import OPERATORS
 from edgert_converters.ops.case_models import build_qdq_model
 from edgert_converters.ops.spec import Array, Case

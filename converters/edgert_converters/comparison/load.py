@@ -1,0 +1,189 @@
+"""Opens what is compared: a bundle's int8 variant, a QDQ .onnx file or a quantized .tflite file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import onnx_ir as ir
+
+from edgert.bundle import Bundle, Manifest, TensorSpec, Variant
+from edgert.dtypes import DType
+from edgert.errors import ModelError, UsageError
+from edgert.runtime.plain_model import is_bundle
+from edgert.verification import VerifyRequest
+from edgert_converters.comparison.peer import Subject
+from edgert_converters.comparison.samples import draw_samples, input_params, split_samples
+from edgert_converters.comparison.tflite_form import ExportedForm, OwnForm
+from edgert_converters.importers import import_model
+from edgert_converters.importers.tflite_file import build_with_homes
+from edgert_converters.ops.spec import Array
+from edgert_converters.requantize import Requantize, read_requantize, set_requantize
+from edgert_converters.tflite.read import parse_tflite
+from edgert_converters.units import find_units
+
+__all__ = ["Loaded", "load"]
+
+_INPUT = "input/"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What is compared, on what. `float_model` is there where a bundle holds it."""
+
+    name: str
+    variant: str
+    subject: Subject
+    inputs: tuple[TensorSpec, ...]
+    samples: tuple[dict[str, Array], ...] = ()
+    samples_text: str = ""
+    float_model: ir.Model | None = None
+    golden: Mapping[str, Array] | None = None
+    takes_integers: bool = False
+
+
+def load(request: VerifyRequest) -> Loaded:
+    """Opens the model of a request and its inputs.
+
+    Raises:
+        UsageError: an option does not fit the model.
+        InputFileError: the file is damaged, or holds no integer layers.
+        DataError: the inputs do not fit the model.
+        DynamicShapeError: an input has no fixed size.
+    """
+    if request.samples < 1:
+        raise UsageError(f"--samples is {request.samples}; it must be at least 1")
+    found = _open(request)
+    model = found.subject.model
+    if request.requantize is not None:
+        set_requantize(model, _mode(request.requantize))
+    if not find_units(model.graph):
+        raise ModelError(
+            f"{found.variant or 'the model'} has no integer layers, so there is nothing to compare in steps; "
+            "convert the float model with --calib, and verify the bundle that gives",
+            path=request.model,
+        )
+    return _with_samples(found, request)
+
+
+def _open(request: VerifyRequest) -> Loaded:
+    path = request.model
+    if is_bundle(path):
+        return _from_bundle(path, request.variant)
+    if request.variant is not None:
+        raise UsageError(f"--variant {request.variant!r}: {path} is no bundle and has no variants")
+    if path.suffix.lower() == ".tflite":
+        return _from_tflite(_read(path), path)
+    imported = import_model(path, request.shapes)
+    model = imported.model
+    return Loaded(path.stem, "", Subject(model, ExportedForm(model)), imported.inputs)
+
+
+def _from_bundle(path: Path, variant_id: str | None) -> Loaded:
+    with Bundle.open(path) as bundle:
+        manifest = bundle.manifest
+        variant = manifest.variant(variant_id) if variant_id is not None else _integer_variant(manifest, path)
+        data, golden = bundle.read(variant.path), bundle.golden()
+        reference = _first(manifest, "onnx", "fp32")
+        reference_data = None if reference is None else bundle.read(reference.path)
+        twin = _first(manifest, "tflite", "int8")
+        twin_data = None if twin is None else bundle.read(twin.path)
+    if variant.format == "tflite":
+        found = _from_tflite(data, path)
+    elif variant.format == "onnx":
+        model = _parse_onnx(data, path)
+        found = Loaded("", "", Subject(model, ExportedForm(model, twin_data)), manifest.inputs)
+    else:
+        raise UsageError(f"variant {variant.id!r} is {variant.format}; onnx and tflite variants can be compared")
+    if variant.requantize is not None:
+        set_requantize(found.subject.model, _mode(variant.requantize))
+    float_model = None if reference_data is None else _parse_onnx(reference_data, path)
+    inputs = {key.removeprefix(_INPUT): array for key, array in golden.items() if key.startswith(_INPUT)}
+    return replace(
+        found,
+        name=manifest.name,
+        variant=variant.id,
+        float_model=float_model,
+        golden=inputs or None,
+        inputs=found.inputs,
+    )
+
+
+def _from_tflite(data: bytes, path: Path) -> Loaded:
+    file = parse_tflite(data, path)
+    try:
+        model, homes = build_with_homes(file)
+    except ModelError as error:
+        raise (error if error.path else ModelError(str(error), path=path)) from error
+    inputs = tuple(_spec(value) for value in model.graph.inputs if value.name not in model.graph.initializers)
+    return Loaded(path.stem, "", Subject(model, OwnForm(file, data, homes)), inputs, takes_integers=True)
+
+
+def _with_samples(found: Loaded, request: VerifyRequest) -> Loaded:
+    model, count = found.subject.model, request.samples
+    if request.inputs is not None:
+        integers = input_params(model) if found.takes_integers else {}
+        samples = split_samples(request.inputs, found.inputs, count, integers)
+        text = f"{_counted(samples)} of the given inputs"
+    elif found.golden is not None:
+        samples = split_samples(found.golden, found.inputs, count)
+        text = f"{_counted(samples)} of the bundle's golden inputs"
+    else:
+        samples = draw_samples(model, found.inputs, count, request.seed)
+        text = f"{_counted(samples)}, random with seed {request.seed}: give real ones with --input"
+    return replace(found, samples=tuple(samples), samples_text=text)
+
+
+def _counted(samples: list[dict[str, Array]]) -> str:
+    return f"{len(samples)} sample{'s' if len(samples) != 1 else ''}"
+
+
+def _integer_variant(manifest: Manifest, path: Path) -> Variant:
+    found = _first(manifest, "onnx", "int8") or _first(manifest, "tflite", "int8")
+    if found is None:
+        ids = ", ".join(variant.id for variant in manifest.variants)
+        raise ModelError(
+            f"the bundle has no int8 variant (it has {ids}), so there is nothing to compare in steps; "
+            "convert with --calib to get one",
+            path=path,
+        )
+    return found
+
+
+def _first(manifest: Manifest, kind: str, precision: str) -> Variant | None:
+    return next((v for v in manifest.variants if (v.format, v.precision) == (kind, precision)), None)
+
+
+def _mode(text: str) -> Requantize:
+    try:
+        return Requantize(text)
+    except ValueError as error:
+        allowed = ", ".join(mode.value for mode in Requantize)
+        raise UsageError(f"unknown requantization mode {text!r}; allowed: {allowed}") from error
+
+
+def _parse_onnx(data: bytes, path: Path) -> ir.Model:
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = ir.from_proto(onnx.load_from_string(data))
+    except (DecodeError, ValueError, TypeError) as error:
+        raise ModelError(f"a variant of the bundle is no readable ONNX model ({error})", path=path) from error
+    read_requantize(model)
+    return model
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot be read ({error.strerror or error})", path=path) from error
+
+
+def _spec(value: ir.Value) -> TensorSpec:
+    sizes = value.shape or ()
+    shape = tuple(size if isinstance(size, int) else None for size in sizes)
+    dtype = DType.FLOAT if value.dtype is None else DType(value.dtype.name.lower())
+    return TensorSpec(str(value.name), shape, dtype)
