@@ -246,7 +246,9 @@ def _is_activation(value: ir.Value) -> bool:
 
 
 def _is_float_work(node: ir.Node) -> bool:
-    return any(value.dtype is ir.DataType.FLOAT for value in node.outputs)
+    """True when the node makes float values or looks at some; Shape and Size look at none."""
+    read = () if node.op_type in {"Shape", "Size"} else node.inputs
+    return any(value is not None and value.dtype is ir.DataType.FLOAT for value in (*read, *node.outputs))
 
 
 def _label(node: ir.Node) -> str:
