@@ -8,6 +8,7 @@ import numpy as np
 
 from edgert.errors import ModelError
 from edgert_converters.ops.attributes import get_float, get_int, require_input
+from edgert_converters.ops.normalization_tflite import NORMALIZATION_WRITERS
 from edgert_converters.ops.rules import count_outputs
 from edgert_converters.ops.samples import normal, positive
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
@@ -42,4 +43,5 @@ SPEC = Operator(
     quantization=QuantRule.FLOAT,
     channels=ChannelRule.KEEPS,
     cases=CASES,
+    to_tflite=NORMALIZATION_WRITERS["BatchNormalization"],
 )

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgert_converters.ops.attributes import get_int, get_ints, require_input
+from edgert_converters.ops.element_wise_tflite import with_hooks
+from edgert_converters.ops.index_tflite import INDEX_READERS, INDEX_WRITERS
 from edgert_converters.ops.rules import count_outputs
 from edgert_converters.ops.samples import normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, MacsRule, Node, Operator, QuantRule, ReferenceRule
@@ -63,15 +65,19 @@ def _operator(op_type: str, macs: MacsRule, reference: ReferenceRule, *cases: Ca
 
 
 _X = normal(2, 3, 9, 8, seed=1)
-SPECS: Final = (
-    _operator(
-        "LpPool",
-        pool_macs,
-        lp_pool,
-        Case("l2", (_X,), {"kernel_shape": (2, 3), "strides": (2, 2)}),
-        Case("l3_padded", (_X,), {"kernel_shape": (3, 3), "p": 3, "pads": (1, 1, 1, 1)}),
-        Case("dilated", (_X,), {"kernel_shape": (2, 2), "p": 1, "dilations": (2, 3)}),
-        Case("same_upper", (_X,), {"kernel_shape": (3, 2), "strides": (2, 2), "auto_pad": "SAME_UPPER"}),
+SPECS: Final = with_hooks(
+    (
+        _operator(
+            "LpPool",
+            pool_macs,
+            lp_pool,
+            Case("l2", (_X,), {"kernel_shape": (2, 3), "strides": (2, 2)}),
+            Case("l3_padded", (_X,), {"kernel_shape": (3, 3), "p": 3, "pads": (1, 1, 1, 1)}),
+            Case("dilated", (_X,), {"kernel_shape": (2, 2), "p": 1, "dilations": (2, 3)}),
+            Case("same_upper", (_X,), {"kernel_shape": (3, 2), "strides": (2, 2), "auto_pad": "SAME_UPPER"}),
+        ),
+        _operator("GlobalLpPool", global_macs, global_lp_pool, Case("l2", (_X,)), Case("l1", (_X,), {"p": 1})),
     ),
-    _operator("GlobalLpPool", global_macs, global_lp_pool, Case("l2", (_X,)), Case("l1", (_X,), {"p": 1})),
+    INDEX_READERS,
+    INDEX_WRITERS,
 )

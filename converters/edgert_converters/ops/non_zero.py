@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgert_converters.ops.attributes import require_input
+from edgert_converters.ops.index_tflite import INDEX_READERS
 from edgert_converters.ops.rules import no_macs
 from edgert_converters.ops.samples import ints, normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
@@ -28,4 +29,5 @@ SPEC = Operator(
     channels=ChannelRule.BREAKS,
     cases=(Case("float", (np.rint(normal(3, 4, seed=1)),)), Case("int64", (ints(0, 3, 0, 1),))),
     note="gives as many positions as the data has",
+    from_tflite=INDEX_READERS["NonZero"],
 )

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgert_converters.ops.attributes import get_float, get_int, get_ints, normalise_axis, require_input
+from edgert_converters.ops.element_wise_tflite import with_hooks
+from edgert_converters.ops.normalization_tflite import NORMALIZATION_READERS, NORMALIZATION_WRITERS
 from edgert_converters.ops.rules import count_outputs
 from edgert_converters.ops.samples import normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule, ReferenceRule
@@ -114,48 +116,52 @@ _SQUARE = normal(6, 6, 3, 2, seed=7)
 _PER_CHANNEL = (normal(6, seed=2), normal(6, seed=3))
 _PER_GROUP = (normal(3, seed=2), normal(3, seed=3))
 
-SPECS: Final = (
-    _operator(
-        "InstanceNormalization",
-        instance_normalization,
-        ChannelRule.KEEPS,
-        Case("2d", (_X, *_PER_CHANNEL), {}, (1, 2)),
-        Case("1d_epsilon", (normal(2, 6, 9, seed=4), *_PER_CHANNEL), {"epsilon": 0.1}, (1, 2)),
+SPECS: Final = with_hooks(
+    (
+        _operator(
+            "InstanceNormalization",
+            instance_normalization,
+            ChannelRule.KEEPS,
+            Case("2d", (_X, *_PER_CHANNEL), {}, (1, 2)),
+            Case("1d_epsilon", (normal(2, 6, 9, seed=4), *_PER_CHANNEL), {"epsilon": 0.1}, (1, 2)),
+        ),
+        _operator(
+            "GroupNormalization",
+            group_normalization,
+            ChannelRule.BREAKS,
+            Case("per_group", (_X, *_PER_GROUP), {"num_groups": 3}, (1, 2)),
+            Case("one_group", (_X, normal(1, seed=5), normal(1, seed=6)), {"num_groups": 1, "epsilon": 0.01}, (1, 2)),
+        ),
+        _operator(
+            "LayerNormalization",
+            layer_normalization,
+            ChannelRule.BREAKS,
+            Case("last_axis", (_X, normal(4, seed=2), normal(4, seed=3)), {}, (1, 2)),
+            Case("no_shift", (_X, normal(5, 4, seed=2)), {"axis": 2, "epsilon": 0.01}, (1,)),
+            Case("statistics", (_X, normal(6, 5, 4, seed=2), normal(6, 5, 4, seed=3)), {"axis": 1}, (1, 2), outputs=3),
+        ),
+        _operator(
+            "LpNormalization",
+            lp_normalization,
+            ChannelRule.BREAKS,
+            Case("l2", (_X,)),
+            Case("l1_channels", (_X,), {"p": 1, "axis": 1}),
+        ),
+        _operator(
+            "MeanVarianceNormalization",
+            mean_variance_normalization,
+            ChannelRule.KEEPS,
+            Case("per_channel", (_X,)),
+            Case("axes", (_X,), {"axes": (2, 3)}),
+        ),
+        _operator(
+            "LRN",
+            lrn,
+            ChannelRule.BREAKS,
+            Case("odd", (_SQUARE,), {"size": 3}),
+            Case("even", (_SQUARE,), {"size": 4, "alpha": 0.2, "beta": 0.5, "bias": 2.0}),
+        ),
     ),
-    _operator(
-        "GroupNormalization",
-        group_normalization,
-        ChannelRule.BREAKS,
-        Case("per_group", (_X, *_PER_GROUP), {"num_groups": 3}, (1, 2)),
-        Case("one_group", (_X, normal(1, seed=5), normal(1, seed=6)), {"num_groups": 1, "epsilon": 0.01}, (1, 2)),
-    ),
-    _operator(
-        "LayerNormalization",
-        layer_normalization,
-        ChannelRule.BREAKS,
-        Case("last_axis", (_X, normal(4, seed=2), normal(4, seed=3)), {}, (1, 2)),
-        Case("no_shift", (_X, normal(5, 4, seed=2)), {"axis": 2, "epsilon": 0.01}, (1,)),
-        Case("statistics", (_X, normal(6, 5, 4, seed=2), normal(6, 5, 4, seed=3)), {"axis": 1}, (1, 2), outputs=3),
-    ),
-    _operator(
-        "LpNormalization",
-        lp_normalization,
-        ChannelRule.BREAKS,
-        Case("l2", (_X,)),
-        Case("l1_channels", (_X,), {"p": 1, "axis": 1}),
-    ),
-    _operator(
-        "MeanVarianceNormalization",
-        mean_variance_normalization,
-        ChannelRule.KEEPS,
-        Case("per_channel", (_X,)),
-        Case("axes", (_X,), {"axes": (2, 3)}),
-    ),
-    _operator(
-        "LRN",
-        lrn,
-        ChannelRule.BREAKS,
-        Case("odd", (_SQUARE,), {"size": 3}),
-        Case("even", (_SQUARE,), {"size": 4, "alpha": 0.2, "beta": 0.5, "bias": 2.0}),
-    ),
+    NORMALIZATION_READERS,
+    NORMALIZATION_WRITERS,
 )

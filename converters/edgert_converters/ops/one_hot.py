@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgert_converters.ops.attributes import get_int, normalise_axis, require_input
+from edgert_converters.ops.index_tflite import INDEX_READERS, INDEX_WRITERS
 from edgert_converters.ops.rules import no_macs
 from edgert_converters.ops.samples import ints
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
@@ -39,4 +40,6 @@ SPEC = Operator(
     quantization=QuantRule.FLOAT,
     channels=ChannelRule.BREAKS,
     cases=CASES,
+    from_tflite=INDEX_READERS["OneHot"],
+    to_tflite=INDEX_WRITERS["OneHot"],
 )

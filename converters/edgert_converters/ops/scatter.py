@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from edgert.errors import ModelError
 from edgert_converters.ops.attributes import get_int, get_str, normalise_axis, require_input
+from edgert_converters.ops.element_wise_tflite import with_hooks
+from edgert_converters.ops.index_tflite import INDEX_READERS, INDEX_WRITERS
 from edgert_converters.ops.rules import no_macs
 from edgert_converters.ops.samples import ints, normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule, ReferenceRule
@@ -68,25 +70,29 @@ _X = normal(4, 5, seed=1)
 _COLUMNS = np.asarray([[0, 2, -1], [4, 1, 0]], np.int64)
 _DOUBLE = np.asarray([[1, 1, 1], [4, 4, 0]], np.int64)
 _POSITIONS = np.asarray([[0, 1], [3, -1], [2, 2]], np.int64)
-SPECS: Final = (
-    _operator(
-        "ScatterElements",
-        scatter_elements,
-        Case("columns", (_X, _COLUMNS, normal(2, 3, seed=2)), {"axis": 1}),
-        Case("rows", (_X, np.asarray([[0, 3, 1, 2, 1]], np.int64), normal(1, 5, seed=3))),
-        *(
-            Case(name, (_X, _DOUBLE, normal(2, 3, seed=4)), {"axis": -1, "reduction": name})
-            for name in ("add", "mul", "max", "min")
+SPECS: Final = with_hooks(
+    (
+        _operator(
+            "ScatterElements",
+            scatter_elements,
+            Case("columns", (_X, _COLUMNS, normal(2, 3, seed=2)), {"axis": 1}),
+            Case("rows", (_X, np.asarray([[0, 3, 1, 2, 1]], np.int64), normal(1, 5, seed=3))),
+            *(
+                Case(name, (_X, _DOUBLE, normal(2, 3, seed=4)), {"axis": -1, "reduction": name})
+                for name in ("add", "mul", "max", "min")
+            ),
+        ),
+        _operator(
+            "ScatterND",
+            scatter_nd,
+            Case("elements", (_X, _POSITIONS, normal(3, seed=5))),
+            Case("rows", (_X, ints(1, 3).reshape(2, 1), normal(2, 5, seed=6))),
+            *(
+                Case(name, (_X, ints(1, 3, 1).reshape(3, 1), normal(3, 5, seed=7)), {"reduction": name})
+                for name in ("add", "mul", "max", "min")
+            ),
         ),
     ),
-    _operator(
-        "ScatterND",
-        scatter_nd,
-        Case("elements", (_X, _POSITIONS, normal(3, seed=5))),
-        Case("rows", (_X, ints(1, 3).reshape(2, 1), normal(2, 5, seed=6))),
-        *(
-            Case(name, (_X, ints(1, 3, 1).reshape(3, 1), normal(3, 5, seed=7)), {"reduction": name})
-            for name in ("add", "mul", "max", "min")
-        ),
-    ),
+    INDEX_READERS,
+    INDEX_WRITERS,
 )

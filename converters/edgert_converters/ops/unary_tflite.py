@@ -116,8 +116,13 @@ def acos(f: Formula, x: int) -> int:
 
 
 def atan(f: Formula, x: int) -> int:
-    """Returns atan2(x, 1)."""
-    return f.apply("ATAN2", x, f.broadcast(f.number(1, x), f.shape(x)))
+    """Returns atan2(x, 1); ATAN2 does not broadcast, so the ones are whether x equals itself."""
+    return f.apply("ATAN2", x, f.cast(f.apply("EQUAL", x, x), DType.FLOAT))
+
+
+def is_nan(f: Formula, x: int) -> int:
+    """Returns whether x differs from itself."""
+    return f.apply("NOT_EQUAL", x, x)
 
 
 def asinh(f: Formula, x: int) -> int:
@@ -184,6 +189,7 @@ UNARY_WRITERS: Final[Mapping[str, TfliteWriter]] = {
     "Exp": unary_writer("EXP", integers=True),
     "Floor": unary_writer("FLOOR"),
     "Gelu": write_gelu,
+    "IsNaN": formula_writer(is_nan),
     "Log": unary_writer("LOG", integers=True),
     "Neg": unary_writer("NEG"),
     "Reciprocal": formula_writer(reciprocal),

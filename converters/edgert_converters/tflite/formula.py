@@ -93,9 +93,9 @@ class Formula:
 
     def reshaped(self, index: int, shape: Sequence[int]) -> int:
         """Adds a RESHAPE."""
-        target = tuple(shape)
-        sizes = self.graph.constant_tensor("shape", np.asarray(target, np.int32))
-        return self.apply("RESHAPE", index, sizes, shape=target, dtype=self.dtype(index), new_shape=target)
+        sizes = self.graph.batched_shape(shape)
+        target = self.graph.constant_tensor("shape", np.asarray(sizes, np.int32))
+        return self.apply("RESHAPE", index, target, shape=shape, dtype=self.dtype(index), new_shape=sizes)
 
     def transposed(self, index: int, perm: Order) -> int:
         """Adds a TRANSPOSE, or returns the tensor itself where `perm` changes nothing."""
