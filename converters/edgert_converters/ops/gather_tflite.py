@@ -86,13 +86,13 @@ def write_gather_nd(node: ir.Node, graph: ExportGraph) -> None:
     shape = graph.shape(node.inputs[0])
     indices = graph.constant(node.inputs[1])
     if indices is not None:
-        sizes = np.asarray(shape[: indices.shape[-1]])
+        sizes = np.asarray(shape[: indices.shape[-1]], np.int64)
         tensor = graph.constant_tensor("indices", _from_front(indices, sizes))
     else:
         tensor = graph.plain(node, 1)
     move(node, graph, "GATHER_ND", [graph.plain(node, 0), tensor], identity(len(graph.shape(node.outputs[0]))))
 
 
-def _from_front(indices: Array, sizes: Array | int) -> NDArray[np.int64]:
+def _from_front(indices: Array, sizes: NDArray[np.int64] | int) -> NDArray[np.int64]:
     counted = indices.astype(np.int64)
     return np.where(counted < 0, counted + sizes, counted).astype(np.int64)

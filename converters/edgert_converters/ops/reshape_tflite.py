@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgert_converters.ops.attributes import get_int
 from edgert_converters.tflite.layout import after_reshape, identity, permuted
 from edgert_converters.tflite.moves import move, read_moved, reshape
 
@@ -113,10 +114,10 @@ def _weights_behind(node: ir.Node, graph: ExportGraph, rows: int) -> list[tuple[
     """Returns the constant weights that alone meet the node's output, each with its axis of rows; else nothing."""
     found = []
     for reader, index in _readers(node.outputs[0]):
-        if index != 0 or reader.op_type not in {"Gemm", "MatMul"} or reader.attributes.get_int("transA", 0):
+        if index != 0 or reader.op_type not in {"Gemm", "MatMul"} or get_int(graph.describe(reader), "transA", 0):
             return []
         value = reader.inputs[1]
-        axis = reader.attributes.get_int("transB", 0) if reader.op_type == "Gemm" else 0
+        axis = get_int(graph.describe(reader), "transB", 0)
         array = graph.constant(value)
         if value is None or array is None or array.ndim != 2 or array.shape[axis] != rows or not graph.is_own(value):
             return []

@@ -316,12 +316,18 @@ class ExportGraph:
         self.inputs.append(index)
 
     def add_output(self, value: ir.Value, *, integers: bool) -> Stored:
-        """Makes a value an output as it lies; with `integers` the integers behind its DequantizeLinear, if any."""
+        """Makes a value an output: channels-last where it lies so, else in ONNX's order.
+
+        With `integers` it gives the integers behind the value's DequantizeLinear, if any.
+        """
         node = dequantizer_of(value)
         source = node.inputs[0] if node is not None and integers else value
         if source is None:
             raise AssertionError("a DequantizeLinear without input")
         stored = self._float(source)
+        plain = identity(len(stored.order))
+        if stored.order != channels_last(len(plain)):
+            stored = Stored(self._move(stored, plain), plain)
         tensor = self._tensors[stored.index]
         if stored.index in self.inputs or stored.index in self.outputs or tensor.data is not None:
             copy = self._add_tensor(replace(tensor, name=f"{value.name}", data=None))

@@ -84,7 +84,7 @@ def move(
         shape = permuted(graph.shape(result), order)
         targets.append(graph.scratch(f"{result.name}_part", shape, source.dtype, source.quant))
         behind.append((targets[-1], value))
-    graph.emit(operator, inputs, targets, **options)
+    graph.emit(operator, inputs, targets, 1, **options)
     for part, value in behind:
         graph.emit("QUANTIZE", [part], [graph.tensor(value, order)])
 
