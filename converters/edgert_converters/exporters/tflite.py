@@ -16,6 +16,7 @@ from edgert_converters.ops import OPERATORS
 from edgert_converters.tflite.export_graph import ExportGraph, Stored
 from edgert_converters.tflite.layout import Order, channels_last, identity
 from edgert_converters.tflite.model import TfModel, TfSignature, TfSubgraph
+from edgert_converters.tflite.runtime_versions import minimum_runtime_blob
 from edgert_converters.tflite.versions import with_versions
 from edgert_converters.tflite.wide_integers import with_wide_integers
 from edgert_converters.tflite.write import serialize_tflite
@@ -83,7 +84,9 @@ def export_tflite(
         {spec.name: index for spec, index in zip(inputs, subgraph.inputs, strict=True)},
         {spec.name: index for spec, index in zip(outputs, subgraph.outputs, strict=True)},
     )
-    file = TfModel((with_versions(subgraph),), (signature,), dict(metadata or {}), "edgert")
+    subgraph = with_versions(subgraph)
+    blobs = {"min_runtime_version": minimum_runtime_blob(subgraph.operators), **(metadata or {})}
+    file = TfModel((subgraph,), (signature,), blobs, "edgert")
     return TfliteFile(serialize_tflite(file), inputs, outputs, graph.homes())
 
 

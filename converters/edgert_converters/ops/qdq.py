@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,11 @@ from edgert.quant import QuantParams, dequantize, quantize
 from edgert_converters.ops.attributes import get_int, normalise_axis, require_input
 from edgert_converters.ops.rules import no_macs
 from edgert_converters.ops.samples import normal, scalar
-from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule, ReferenceRule
+from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule, ReferenceRule, TfliteReader
+
+if TYPE_CHECKING:
+    from edgert_converters.tflite.import_graph import ImportGraph
+    from edgert_converters.tflite.model import TfOperator
 
 __all__ = ["SPECS", "read_params"]
 
@@ -64,7 +68,25 @@ def dequantize_linear(node: Node, inputs: Sequence[Array | None]) -> list[Array]
     return [dequantize(q, read_params(node, q.ndim, require_input(node, inputs, 1), zero_point, q.dtype))]
 
 
-def _operator(op_type: str, reference: ReferenceRule, cases: tuple[Case, ...]) -> Operator:
+def read_quantize(operator: TfOperator, graph: ImportGraph) -> None:
+    """Adds the integers of TFLite's QUANTIZE, from real numbers or from other integers."""
+    placed = graph.read(operator.inputs[0])
+    graph.requantize(operator, placed.value, placed.order)
+
+
+def read_dequantize(operator: TfOperator, graph: ImportGraph) -> None:
+    """Takes the real numbers that stand for an integer tensor already; float16 becomes float32."""
+    source = operator.inputs[0]
+    if graph.tensor(source).dtype is not DType.FLOAT16:
+        graph.alias(operator, source)
+        return
+    placed = graph.read(source)
+    graph.finish(operator, graph.add("Cast", [placed.value], {"to": _ONNX_FLOAT}), placed.order)
+
+
+def _operator(
+    op_type: str, reference: ReferenceRule, cases: tuple[Case, ...], readers: Mapping[str, TfliteReader]
+) -> Operator:
     return Operator(
         op_type=op_type,
         macs=no_macs,
@@ -73,9 +95,11 @@ def _operator(op_type: str, reference: ReferenceRule, cases: tuple[Case, ...]) -
         channels=ChannelRule.KEEPS,
         cases=cases,
         note="the border between float and integers",
+        from_tflite=readers,
     )
 
 
+_ONNX_FLOAT = 1
 _X = normal(2, 3, 5, seed=1)
 _Q = np.random.default_rng(2).integers(-128, 128, (2, 3, 5)).astype(np.int8)
 _SCALES = np.asarray([0.01, 0.02, 0.05], np.float32)
@@ -89,6 +113,7 @@ SPECS: Final = (
             Case("uint8", (_X, scalar(0.02), np.asarray(120, np.uint8)), {}, (1, 2)),
             Case("int8_per_channel", (_X, _SCALES, _ZEROS), {"axis": 1}, (1, 2)),
         ),
+        {"QUANTIZE": read_quantize},
     ),
     _operator(
         "DequantizeLinear",
@@ -97,5 +122,6 @@ SPECS: Final = (
             Case("int8", (_Q, scalar(0.02), np.asarray(-3, np.int8)), {}, (1, 2)),
             Case("int8_per_channel", (_Q, _SCALES, _ZEROS), {"axis": 1}, (1, 2)),
         ),
+        {"DEQUANTIZE": read_dequantize},
     ),
 )

@@ -280,6 +280,14 @@ class ImportGraph:
         else:
             self.finish(operator, self.add("Identity", [value]), order, output=output)
 
+    def requantize(self, operator: TfOperator, value: ir.Value, order: Order) -> None:
+        """Makes a value in the integers of the operator's output that output; the value keeps its name (QUANTIZE)."""
+        index = operator.outputs[0]
+        params = self.tensor(index).quant
+        if params is None or not params.dtype.is_quantized:
+            raise self.error(operator, "its output has no scale; the file is damaged")
+        self._placed[index] = Placed(self._quantized(value, self.name(index), params, is_input=True), order)
+
     def alias(self, operator: TfOperator, source: int) -> None:
         """Makes the operator's output the same value as tensor `source` (DEQUANTIZE, a copy)."""
         self._placed[operator.outputs[0]] = self.read(source)
