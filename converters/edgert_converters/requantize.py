@@ -37,5 +37,8 @@ def read_requantize(model: ir.Model) -> Requantize:
 
 
 def set_requantize(model: ir.Model, mode: Requantize) -> None:
-    """Writes the mode into the model."""
-    model.metadata_props[_KEY] = mode.value
+    """Writes the mode into the model; FP32, which nothing need say, takes the property away."""
+    if mode is Requantize.FP32:
+        model.metadata_props.pop(_KEY, None)
+    else:
+        model.metadata_props[_KEY] = mode.value

@@ -131,7 +131,7 @@ def _onnx_variants(
         if not recipe.requantize:
             note = "already quantized: every scale and integer is kept; --requantize starts again from float"
             return [_onnx(imported, "onnx-int8", "int8", model, names, notes=(note,))]
-        model = strip_quantization(model)
+    model = strip_quantization(model)
     built = [_onnx(imported, REFERENCE_ID, "fp32", model, names)]
     if "int8" in recipe.precisions:
         statistics = collect_statistics(model, values_to_watch(model), samples(), calibration[2], calibration[1])

@@ -10,6 +10,7 @@ from edgert.dtypes import DType
 from edgert.quant import QuantParams, dequantize
 from edgert_converters.ops.spec import Array
 from edgert_converters.quantize.insert import add_initializer
+from edgert_converters.requantize import Requantize, set_requantize
 
 __all__ = ["is_quantized", "strip_quantization"]
 
@@ -19,8 +20,8 @@ _NEVER_NEGATIVE = frozenset({"Relu", "Sigmoid", "HardSigmoid", "Softmax", "Exp",
 
 
 def is_quantized(model: ir.Model) -> bool:
-    """True when the graph holds QuantizeLinear or DequantizeLinear."""
-    return any(node.op_type in {_QUANTIZE, _DEQUANTIZE} for node in model.graph)
+    """True when activations are quantized; constants stored as integers alone (dynamic range) leave a float model."""
+    return any(node.op_type == _QUANTIZE for node in model.graph)
 
 
 def strip_quantization(model: ir.Model) -> ir.Model:
@@ -29,6 +30,7 @@ def strip_quantization(model: ir.Model) -> ir.Model:
     Where a pair's range starts at zero it may have done the work of a ReLU, so a Relu takes its place.
     """
     copy = model.clone()
+    set_requantize(copy, Requantize.FP32)
     for node in list(copy.graph):
         if node.op_type != _DEQUANTIZE:
             continue
