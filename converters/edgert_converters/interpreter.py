@@ -183,7 +183,7 @@ class Interpreter:
             results = _guarded(unit.node, lambda: rule(template.bind(inputs), inputs, params))
             for name, result, chain, given in zip(writes, results, clamps, limits, strict=True):
                 for clamp, values in zip(chain, given, strict=True):
-                    result = clamp_integers(clamp.bind([result, *values]), values, result)  # noqa: PLW2901  # a fold
+                    result = clamp_integers(clamp.bind([result, *values]), values, result, self.requantize)  # noqa: PLW2901  # a fold
                 environment[name] = result.values
 
         reads = tuple(source.name for source in sources if source is not None)

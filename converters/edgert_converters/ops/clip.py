@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgert_converters.ops.attributes import input_or_attribute, require_input
+from edgert_converters.ops.clip_tflite import CLIP_READERS, write_clip
+from edgert_converters.ops.q31 import clamp_q31
 from edgert_converters.ops.rules import elementwise_float32, no_macs
 from edgert_converters.ops.samples import normal, scalar
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
@@ -50,5 +52,8 @@ SPEC = Operator(
     channels=ChannelRule.KEEPS,
     cases=CASES,
     integer=elementwise_float32(reference),
+    integer_q31=clamp_q31(read_limits),
+    from_tflite=CLIP_READERS,
+    to_tflite=write_clip,
     onnxruntime_int8=False,
 )

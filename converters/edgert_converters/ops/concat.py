@@ -12,6 +12,8 @@ import numpy as np
 
 from edgert.quant import QuantParams
 from edgert_converters.ops.attributes import get_int
+from edgert_converters.ops.concat_tflite import read_concatenation, write_concat
+from edgert_converters.ops.q31 import rescale_q31
 from edgert_converters.ops.rules import no_macs, rescale
 from edgert_converters.ops.samples import ints, normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QTensor, QuantRule
@@ -30,6 +32,12 @@ def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Seque
     return [QTensor(np.concatenate(parts, axis=get_int(node, "axis", 0)), outputs[0])]
 
 
+def integer_q31(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
+    """Returns the inputs one after another, each rescaled as by a QUANTIZE of its own."""
+    parts = [rescale_q31(x, outputs[0]).values for x in inputs if isinstance(x, QTensor)]
+    return [QTensor(np.concatenate(parts, axis=get_int(node, "axis", 0)), outputs[0])]
+
+
 CASES = (
     Case("channels", (normal(2, 3, 4, 5, seed=1), normal(2, 2, 4, 5, seed=2, spread=3)), {"axis": 1}),
     Case("last", (normal(2, 3, seed=3), normal(2, 4, seed=4), normal(2, 1, seed=5)), {"axis": -1}),
@@ -44,5 +52,8 @@ SPEC = Operator(
     channels=ChannelRule.STACKS,
     cases=CASES,
     integer=integer,
+    integer_q31=integer_q31,
+    from_tflite={"CONCATENATION": read_concatenation},
+    to_tflite=write_concat,
     onnxruntime_int8=True,
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgert_converters.ops.attributes import require_input
+from edgert_converters.ops.q31 import move_q31
+from edgert_converters.ops.quantize_tflite import read_dequantize, read_quantize
 from edgert_converters.ops.rules import move_integers, no_macs
 from edgert_converters.ops.samples import normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
@@ -27,5 +29,7 @@ SPEC = Operator(
     cases=(Case("plain", (normal(2, 3, seed=1),)),),
     integer=move_integers(reference),
     onnxruntime_int8=True,
+    integer_q31=move_q31(reference),
+    from_tflite={"DEQUANTIZE": read_dequantize, "QUANTIZE": read_quantize},
     to_tflite=keep,
 )

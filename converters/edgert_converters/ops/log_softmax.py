@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 
 from edgert.quant import QuantParams
 from edgert_converters.ops.attributes import get_int, normalise_axis, require_input
+from edgert_converters.ops.fixed_point import divide_by_power, exp_negative, log_above_one, rescale
+from edgert_converters.ops.q31 import DIFFERENCE_BITS, SUM_BITS, scale_of, scaled_differences
 from edgert_converters.ops.rules import no_macs
 from edgert_converters.ops.samples import normal
+from edgert_converters.ops.softmax_tflite import read_log_softmax, softmax_writer
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QTensor, QuantRule
 
 __all__ = ["SPECS"]
@@ -34,6 +37,28 @@ def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Seque
     steps = np.rint(_log_softmax(node, real) / float(np.float32(params.scale[0]))) + params.zero_point[0]
     low, high = params.dtype.integer_range
     return [QTensor(np.clip(steps, low, high).astype(params.dtype.numpy), params)]
+
+
+def integer_q31(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
+    """Returns what LOG_SOFTMAX gives: exponentials in Q5, their sum in Q12, a fixed-point logarithm.
+
+    Its output is fixed to scale 1 / 16 and zero point 127; another one takes the float rule.
+    """
+    x, params = require_input(node, inputs, 0), outputs[0]
+    low, high = params.dtype.integer_range
+    if (params.scale[0], params.zero_point[0]) != (1 / 16, high) or x.params.dtype.itemsize_bytes != 1:
+        return integer(node, inputs, outputs)
+    rows, axis = _rows(node, x.values.astype(np.int64))
+    differences = rows - rows.max(axis=axis, keepdims=True)
+    raw, taken = scaled_differences(differences, scale_of(x.params))
+    power = rescale(exp_negative(raw, DIFFERENCE_BITS), 0, SUM_BITS)
+    total = np.where(taken, power, 0).sum(axis=axis, keepdims=True)
+    logarithm = log_above_one(total, SUM_BITS, DIFFERENCE_BITS)
+    steps = divide_by_power(raw - logarithm, 31 - DIFFERENCE_BITS - 4) + high
+    # what would leave Q5 together with the logarithm is the smallest integer
+    taken &= raw - logarithm > -(1 << 31)
+    result = np.where(taken, np.clip(steps, low, high), low).astype(params.dtype.numpy)
+    return [QTensor(result.reshape(x.values.shape), params)]
 
 
 def hardmax(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
@@ -74,6 +99,9 @@ SPECS: Final = (
         channels=ChannelRule.BREAKS,
         cases=_CASES,
         integer=integer,
+        integer_q31=integer_q31,
+        from_tflite={"LOG_SOFTMAX": read_log_softmax},
+        to_tflite=softmax_writer("LOG_SOFTMAX"),
     ),
     Operator(
         op_type="Hardmax",

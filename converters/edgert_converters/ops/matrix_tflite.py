@@ -133,7 +133,9 @@ def _write_vectors(node: ir.Node, graph: ExportGraph, shapes: list[tuple[int, ..
     batch = np.broadcast_shapes(left[:-2], right[:-2])
     value = graph.result(node)
     y = graph.tensor(value)
-    product = graph.scratch(f"{node.name}_product", (*batch, *rows, *columns), graph.made(y).dtype or DType.FLOAT, graph.made(y).quant)
+    product = graph.scratch(
+        f"{node.name}_product", (*batch, *rows, *columns), graph.made(y).dtype or DType.FLOAT, graph.made(y).quant
+    )
     graph.emit("BATCH_MATMUL", [x, w], [product], adj_x=False, adj_y=False)
     graph.reshape(product, y)
 

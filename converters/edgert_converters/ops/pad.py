@@ -15,6 +15,8 @@ from edgert.errors import ModelError
 from edgert.quant import QuantParams, dequantize, quantize
 from edgert_converters.ops.attributes import get_str, input_or_attribute, normalise_axis, require_input
 from edgert_converters.ops.mirror_pad_tflite import read_mirror_pad
+from edgert_converters.ops.pad_tflite import read_pad, write_pad
+from edgert_converters.ops.q31 import rescale_q31
 from edgert_converters.ops.rules import no_macs, rescale
 from edgert_converters.ops.samples import ints, normal, scalar
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QTensor, QuantRule
@@ -36,6 +38,12 @@ def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Seque
     x = require_input(node, inputs, 0)
     fill = quantize(np.asarray(_fill(node, inputs), np.float32), x.params)
     return [rescale(QTensor(_pad(node, inputs, x.values, int(fill)), x.params), outputs[0])]
+
+
+def integer_q31(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
+    """Returns the padded integers, rescaled by a fixed-point multiplier where the parameters differ."""
+    x = require_input(node, inputs, 0)
+    return [rescale_q31(integer(node, inputs, [x.params])[0], outputs[0])]
 
 
 def _fill(node: Node, inputs: Sequence[QTensor | Array | None]) -> float:
@@ -80,5 +88,7 @@ SPEC = Operator(
     channels=ChannelRule.BREAKS,
     cases=CASES,
     integer=integer,
-    from_tflite={"MIRROR_PAD": read_mirror_pad},
+    integer_q31=integer_q31,
+    from_tflite={"MIRROR_PAD": read_mirror_pad, "PAD": read_pad, "PADV2": read_pad},
+    to_tflite=write_pad,
 )

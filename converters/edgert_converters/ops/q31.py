@@ -5,16 +5,21 @@ Each is what TensorFlow Lite Micro's reference kernel computes, bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgert.quant import QuantParams, multiplier_q31, multiply_q31, requantize_q31
 from edgert_converters.ops.attributes import require_input
 from edgert_converters.ops.fixed_point import Raw
 from edgert_converters.ops.spec import Array, IntegerRule, Node, QTensor, ReferenceRule
 
-__all__ = ["centred_integers", "clamped", "move_q31", "rescale_q31", "scale_of", "sum_q31"]
+__all__ = ["DIFFERENCE_BITS", "SUM_BITS", "centred_integers", "clamp_q31", "clamped", "move_q31", "rescale_q31", "rounded_limit", "scale_of", "scaled_differences", "sum_q31"]
+
+DIFFERENCE_BITS, SUM_BITS = 5, 12
+"""Integer bits of a difference to the largest logit, and of the sum of exponentials."""
 
 
 def scale_of(params: QuantParams) -> np.float32:
@@ -40,6 +45,25 @@ def rescale_q31(x: QTensor, params: QuantParams) -> QTensor:
         return x
     real = np.float64(scale_of(x.params)) / np.float64(scale_of(params))
     return QTensor(requantize_q31(centred_integers(x), *multiplier_q31(real), params), params)
+
+
+def rounded_limit(limit: float, params: QuantParams) -> int:
+    """Returns the integer of a limit, rounded half away from zero and clamped to the type."""
+    ratio = float(np.float32(limit) / scale_of(params))
+    low, high = params.dtype.integer_range
+    rounded = math.copysign(math.floor(abs(ratio) + 0.5), ratio) if math.isfinite(ratio) else ratio
+    return int(min(max(rounded + params.zero_point[0], low), high))
+
+
+def clamp_q31(limits: Callable[[Node, Sequence[object]], tuple[float, float]]) -> IntegerRule:
+    """Returns the rule of a clamp on its own: rescaled, then clamped to its rounded limits."""
+
+    def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
+        moved = rescale_q31(require_input(node, inputs, 0), outputs[0])
+        first, last = (rounded_limit(limit, outputs[0]) for limit in limits(node, inputs))
+        return [QTensor(np.clip(moved.values, first, last), outputs[0])]
+
+    return integer
 
 
 def move_q31(reference: ReferenceRule) -> IntegerRule:
@@ -69,3 +93,11 @@ def sum_q31(a: QTensor, b: QTensor, params: QuantParams, *, sign: int, in_float3
     ]
     real = np.float64(twice / (kind(1 << shift) * kind(scale_of(params))))
     return clamped(multiply_q31(parts[0] + sign * parts[1], *multiplier_q31(real)), params)
+
+
+def scaled_differences(differences: Raw, scale: np.float32) -> tuple[Raw, NDArray[np.bool_]]:
+    """Returns q - max q times s_x in Q5, and which are large enough to count; the others are given as 0."""
+    multiplier, shift = multiplier_q31(np.minimum(np.float64(scale) * (1 << 26), (1 << 31) - 1.0))
+    smallest = -math.floor(31 * 2.0 ** (26 - int(shift)))
+    taken = differences >= smallest
+    return multiply_q31(np.where(taken, differences, 0), multiplier, shift), taken
