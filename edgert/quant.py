@@ -169,7 +169,7 @@ def multiply_q31(x: NDArray[np.int64], multiplier: NDArray[np.int64], shift: NDA
     right = np.maximum(-shift, 0)
     mask = (np.int64(1) << right) - 1
     threshold = (mask >> 1) + (high < 0)
-    result: NDArray[np.int64] = (high >> right) + ((high & mask) > threshold)
+    result: NDArray[np.int64] = (high >> right) + ((high & mask) > threshold).astype(np.int64)
     return result
 
 
