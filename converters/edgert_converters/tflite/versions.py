@@ -19,6 +19,7 @@ __all__ = ["operator_version", "with_versions"]
 
 # per operator its versions for int8 and for int16 data
 _INT8_INT16: Final = {
+    "ABS": (2, 3),
     "ADD": (2, 3),
     "ARG_MAX": (2, 1),
     "ARG_MIN": (2, 1),
@@ -87,6 +88,7 @@ _INT8_INT16: Final = {
 }
 _OTHER_TYPES: Final = {
     ("ABS", DType.INT32): 5,
+    ("ABS", DType.UINT8): 2,
     ("ADD", DType.INT64): 4,
     ("ARG_MAX", DType.BOOL): 3,
     ("ARG_MIN", DType.BOOL): 3,
@@ -94,8 +96,10 @@ _OTHER_TYPES: Final = {
     ("FLOOR_DIV", DType.FLOAT): 2,
     ("GATHER", DType.BOOL): 3,
     ("GATHER_ND", DType.BOOL): 5,
+    ("GELU", DType.UINT8): 2,
     ("MUL", DType.INT64): 5,
     ("RANGE", DType.INT64): 2,
+    ("RELU", DType.UINT8): 2,
     ("REVERSE_V2", DType.BOOL): 2,
     ("SIGN", DType.INT32): 2,
     ("SPLIT", DType.INT32): 3,
@@ -106,18 +110,18 @@ _OTHER_TYPES: Final = {
     ("UNPACK", DType.UINT8): 2,
 }
 _DATA_INPUT: Final = {"SPLIT": 1, "TRANSPOSE_CONV": 2, "SELECT": 1}
-_MANY_AXES: Final = {
-    "DIV": 2,
-    "MAXIMUM": 3,
-    "MINIMUM": 3,
-    "PAD": 4,
-    "PADV2": 4,
-    "SLICE": 5,
-    "STRIDED_SLICE": 4,
-    "SUB": 3,
-    "TRANSPOSE": 4,
-}
+_MANY_AXES: Final = {"PAD": 4, "PADV2": 4, "SLICE": 5, "STRIDED_SLICE": 4, "TRANSPOSE": 4}
 """Versions for more than 4 axes."""
+_MANY_AXES_BROADCAST: Final = {"DIV": 2, "MAXIMUM": 3, "MINIMUM": 3, "SUB": 3}
+"""Versions for more than 4 axes in an input, with inputs of different shapes."""
+_CASTS: Final = {
+    DType.FLOAT16: 5,
+    DType.DOUBLE: 5,
+    DType.UINT16: 4,
+    DType.INT8: 3,
+    DType.UINT32: 2,
+}
+"""Versions of CAST for a type on either side."""
 _HYBRID: Final = {"CONV_2D": (2, 5), "DEPTHWISE_CONV_2D": (4, 6), "FULLY_CONNECTED": (3, 12)}
 """Versions for float data with int8 weights: of one scale, and of one per channel."""
 
@@ -140,7 +144,22 @@ def operator_version(operator: TfOperator, graph: TfSubgraph) -> int:
         if len(data.shape) > 4:
             needed.append(_MANY_AXES.get(operator.name, 1))
         needed.append(_for_weights(operator.name, data, inputs))
+        needed.append(_for_axes(operator.name, data, inputs))
     return max(needed)
+
+
+def _for_axes(name: str, data: TfTensor, inputs: Sequence[TfTensor | None]) -> int:
+    """The version that the number of axes and broadcasting ask for."""
+    ranks = [len(tensor.shape) for tensor in inputs if tensor is not None]
+    if name in {"BATCH_TO_SPACE_ND", "SPACE_TO_BATCH_ND"}:
+        return 3 if len(data.shape) != 4 else 1
+    if name == "TRANSPOSE":
+        return 6 if len(data.shape) > 5 else 1
+    if name == "SELECT":
+        return 3 if 5 in ranks else 1
+    second = inputs[1] if len(inputs) > 1 else None
+    broadcast = second is not None and second.shape != data.shape
+    return _MANY_AXES_BROADCAST.get(name, 1) if broadcast and max(ranks) > 4 else 1
 
 
 def _for_type(name: str, dtype: DType | None) -> int:
@@ -185,10 +204,16 @@ def _for_output(operator: TfOperator, inputs: Sequence[TfTensor | None], y: TfTe
         return 3 if _product_grows(inputs, y) else 1
     if operator.name == "QUANTIZE":
         return 3 if y.quant is not None and y.quant.axis is not None else 2 if y.dtype is DType.INT16 else 1
+    x = inputs[0] if inputs else None
     if operator.name == "CAST":
-        return {DType.FLOAT16: 5, DType.DOUBLE: 5, DType.UINT16: 4, DType.INT8: 3, DType.UINT32: 2}.get(
-            y.dtype or DType.FLOAT, 1
-        )
+        kinds = [tensor.dtype for tensor in (x, y) if tensor is not None and tensor.dtype is not None]
+        return max(_CASTS.get(kind, 1) for kind in kinds)
+    if operator.name == "DEQUANTIZE":
+        return 5 if x is not None and x.quant is not None and x.quant.axis is not None else 1
+    if operator.name == "FILL":
+        return {DType.BOOL: 2, DType.INT8: 3, DType.INT16: 3, DType.FLOAT16: 4}.get(y.dtype or DType.FLOAT, 1)
+    if operator.name == "WHERE":
+        return 1 if x is not None and x.dtype is DType.BOOL else 2
     return 2 if operator.name == "BROADCAST_TO" else 1
 
 
