@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from edgert.errors import ModelError
 from edgert_converters.ops.attributes import get_float, get_int, get_str, require_input
+from edgert_converters.ops.element_wise_tflite import with_hooks
 from edgert_converters.ops.recurrent_activations import Activation, build_activations
+from edgert_converters.ops.recurrent_tflite import RECURRENT_READERS, RECURRENT_WRITERS
 from edgert_converters.ops.samples import normal
 from edgert_converters.ops.spec import Array, AttributeValue, Case, ChannelRule, Node, Operator, QuantRule
 
@@ -237,4 +239,8 @@ def _operator(op_type: str, cases: tuple[Case, ...]) -> Operator:
     )
 
 
-SPECS: Final = (_operator("GRU", _GRU_CASES), _operator("LSTM", _LSTM_CASES), _operator("RNN", _RNN_CASES))
+SPECS: Final = with_hooks(
+    (_operator("GRU", _GRU_CASES), _operator("LSTM", _LSTM_CASES), _operator("RNN", _RNN_CASES)),
+    RECURRENT_READERS,
+    RECURRENT_WRITERS,
+)

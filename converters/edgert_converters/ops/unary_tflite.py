@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from edgert.dtypes import DType
 from edgert_converters.ops.attributes import get_str
 from edgert_converters.ops.element_wise_tflite import formula_writer, has_int8_kernel, unary_reader, unary_writer
@@ -43,6 +45,18 @@ def read_gelu(operator: TfOperator, graph: ImportGraph) -> None:
     x = graph.read(operator.inputs[0])
     kind = "tanh" if operator.options.get("approximate") else "none"
     graph.finish(operator, graph.add("Gelu", [x.value], {"approximate": kind}), x.order, activation="NONE")
+
+
+def read_atan2(operator: TfOperator, graph: ImportGraph) -> None:
+    """Adds atan(y / x), moved by half a turn to where y has its sign for x below zero; 0 where both are 0."""
+    (y, x), order = graph.aligned(operator.inputs)
+    zero = graph.initializer("zero", np.asarray(0, np.float32))
+    turns = [graph.initializer("turn", np.asarray(turn, np.float32)) for turn in (-np.pi, np.pi)]
+    half_turn = graph.add("Where", [graph.add("Less", [y, zero]), *turns])
+    moved = graph.add("Where", [graph.add("Less", [x, zero]), half_turn, zero])
+    angle = graph.add("Add", [graph.add("Atan", [graph.add("Div", [y, x])]), moved])
+    both = graph.add("And", [graph.add("Equal", [y, zero]), graph.add("Equal", [x, zero])])
+    graph.finish(operator, graph.add("Where", [both, zero, angle]), order, activation="NONE")
 
 
 def write_abs(node: ir.Node, graph: ExportGraph) -> None:
@@ -158,6 +172,7 @@ def _root_of_rest(f: Formula, x: int) -> int:
 
 UNARY_READERS: Final[Mapping[str, Mapping[str, TfliteReader]]] = {
     "Abs": {"ABS": unary_reader("Abs")},
+    "Atan": {"ATAN2": read_atan2},
     "Ceil": {"CEIL": unary_reader("Ceil")},
     "Cos": {"COS": unary_reader("Cos")},
     "Elu": {"ELU": unary_reader("Elu")},
