@@ -13,6 +13,7 @@ VERBS = {
     "inspect": "say what is in a model or bundle and which targets support it",
     "unpack": "write the files of a bundle into a folder",
     "run": "run a bundle or model on arrays",
+    "verify": "compare engines with the integer interpreter, layer by layer",
     "profile": "measure latency, memory and energy",
     "compare": "compare two profile records",
     "report": "write the HTML page of a bundle or record",

@@ -1,6 +1,6 @@
-"""Other forms of a QDQ graph with the same integers: int8 instead of uint8, and real numbers at its ends.
+"""Other forms of a QDQ graph with the same integers: in the other signedness, and with real numbers at its ends.
 
-TFLite's kernels are signed and its exporter takes a graph with real inputs and outputs.
+TFLite's kernels are signed and its exporter takes a graph with real inputs and outputs; ONNX Runtime's are unsigned.
 """
 
 from __future__ import annotations
@@ -11,37 +11,44 @@ import onnx_ir as ir
 from edgert_converters.ops.spec import Array
 from edgert_converters.units import is_standard, static_params
 
-__all__ = ["SHIFT", "to_signed", "unsigned_values", "with_real_ends"]
+__all__ = ["SHIFT", "to_signed", "to_unsigned", "values_of", "with_real_ends"]
 
 SHIFT = 128
 """An int8 integer is the uint8 integer of the same value less this."""
 
 
-def unsigned_values(model: ir.Model) -> frozenset[str]:
-    """Returns the names of the values that hold uint8 integers with a scale."""
+def values_of(model: ir.Model, encoding: ir.DataType) -> frozenset[str]:
+    """Returns the names of the values (no constants) that hold int8 or uint8 integers with a scale, as asked."""
     found = set()
     for node in model.graph:
-        if _is_unsigned_pair(node):
-            value = node.outputs[0] if node.op_type == "QuantizeLinear" else node.inputs[0]
-            found.add(str(value.name) if value is not None else "")
+        value = _integers(node) if _encoding(node) is encoding else None
+        if value is not None and value.const_value is None:
+            found.add(str(value.name))
     return frozenset(found)
 
 
 def to_signed(model: ir.Model) -> ir.Model:
-    """Returns a copy whose uint8 values are int8: every zero point, constant, input and output moves by 128."""
+    """Returns a copy whose uint8 values and constants are int8: every zero point and every integer moves by 128."""
     copy = model.clone()
     for node in list(copy.graph):
-        if not _is_unsigned_pair(node):
-            continue
-        _move_zero_point(copy.graph, node)
-        source = node.inputs[0]
-        if node.op_type == "DequantizeLinear" and source is not None and source.const_value is not None:
-            node.replace_input_with(0, _shifted_constant(copy.graph, source))
-    for node in copy.graph:
-        for value in node.outputs:
-            _retype(value)
-    for value in copy.graph.inputs:
-        _retype(value)
+        if _encoding(node) is ir.DataType.UINT8:
+            _move_zero_point(copy.graph, node, np.int8)
+            source = node.inputs[0]
+            if node.op_type == "DequantizeLinear" and source is not None and source.const_value is not None:
+                node.replace_input_with(0, _signed_constant(copy.graph, source))
+    _retype(copy.graph, ir.DataType.UINT8, ir.DataType.INT8)
+    return copy
+
+
+def to_unsigned(model: ir.Model) -> ir.Model:
+    """Returns a copy whose int8 values are uint8; constants stay int8. ONNX Runtime does the same where it can."""
+    copy = model.clone()
+    names = values_of(copy, ir.DataType.INT8)
+    for node in list(copy.graph):
+        value = _integers(node) if _encoding(node) is ir.DataType.INT8 else None
+        if value is not None and value.name in names:
+            _move_zero_point(copy.graph, node, np.uint8)
+    _retype(copy.graph, ir.DataType.INT8, ir.DataType.UINT8)
     return copy
 
 
@@ -77,28 +84,35 @@ def with_real_ends(model: ir.Model) -> ir.Model:
     return copy
 
 
-def _is_unsigned_pair(node: ir.Node) -> bool:
+def _integers(node: ir.Node) -> ir.Value | None:
+    """Returns the integer end of a QuantizeLinear or DequantizeLinear."""
+    return node.outputs[0] if node.op_type == "QuantizeLinear" else node.inputs[0]
+
+
+def _encoding(node: ir.Node) -> ir.DataType | None:
+    """Returns the type of the integers that a QuantizeLinear or DequantizeLinear makes or reads."""
     if not is_standard(node, "QuantizeLinear") and not is_standard(node, "DequantizeLinear"):
-        return False
+        return None
     zero_point = node.inputs[2] if len(node.inputs) > 2 else None
     if zero_point is not None and zero_point.const_value is not None:
-        return zero_point.const_value.dtype is ir.DataType.UINT8
+        return zero_point.const_value.dtype
+    if node.op_type == "QuantizeLinear":
+        return ir.DataType.UINT8 if zero_point is None else None  # the standard's default
     source = node.inputs[0]
-    quantizes = node.op_type == "QuantizeLinear"  # without a zero point: uint8 0
-    return zero_point is None and (quantizes or (source is not None and source.dtype is ir.DataType.UINT8))
+    return None if source is None else source.dtype
 
 
-def _move_zero_point(graph: ir.Graph, node: ir.Node) -> None:
+def _move_zero_point(graph: ir.Graph, node: ir.Node, kind: type[np.int8 | np.uint8]) -> None:
     params = static_params(node, 1)
-    values = (np.asarray(params.zero_point, np.int64) - SHIFT).astype(np.int8)
+    move = -SHIFT if kind is np.int8 else SHIFT
+    values = (np.asarray(params.zero_point, np.int64) + move).astype(kind)
     shape = () if params.axis is None else (-1,)
-    base = node.outputs[0].name or "value"
     if len(node.inputs) < 3:
         node.resize_inputs(3)
-    node.replace_input_with(2, _initializer(graph, f"{base}__signed_zero_point", values.reshape(shape)))
+    node.replace_input_with(2, _initializer(graph, f"{node.outputs[0].name}__moved", values.reshape(shape)))
 
 
-def _shifted_constant(graph: ir.Graph, source: ir.Value) -> ir.Value:
+def _signed_constant(graph: ir.Graph, source: ir.Value) -> ir.Value:
     name = f"{source.name}__signed"
     if name in graph.initializers:
         return graph.initializers[name]
@@ -116,9 +130,10 @@ def _initializer(graph: ir.Graph, name: str, array: Array) -> ir.Value:
     return value
 
 
-def _retype(value: ir.Value) -> None:
-    if value.dtype is ir.DataType.UINT8:
-        value.dtype = ir.DataType.INT8
+def _retype(graph: ir.Graph, old: ir.DataType, new: ir.DataType) -> None:
+    for value in (*graph.inputs, *(output for node in graph for output in node.outputs)):
+        if value.dtype is old:
+            value.dtype = new
 
 
 def _real(value: ir.Value) -> ir.Value:

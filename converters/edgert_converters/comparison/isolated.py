@@ -67,6 +67,6 @@ def compare_isolated(
     """
     interpreter = Interpreter(model)
     known = known_values(interpreter, inputs)
-    peer, subject = OnnxRuntimePeer(engine_options), Subject(model, ExportedForm(model))
+    peer, subject = OnnxRuntimePeer(engine_options, integer_ends=True), Subject(model, ExportedForm(model))
     wanted = [unit for unit in interpreter.units if layers is None or unit.name in layers]
     return tuple(compare_unit(peer, subject, unit, [known]) for unit in wanted)

@@ -12,7 +12,7 @@ from edgert_converters.comparison.tflite_form import TfliteForm
 from edgert_converters.ops.spec import Array
 from edgert_converters.units import IntegerUnit
 
-__all__ = ["Known", "Peer", "Ran", "Subject"]
+__all__ = ["Known", "Peer", "Ran", "Subject", "same_bytes"]
 
 Known = Mapping[str, Array]
 """Values of the graph by name, of one sample: its inputs and every QuantizeLinear output."""
@@ -69,3 +69,9 @@ class Peer(Protocol):
             EngineError: the engine failed.
         """
         ...
+
+
+def same_bytes(plain: Sequence[Known], extended: Sequence[Known]) -> bool:
+    """True when every value of the plain run has the same bytes in the run that gives more of them."""
+    pairs = zip(plain, extended, strict=True)
+    return all(own[name].tobytes() == more[name].tobytes() for own, more in pairs for name in own)

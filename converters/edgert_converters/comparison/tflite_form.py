@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from edgert.errors import ModelError
 from edgert_converters.comparison.cut import cut_unit
-from edgert_converters.comparison.encoding import SHIFT, to_signed, unsigned_values, with_real_ends
+from edgert_converters.comparison.encoding import SHIFT, to_signed, values_of, with_real_ends
 from edgert_converters.comparison.parts import Port, TflitePart
 from edgert_converters.exporters.tflite import export_tflite
 from edgert_converters.ops.spec import Array
@@ -95,7 +95,7 @@ class ExportedForm:
     def __init__(self, model: ir.Model, data: bytes | None = None) -> None:
         """Takes the QDQ graph, and the bytes of the TFLite file that was made from it, where there is one."""
         self._model, self._data = model, data
-        self._unsigned = unsigned_values(model)
+        self._unsigned = values_of(model, ir.DataType.UINT8)
         self._whole: _Placed | None = None
 
     def unit(self, unit: IntegerUnit, known: Mapping[str, Array]) -> TflitePart:

@@ -12,7 +12,7 @@ from edgert.errors import EngineError, ModelError
 from edgert.plugins import EngineOptions
 from edgert.runtime.engines.litert import LiteRtEngine
 from edgert_converters.comparison.parts import TflitePart
-from edgert_converters.comparison.peer import Known, Ran, Subject
+from edgert_converters.comparison.peer import Known, Ran, Subject, same_bytes
 from edgert_converters.comparison.tflm import TflmEngine
 from edgert_converters.ops.spec import Array
 from edgert_converters.units import IntegerUnit
@@ -71,7 +71,7 @@ class TflitePeer:
                 "intermediate values come from other kernels than the plain run: "
                 f"{', '.join(kernels)} instead of {', '.join(plain_kernels)}"
             )
-        if not _same_bytes(plain, extended):
+        if not same_bytes(plain, extended):
             notes.append("the outputs differ between the plain run and the run that also gives intermediate values")
         merged = tuple({**more, **own} for more, own in zip(extended, plain, strict=True))
         return Ran(merged, plain_kernels, not notes, tuple(notes))
@@ -125,8 +125,3 @@ def tflm() -> TflitePeer:
 
 
 _LITERT_HINT = "the package 'ai-edge-litert' is not installed; install it with: pip install 'edgert[litert]'"
-
-
-def _same_bytes(plain: Sequence[Known], extended: Sequence[Known]) -> bool:
-    pairs = zip(plain, extended, strict=True)
-    return all(own[name].tobytes() == more[name].tobytes() for own, more in pairs for name in own)
