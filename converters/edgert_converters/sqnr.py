@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ChannelGroup", "OutputError", "OutputErrorMeter", "split_by_magnitude", "sqnr_db"]
+__all__ = ["ChannelGroup", "OutputError", "OutputErrorMeter", "differ_in_rows_only", "split_by_magnitude", "sqnr_db"]
 
 LIMIT_DB = 200.0
 _MAGNITUDE_RATIO = 8.0
@@ -42,6 +42,11 @@ class OutputError:
     worst_group: ChannelGroup
 
 
+def differ_in_rows_only(found: tuple[int, ...], expected: tuple[int, ...]) -> bool:
+    """True for shapes that differ in the number of rows at most: a selection (NonMaxSuppression) may find more."""
+    return len(found) == len(expected) and (len(found) < 2 or found[-1] == expected[-1])
+
+
 def sqnr_db(signal: float, noise: float) -> float:
     """Returns 10 log10(signal / noise) of two powers, within -200..200 dB; no noise at all: 200; NaN noise: -200."""
     if noise == 0:
@@ -62,15 +67,23 @@ class OutputErrorMeter:
         self._powers: dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
 
     def add(self, reference: NDArray[np.generic], variant: NDArray[np.generic]) -> float:
-        """Takes one pair of outputs of equal shape (leading batch axis); returns the sample's SQNR in dB."""
+        """Takes one pair of outputs (leading batch axis); returns the sample's SQNR in dB.
+
+        Outputs of different shapes (a selection that found more or fewer) have nothing in common: all of both is noise.
+        """
         signal = np.square(np.asarray(reference, np.float64))
-        noise = np.square(np.asarray(variant, np.float64) - np.asarray(reference, np.float64))
-        noise = np.where(np.isfinite(noise), noise, np.inf)
-        value = sqnr_db(float(signal.sum()), float(noise.sum()))
+        alike = reference.shape == variant.shape
+        if alike:
+            noise = np.square(np.asarray(variant, np.float64) - np.asarray(reference, np.float64))
+            noise = np.where(np.isfinite(noise), noise, np.inf)
+            value = sqnr_db(float(signal.sum()), float(noise.sum()))
+        else:
+            noise = np.square(np.asarray(variant, np.float64))
+            value = sqnr_db(float(signal.sum()), float(signal.sum() + noise.sum()))
         self._sum_db += value
         self._worst_db = min(self._worst_db, value)
         self._count += 1
-        for axis in _channel_axes(signal.shape):
+        for axis in _channel_axes(signal.shape) if alike and signal.size else ():
             self._add_axis(axis, signal, noise)
         return value
 
@@ -84,7 +97,8 @@ class OutputErrorMeter:
             raise ValueError(f"no sample of output {self.name!r} was compared")
         groups = [group for axis, powers in self._powers.items() for group in _groups(axis, *powers)]
         mean = self._sum_db / self._count
-        return OutputError(self.name, mean, self._worst_db, min(groups, key=lambda group: group.sqnr_db))
+        whole = ChannelGroup(0, 0, 0, self._worst_db)  # of outputs that never had one shape
+        return OutputError(self.name, mean, self._worst_db, min(groups, key=lambda group: group.sqnr_db, default=whole))
 
     def _add_axis(self, axis: int, signal: NDArray[np.float64], noise: NDArray[np.float64]) -> None:
         others = tuple(i for i in range(signal.ndim) if i != axis)

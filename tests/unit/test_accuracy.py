@@ -167,6 +167,20 @@ def test_without_labels_or_answers_sqnr_decides(tmp_path: Path) -> None:
     _check_json(result)
 
 
+def test_a_selection_that_finds_more_or_fewer_counts_as_noise() -> None:
+    meter = OutputErrorMeter("selected")
+    three, one = np.full((3, 4), 2.0), np.full((1, 4), 2.0)
+    assert meter.add(three, three) == 200.0
+    assert meter.add(three, one) == pytest.approx(10 * np.log10(12 / 16))
+    assert meter.add(np.zeros((0, 4)), np.zeros((0, 4))) == 200.0
+    result = meter.result()
+    assert result.sqnr_db_worst < 0
+    assert result.worst_group.sqnr_db == 200.0
+    never_alike = OutputErrorMeter("selected")
+    never_alike.add(three, one)
+    assert never_alike.result().worst_group.sqnr_db == never_alike.result().sqnr_db_worst
+
+
 def test_outputs_that_differ_in_form_are_refused(tmp_path: Path) -> None:
     data = _vectors(tmp_path / "d.npz", np.ones((2, 6), np.float32))
     eye = np.eye(6, dtype=np.float32)
