@@ -30,6 +30,7 @@ class Recipe:
     `calib` and `eval` are data specifications (a file, a folder, or `module:function`); `precisions` names the variants
     beside float (`int8`, `fp16`); `formats` the kinds of files (`onnx`, `tflite`), () those that the targets' engines
     read; `float_io` keeps float inputs and outputs of integer .tflite files;
+    `layout` is the axis order of a .tflite model's image inputs and outputs (`keep`, `nchw`, `nhwc`);
     `metric` is a metric's name or `module:function`, None: chosen from the data.
     `metric_output` names the model output that the metric reads when there are several. `max_drop_points` is in points
     (hundredths) of the metric. `labels` are class names. `calib_samples` limits how many calibration samples are used.
@@ -39,6 +40,7 @@ class Recipe:
     targets: tuple[str, ...] = ("host",)
     output: Path | None = None
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    layout: str = "keep"
     calib: str | None = None
     eval: str | None = None
     metric: str | None = None

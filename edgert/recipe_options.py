@@ -87,6 +87,16 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("--shape", "model", "shape", "shapes", Kind.SHAPES, {}, "fix an input's shape", metavar="NAME=1,3,320,320"),
     Option(
+        "--layout",
+        "model",
+        "layout",
+        "layout",
+        Kind.CHOICE,
+        "keep",
+        "axis order of a .tflite model's image inputs and outputs",
+        choices=("keep", "nchw", "nhwc"),
+    ),
+    Option(
         "--trust-pickle",
         "model",
         "trust_pickle",

@@ -61,7 +61,7 @@ class _DefaultConverter:
         """Converts `recipe.model` and writes `recipe.output` (default: NAME.edge in the working directory)."""
         _check_request(recipe)
         progress("import", 0, 0)
-        imported = import_model(recipe.model, recipe.shapes, trust_pickle=recipe.trust_pickle)
+        imported = import_model(recipe.model, recipe.shapes, layout=recipe.layout, trust_pickle=recipe.trust_pickle)
         return _convert(imported, recipe, progress)
 
     def convert_program(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgert.bundle import Source, TensorSpec
-from edgert.errors import ModelError
+from edgert.errors import ModelError, UsageError
 from edgert_converters.importers.isolate import ImportRequest, run_isolated
 from edgert_converters.passes.record import PassRecord
 
@@ -46,6 +46,7 @@ def import_model(
     path: Path,
     shapes: Mapping[str, tuple[int, ...]],
     *,
+    layout: str = "keep",
     trust_pickle: bool = False,
     time_limit_s: float = _TIME_LIMIT_S,
 ) -> ImportedModel:
@@ -54,19 +55,25 @@ def import_model(
     Args:
         path: a .onnx or .tflite file, or a .pt2 file (torch.export) with `trust_pickle`.
         shapes: full shapes for inputs with dynamic axes, by input name.
+        layout: axis order of a .tflite file's image inputs and outputs: `keep` and `nhwc` leave them as they are,
+            `nchw` puts channels first. An ONNX model is channels-first.
         trust_pickle: allow torch.export.load, which unpickles and can therefore run code from the file.
         time_limit_s: after this the child that reads the file is stopped.
 
     Raises:
         ModelError: the file is missing, damaged, unsafe, of an unknown kind, or holds something edgert cannot convert.
         DynamicShapeError: an axis other than a leading batch axis has no fixed size.
-        UsageError: `shapes` names an unknown input or does not fit it.
+        UsageError: `shapes` names an unknown input or does not fit it, or the file cannot have that layout.
         MissingExtraError: a package is missing.
     """
     path = Path(path)
     kind = _file_kind(path, trust_pickle=trust_pickle)
+    if layout == "nhwc" and kind != "tflite":
+        raise UsageError(
+            f"--layout nhwc: {path} is channels-first, as ONNX operators are; only .tflite files keep NHWC"
+        )
     request = ImportRequest(
-        str(path.resolve()), kind, {name: tuple(shape) for name, shape in shapes.items()}, str(path)
+        str(path.resolve()), kind, {name: tuple(shape) for name, shape in shapes.items()}, str(path), layout=layout
     )
     source = Source(path.name, kind, _sha256(path))
     return _finish(request, source, time_limit_s)

@@ -65,16 +65,16 @@ def _import(request: ImportRequest, folder: Path) -> ImportResult:
 
     path, shown = Path(request.path), Path(request.shown_path)
     notes: list[str] = []
-    proto = _load_tflite(path, shown, notes) if request.kind == "tflite" else _load_onnx(request, folder, path, shown)
+    proto = _load_tflite(request, notes) if request.kind == "tflite" else _load_onnx(request, folder, path, shown)
     normalised = normalise(proto, request.shapes, shown)
     (folder / MODEL).write_bytes(normalised.serialized)
     return ImportResult(normalised.inputs, normalised.outputs, (*notes, *normalised.notes), normalised.passes)
 
 
-def _load_tflite(path: Path, shown: Path, notes: list[str]) -> onnx.ModelProto:
+def _load_tflite(request: ImportRequest, notes: list[str]) -> onnx.ModelProto:
     from edgert_converters.importers.tflite_file import load_tflite
 
-    return load_tflite(path, shown, notes)
+    return load_tflite(Path(request.path), Path(request.shown_path), notes, layout=request.layout)
 
 
 def _load_onnx(request: ImportRequest, folder: Path, path: Path, shown: Path) -> onnx.ModelProto:

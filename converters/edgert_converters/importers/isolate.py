@@ -48,13 +48,17 @@ MEMORY_PER_FILE_BYTE = 24
 
 @dataclass(frozen=True, slots=True)
 class ImportRequest:
-    """What the child shall read. `kind` is onnx, tflite or pt2; `shown_path` is what messages call the file."""
+    """What the child shall read. `kind` is onnx, tflite or pt2; `shown_path` is what messages call the file.
+
+    `layout` is the axis order that image inputs and outputs of a .tflite file get: keep, nchw or nhwc.
+    """
 
     path: str
     kind: str
     shapes: dict[str, tuple[int, ...]]
     shown_path: str
     memory_bytes: int = _BASE_MEMORY_BYTES
+    layout: str = "keep"
 
 
 @dataclass(frozen=True, slots=True)

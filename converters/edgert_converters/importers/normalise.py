@@ -14,6 +14,7 @@ from edgert.bundle import TensorSpec
 from edgert.dtypes import DType
 from edgert.errors import DynamicShapeError, ModelError, UsageError
 from edgert_converters.importers.change_opset import change_opset, read_opset
+from edgert_converters.importers.layouts import name_layouts
 from edgert_converters.importers.source_run import run_source
 from edgert_converters.passes.output_check import Array, Feed, OutputCheck, random_feed
 from edgert_converters.passes.pipeline import run_pipeline
@@ -62,6 +63,7 @@ def normalise(proto: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], sho
     _write_output_shapes(proto, outputs)
     model = change_opset(proto, check, notes, shown)
     model, passes = run_pipeline(model, check)
+    inputs, outputs = name_layouts(model, inputs, outputs)
     notes.extend(f"clean-up pass {p.name!r} was taken back: {p.undone}" for p in passes if p.undone)
     return NormalisedModel(onnx_ir.to_proto(model).SerializeToString(), inputs, outputs, tuple(notes), passes)
 

@@ -18,10 +18,13 @@ from edgert_converters.importers.onnx_file import WORKING_OPSET
 from edgert_converters.importers.tflite_notes import file_notes, has_wide_integers
 from edgert_converters.ops import OPERATORS
 from edgert_converters.ops.spec import TfliteReader
+from edgert_converters.passes.output_check import first_line
 from edgert_converters.requantize import Requantize, set_requantize
 from edgert_converters.tflite.constants import plain_constants
+from edgert_converters.tflite.dilated import merge_dilated
+from edgert_converters.tflite.images import image_inputs
 from edgert_converters.tflite.import_graph import ImportGraph
-from edgert_converters.tflite.layout import Order
+from edgert_converters.tflite.layout import Order, channels_first
 from edgert_converters.tflite.model import TfModel, TfOperator, TfSignature, TfSubgraph
 from edgert_converters.tflite.read import parse_tflite
 from edgert_converters.tflite.state import explicit_state, set_state_bindings
@@ -37,13 +40,14 @@ _WIDE_OPSET, _WIDE_IR_VERSION = 21, 10
 _DAMAGED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
-def load_tflite(path: Path, shown: Path, notes: list[str] | None = None) -> onnx.ModelProto:
+def load_tflite(path: Path, shown: Path, notes: list[str] | None = None, *, layout: str = "keep") -> onnx.ModelProto:
     """Returns the model of a .tflite file in ONNX form.
 
     Args:
         path: the file.
         shown: what messages call it.
         notes: gets a line for each thing that the user should know about the file.
+        layout: `nchw` puts images of rank 4 channels-first at inputs and outputs; else they stay as in the file.
 
     Raises:
         ModelError: damaged, or it holds something that edgert cannot convert; names the operator.
@@ -54,13 +58,28 @@ def load_tflite(path: Path, shown: Path, notes: list[str] | None = None) -> onnx
     except OSError as error:
         raise ModelError(f"cannot be read ({error.strerror or error})", path=shown) from error
     try:
-        proto: onnx.ModelProto = ir.to_proto(build_onnx(parse_tflite(data, shown), notes))
+        proto: onnx.ModelProto = ir.to_proto(build_onnx(parse_tflite(data, shown), notes, layout=layout))
+        _check_nodes(proto)
     except ModelError as error:
         raise (error if error.path else ModelError(str(error), path=shown)) from error
     return proto
 
 
-def build_onnx(file: TfModel, notes: list[str] | None = None) -> ir.Model:
+def _check_nodes(proto: onnx.ModelProto) -> None:
+    """An operator of a damaged file may have too many inputs, or attributes that its ONNX form does not take."""
+    import onnx
+
+    context = onnx.checker.C.CheckerContext()
+    context.ir_version = proto.ir_version
+    context.opset_imports = {entry.domain: entry.version for entry in proto.opset_import}
+    for node in proto.graph.node:
+        try:
+            onnx.checker.check_node(node, context)
+        except onnx.checker.ValidationError as error:
+            raise ModelError(f"the file is damaged: {first_line(error)}", node=node.name) from error
+
+
+def build_onnx(file: TfModel, notes: list[str] | None = None, *, layout: str = "keep") -> ir.Model:
     """Returns an ONNX model that computes what the file's first signature (subgraph 0 where it has none) computes.
 
     Inputs and outputs carry the signature's names (the tensors' own where there is no signature), the file's axis
@@ -70,15 +89,16 @@ def build_onnx(file: TfModel, notes: list[str] | None = None) -> ir.Model:
     Args:
         file: the parsed file.
         notes: gets a line for each thing that the user should know about the file.
+        layout: as for `load_tflite`.
 
     Raises:
         ModelError: an operator, an option or a type has no counterpart; names it.
     """
-    return build_with_homes(file, notes)[0]
+    return build_with_homes(file, notes, layout=layout)[0]
 
 
 def build_with_homes(
-    file: TfModel, notes: list[str] | None = None
+    file: TfModel, notes: list[str] | None = None, *, layout: str = "keep"
 ) -> tuple[ir.Model, dict[str, tuple[int, Order]]]:
     """Returns what `build_onnx` returns, and `ImportGraph.homes`: which value holds which tensor of the file.
 
@@ -92,16 +112,19 @@ def build_with_homes(
     original = file.subgraphs[entry.subgraph]
     if notes is not None:
         notes.extend(file_notes(file, original, states))
-    source = plain_constants(_with_input_names(original, entry))
+    source = merge_dilated(plain_constants(_with_input_names(original, entry)))
     wide = has_wide_integers(source)
     opset = _WIDE_OPSET if wide else WORKING_OPSET
     graph = ImportGraph(source, opset, dynamic_batch=_has_dynamic_batch(source))
-    _read_operators(source, graph)
+    _read_operators(source, graph, image_inputs(source) if layout == "nchw" else frozenset())
     names = {index: name for name, index in entry.outputs.items()}
     if not file.signatures:
         names = dict(zip(source.outputs[len(source.outputs) - len(states) :], (s.output for s in states), strict=True))
-    for index in source.outputs:
-        graph.add_output(index, names.get(index) or graph.name(index))
+    try:
+        for index in source.outputs:
+            graph.add_output(index, names.get(index) or graph.name(index), as_it_lies=layout == "nchw")
+    except _DAMAGED as error:
+        raise ModelError(f"an output does not fit what computes it ({error}); the file is damaged") from error
     model = ir.Model(graph.graph, ir_version=_WIDE_IR_VERSION if wide else _IR_VERSION)
     if any(tensor.quant is not None and tensor.data is None for tensor in source.tensors):
         set_requantize(model, Requantize.Q31)
@@ -114,10 +137,10 @@ def tflite_readers() -> Mapping[str, TfliteReader]:
     return {name: reader for spec in OPERATORS.values() for name, reader in spec.from_tflite.items()}
 
 
-def _read_operators(source: TfSubgraph, graph: ImportGraph) -> None:
+def _read_operators(source: TfSubgraph, graph: ImportGraph, channels_first_inputs: frozenset[int]) -> None:
     readers = tflite_readers()
     for index in source.inputs:
-        graph.add_input(index)
+        graph.add_input(index, channels_first(4) if index in channels_first_inputs else None)
     for operator in source.operators:
         reader = readers.get(operator.name)
         if reader is None:

@@ -306,14 +306,18 @@ class ImportGraph:
             return self.add("Tanh", [value])
         raise ModelError(f"fused activation {activation} is not supported")
 
-    def add_input(self, index: int) -> None:
-        """Makes a tensor an input of the graph; a quantized one is fed real numbers and quantized at once."""
+    def add_input(self, index: int, order: Order | None = None) -> None:
+        """Makes a tensor an input of the graph; a quantized one is fed real numbers and quantized at once.
+
+        `order`: its axis k is the tensor's axis `order[k]`; None: TFLite's own order.
+        """
+        place = order if order is not None else identity(len(self.tensor(index).shape))
         tensor = self.tensor(index)
         quantized = tensor.quant is not None and tensor.quant.dtype.is_quantized
         dtype = DType.FLOAT if quantized else tensor.dtype
         if dtype is None:
             raise ModelError(f"input {tensor.name!r} is a resource handle")
-        dims: list[int | str] = list(self.shape(index))
+        dims: list[int | str] = list(permuted(self.shape(index), place))
         if self.dynamic_batch and dims:
             dims[0] = "batch"
         kind = ir.TensorType(ir.DataType[dtype.name])
@@ -322,11 +326,15 @@ class ImportGraph:
         self.graph.inputs.append(value)
         if quantized and tensor.quant is not None:
             value = self._quantized(value, self.name(index), tensor.quant, is_input=True)
-        self._placed[index] = Placed(value, identity(len(tensor.shape)))
+        self._placed[index] = Placed(value, place)
 
-    def add_output(self, index: int, name: str) -> None:
-        """Makes a tensor an output of the graph under `name`, in TFLite's own axis order."""
-        value = self.plain(index)
+    def add_output(self, index: int, name: str, *, as_it_lies: bool = False) -> None:
+        """Makes a tensor an output of the graph under `name`, in TFLite's own axis order.
+
+        `as_it_lies`: an image of rank 4 that lies channels-first stays so.
+        """
+        first = as_it_lies and self.read(index).order == channels_first(4)
+        value = self.channels_first(index) if first else self.plain(index)
         if value.is_graph_input() or value.is_initializer() or value.is_graph_output():
             value = self.add("Identity", [value])
         tensor = self.tensor(index)

@@ -33,7 +33,7 @@ class KnownShapes:
         self._graph = graph
         self._opset = opset
         self._seen = 0
-        self._types: dict[int, dict[str, onnx.TypeProto]] = {batch: {} for batch in _BATCHES}
+        self._types: dict[int, dict[ir.Value, onnx.TypeProto]] = {batch: {} for batch in _BATCHES}
 
     def shape(self, value: ir.Value, batch: int = 1) -> tuple[int, ...] | None:
         """Returns the shape of a value where it follows from the inputs', else None."""
@@ -104,7 +104,7 @@ class KnownShapes:
             )
         except (shape_inference.InferenceError, defs.SchemaError, ValueError, RuntimeError):
             return  # unknown, as where it says nothing
-        self._types[batch].update(results)
+        self._types[batch].update({value: results[str(value.name)] for value in node.outputs if value.name in results})
 
     def _type(self, value: ir.Value, batch: int) -> onnx.TypeProto | None:
         from onnx import helper
@@ -115,7 +115,7 @@ class KnownShapes:
         if value.producer() is None and value.shape is not None and value.dtype is not None:
             sizes = [size if isinstance(size, int) else batch for size in value.shape]
             return helper.make_tensor_type_proto(int(value.dtype), sizes)
-        return self._types[batch].get(str(value.name))
+        return self._types[batch].get(value)
 
 
 def batched_target(
