@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edgert.quant import QuantParams
 from edgert_converters.ops.accumulate import centred, exact_type, requantize_channels
 from edgert_converters.ops.attributes import get_int, require_input
+from edgert_converters.ops.conv_3d_tflite import read_conv_3d
 from edgert_converters.ops.conv_tflite import read_conv_2d, read_depthwise_conv_2d, write_conv
 from edgert_converters.ops.samples import normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QTensor, QuantRule
@@ -130,7 +131,11 @@ SPEC = Operator(
     cases=CASES,
     integer=integer,
     integer_q31=integer_q31,
-    from_tflite={"CONV_2D": read_conv_2d, "DEPTHWISE_CONV_2D": read_depthwise_conv_2d},
+    from_tflite={
+        "CONV_2D": read_conv_2d,
+        "CONV_3D": read_conv_3d,
+        "DEPTHWISE_CONV_2D": read_depthwise_conv_2d,
+    },
     to_tflite=write_conv,
     onnxruntime_int8=True,
     note="depthwise keeps its channels",

@@ -7,14 +7,16 @@ Weights: CONV_2D has [O, kh, kw, I / groups], DEPTHWISE_CONV_2D [1, kh, kw, O] w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgert.dtypes import DType
 from edgert.quant import QuantParams
-from edgert_converters.ops.attributes import get_int, get_ints
-from edgert_converters.ops.spec import Node
+from edgert_converters.ops.attributes import get_int
+from edgert_converters.ops.conv_3d_tflite import write_conv_3d
+from edgert_converters.ops.windows import Windows, as_row, resolve_windows
 from edgert_converters.tflite.layout import channels_first, channels_last
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from edgert_converters.tflite.import_graph import ImportGraph
     from edgert_converters.tflite.model import TfOperator
 
-__all__ = ["read_conv_2d", "read_depthwise_conv_2d", "same_pads", "window_attributes", "write_conv"]
+__all__ = ["read_conv_2d", "read_depthwise_conv_2d", "same_pads", "window_attributes", "write_conv", "zero_bias"]
 
 _SAME, _VALID = 0, 1
 _O_KH_KW_I_TO_ONNX = (0, 3, 1, 2)
@@ -75,51 +77,76 @@ def _read(operator: TfOperator, graph: ImportGraph, weight: ir.Value, kernel: Se
 
 
 def write_conv(node: ir.Node, graph: ExportGraph) -> None:
-    """Writes a 2-D convolution; a depthwise one where every input channel has its own group."""
-    x_shape, w_shape = graph.shape(node.inputs[0]), graph.shape(node.inputs[1])
-    if len(x_shape) != 4:
-        raise graph.unsupported(node, f"only 2-D convolutions are written yet, this one has {len(x_shape) - 2} axes")
-    spec = graph.describe(node)
-    depthwise = get_int(spec, "group", 1) == x_shape[1] and w_shape[1] == 1
-    x, padding = _padded_input(node, graph, spec)
-    weight = graph.ordered(node, 1, channels_last(4) if not depthwise else (1, 2, 3, 0))
-    bias = graph.plain(node, 2) if len(node.inputs) > 2 and node.inputs[2] is not None else _zero_bias(node, graph)
-    strides, dilations = get_ints(spec, "strides", (1, 1)), get_ints(spec, "dilations", (1, 1))
+    """Writes a convolution; a depthwise one where every input channel has its own group, a line as a row of a plane."""
+    rank = len(graph.shape(node.inputs[0]))
+    if rank == 5:
+        write_conv_3d(node, graph)
+        return
+    if rank not in {3, 4} or graph.constant(node.inputs[1]) is None:
+        raise graph.unsupported(node, f"a convolution over {rank - 2} axes, or with computed weights")
+    spec, w_shape = graph.describe(node), graph.shape(node.inputs[1])
+    channels, group = graph.shape(node.inputs[0])[1], get_int(spec, "group", 1)
+    depthwise = 1 < group == channels
+    windows = resolve_windows(spec, graph.shape(node.inputs[0])[2:], w_shape[2:])
+    x, weight = graph.channels_last(node), _weights(node, graph, depthwise=depthwise)
+    if rank == 3:
+        n, length, _ = graph.made(x).shape
+        x = graph.reshaped(x, (n, 1, length, channels))
+        windows = as_row(windows)
+    x, padding = _padded_input(x, windows, graph)
+    bias = graph.plain(node, 2) if len(node.inputs) > 2 and node.inputs[2] is not None else zero_bias(node, graph)
     options: dict[str, int] = {
         "padding": padding,
-        "stride_h": strides[0],
-        "stride_w": strides[1],
-        "dilation_h_factor": dilations[0],
-        "dilation_w_factor": dilations[1],
+        "stride_h": windows.strides[0],
+        "stride_w": windows.strides[1],
+        "dilation_h_factor": windows.dilations[0],
+        "dilation_w_factor": windows.dilations[1],
     }
     if depthwise:
-        options["depth_multiplier"] = w_shape[0] // x_shape[1]
+        options["depth_multiplier"] = w_shape[0] // channels
     number, value = graph.activation(node)
-    y = graph.tensor(value, channels_last(4))
+    y = graph.tensor(value, channels_last(rank))
+    plane = graph.as_plane(y) if rank == 3 else y
     name = "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
-    graph.emit(name, [x, weight, bias], [y], fused_activation_function=number, **options)
+    graph.emit(name, [x, weight, bias], [plane], fused_activation_function=number, **options)
+    if rank == 3:
+        graph.reshape(plane, y)
 
 
-def _padded_input(node: ir.Node, graph: ExportGraph, spec: Node) -> tuple[int, int]:
-    """Returns the input channels-last, behind a PAD where the padding is neither SAME nor VALID, and the padding."""
-    pads = get_ints(spec, "pads", (0, 0, 0, 0))
-    x = graph.channels_last(node)
-    if not any(pads):
+def _weights(node: ir.Node, graph: ExportGraph, *, depthwise: bool) -> int:
+    """Adds the weights as [O, kh, kw, I / groups], of a depthwise convolution as [1, kh, kw, O]."""
+    rank = len(graph.shape(node.inputs[1]))
+    order = (1, *range(2, rank), 0) if depthwise else channels_last(rank)
+    weight = graph.ordered(node, 1, order)
+    if rank == 4:
+        return weight
+    made = graph.made(weight)
+    if made.data is None:
+        raise AssertionError("weights without numbers")
+    params = made.quant
+    if params is not None and params.axis:
+        params = replace(params, axis=params.axis + 1)  # behind the new axis
+    return graph.constant_tensor(f"{made.name}_2d", np.expand_dims(made.data, 1), params=params)
+
+
+def _padded_input(x: int, windows: Windows, graph: ExportGraph) -> tuple[int, int]:
+    """Returns the input [N, H, W, C], behind a PAD where the padding is neither SAME nor VALID, and the padding."""
+    pads = list(zip(windows.pads_before, windows.declared_after, strict=True))
+    if not any(a or b for a, b in pads):
         return x, _VALID
-    sizes, kernel = graph.shape(node.inputs[0])[2:], graph.shape(node.inputs[1])[2:]
-    strides, dilations = get_ints(spec, "strides", (1, 1)), get_ints(spec, "dilations", (1, 1))
-    same = [same_pads(*axis) for axis in zip(sizes, kernel, strides, dilations, strict=True)]
-    if [(pads[0], pads[2]), (pads[1], pads[3])] == same:
+    sizes = graph.made(x).shape[1:3]
+    axes = zip(sizes, windows.kernel, windows.strides, windows.dilations, strict=True)
+    if pads == [same_pads(*axis) for axis in axes]:
         return x, _SAME
-    return graph.padded(x, ((0, 0), (pads[0], pads[2]), (pads[1], pads[3]), (0, 0))), _VALID
+    return graph.padded(x, ((0, 0), *pads, (0, 0))), _VALID
 
 
-def _zero_bias(node: ir.Node, graph: ExportGraph) -> int:
-    """Adds the bias that TFLite's kernels want: int32 with scale s_x * s_w[c] for integer operators."""
-    channels = graph.shape(node.inputs[1])[0]
+def zero_bias(node: ir.Node, graph: ExportGraph, channels: int | None = None) -> int:
+    """Adds the bias that TFLite's kernels want: int32 with scale s_x * s_w[c] for integer operators, float32 else."""
+    count = channels if channels is not None else graph.shape(node.inputs[1])[0]
     x, w = graph.input_params(node, 0), graph.input_params(node, 1)
     if x is None or w is None:
-        return graph.constant_tensor(f"{node.name}_bias", np.zeros(channels, np.float32))
+        return graph.constant_tensor(f"{node.name}_bias", np.zeros(count, np.float32))
     scale = tuple(float(np.float32(x.scale[0]) * np.float32(s)) for s in w.scale)
     params = QuantParams(scale, (0,) * len(scale), DType.INT32, None if len(scale) == 1 else 0)
-    return graph.constant_tensor(f"{node.name}_bias", np.zeros(channels, np.int32), params=params)
+    return graph.constant_tensor(f"{node.name}_bias", np.zeros(count, np.int32), params=params)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgert.dtypes import DType
-from edgert.quant import QuantParams
 from edgert_converters.ops.attributes import get_float, get_int
+from edgert_converters.ops.conv_tflite import zero_bias
 from edgert_converters.ops.spec import Array
 from edgert_converters.tflite.layout import identity
 from edgert_converters.tflite.schema import ACTIVATIONS
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edgert_converters.tflite.import_graph import ImportGraph
     from edgert_converters.tflite.model import TfOperator
 
-__all__ = ["read_batch_matmul", "read_fully_connected", "write_gemm", "write_matmul", "zero_bias"]
+__all__ = ["read_batch_matmul", "read_fully_connected", "write_gemm", "write_matmul"]
 
 _TRANSPOSED = (1, 0)
 
@@ -77,7 +77,7 @@ def write_gemm(node: ir.Node, graph: ExportGraph) -> None:
     bias = _bias(node, graph, beta)
     if bias is not None or len(node.inputs) < 3 or node.inputs[2] is None:
         number, value = graph.activation(node)
-        bias = zero_bias(node, graph) if bias is None else bias
+        bias = zero_bias(node, graph, graph.shape(node.outputs[0])[-1]) if bias is None else bias
         y = graph.tensor(value)
         graph.emit("FULLY_CONNECTED", [x, w, bias], [y], fused_activation_function=number, keep_num_dims=False)
         return
@@ -106,20 +106,9 @@ def write_matmul(node: ir.Node, graph: ExportGraph) -> None:
     if has_matrix:
         w = graph.ordered(node, 1, _TRANSPOSED)
         options = {"fused_activation_function": number, "keep_num_dims": len(shapes[0]) != 2}
-        graph.emit("FULLY_CONNECTED", [x, w, zero_bias(node, graph)], [graph.tensor(value)], **options)
+        graph.emit("FULLY_CONNECTED", [x, w, zero_bias(node, graph, graph.shape(node.outputs[0])[-1])], [graph.tensor(value)], **options)
         return
     graph.emit("BATCH_MATMUL", [x, graph.plain(node, 1)], [graph.tensor(value)], adj_x=False, adj_y=False)
-
-
-def zero_bias(node: ir.Node, graph: ExportGraph) -> int:
-    """Adds the bias that TFLite's kernels want: int32 with scale s_x * s_w[c] for integer operators, float32 else."""
-    x, w = graph.input_params(node, 0), graph.input_params(node, 1)
-    channels = graph.shape(node.outputs[0])[-1]
-    if x is None or w is None:
-        return graph.constant_tensor(f"{node.name}_bias", np.zeros(channels, np.float32))
-    scale = tuple(float(np.float32(x.scale[0]) * np.float32(s)) for s in w.scale)
-    params = QuantParams(scale, (0,) * len(scale), DType.INT32, None if len(scale) == 1 else 0)
-    return graph.constant_tensor(f"{node.name}_bias", np.zeros(channels, np.int32), params=params)
 
 
 def _write_vectors(node: ir.Node, graph: ExportGraph, shapes: list[tuple[int, ...]]) -> None:

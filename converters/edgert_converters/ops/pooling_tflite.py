@@ -16,7 +16,7 @@ from edgert.dtypes import DType
 from edgert.quant import QuantParams
 from edgert_converters.ops.attributes import get_ints
 from edgert_converters.ops.conv_tflite import same_pads, window_attributes
-from edgert_converters.ops.windows import Windows, count_taken, resolve_windows
+from edgert_converters.ops.windows import Windows, as_row, count_taken, resolve_windows
 from edgert_converters.tflite.layout import channels_first, channels_last
 
 if TYPE_CHECKING:
@@ -79,11 +79,7 @@ class _Pool:
     def home(self, value: ir.Value) -> tuple[int, int]:
         """Adds the tensor of the result; returns it and the [N, H, W, C] tensor that the pool writes."""
         y = self.graph.tensor(value, channels_last(3 if self.is_line else 4))
-        if not self.is_line:
-            return y, y
-        made = self.graph.made(y)
-        n, length, c = made.shape
-        return y, self.graph.scratch(f"{made.name}_2d", (n, 1, length, c), made.dtype or DType.FLOAT, made.quant)
+        return y, self.graph.as_plane(y) if self.is_line else y
 
     def finish(self, y: int, pooled: int) -> None:
         if y != pooled:
@@ -100,19 +96,8 @@ def _prepare(node: ir.Node, graph: ExportGraph) -> _Pool:
     if len(shape) == 3:
         n, c, length = shape
         x = graph.reshaped(x, (n, 1, length, c))
-        windows = Windows(*((neutral, *getattr(windows, name)) for name, neutral in _LINE))
+        windows = as_row(windows)
     return _Pool(node, graph, x, windows, len(shape) == 3)
-
-
-_LINE = (
-    ("kernel", 1),
-    ("strides", 1),
-    ("dilations", 1),
-    ("pads_before", 0),
-    ("pads_after", 0),
-    ("declared_after", 0),
-    ("output", 1),
-)
 
 
 def write_max_pool(node: ir.Node, graph: ExportGraph) -> None:

@@ -11,7 +11,7 @@ from edgert.errors import ModelError
 from edgert_converters.ops.attributes import get_int, get_ints, get_str
 from edgert_converters.ops.spec import Array, Node
 
-__all__ = ["Windows", "count_taken", "pad_spatial", "resolve_windows", "view_windows"]
+__all__ = ["Windows", "as_row", "count_taken", "pad_spatial", "resolve_windows", "view_windows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,19 @@ class Windows:
     pads_after: tuple[int, ...]
     declared_after: tuple[int, ...]
     output: tuple[int, ...]
+
+
+def as_row(windows: Windows) -> Windows:
+    """Returns windows over one axis as windows over a plane of height 1."""
+    return Windows(
+        (1, *windows.kernel),
+        (1, *windows.strides),
+        (1, *windows.dilations),
+        (0, *windows.pads_before),
+        (0, *windows.pads_after),
+        (0, *windows.declared_after),
+        (1, *windows.output),
+    )
 
 
 def resolve_windows(node: Node, spatial: tuple[int, ...], kernel: tuple[int, ...]) -> Windows:

@@ -292,6 +292,12 @@ class ExportGraph:
         self._reshape(index, target)
         return target
 
+    def as_plane(self, index: int) -> int:
+        """Adds a tensor [N, 1, L, C] like tensor `index`, [N, L, C]: what an operator over planes makes of a line."""
+        made = self._tensors[index]
+        n, length, channels = made.shape
+        return self._add_tensor(replace(made, name=f"{made.name}_plane", shape=(n, 1, length, channels)))
+
     def place(self, value: ir.Value, index: int, order: Order) -> None:
         """Makes an existing tensor the home of a value (a Transpose or Identity that moves no data)."""
         self._stored[value] = Stored(index, order)
