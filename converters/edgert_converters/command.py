@@ -233,6 +233,12 @@ def _pack(conversion: Conversion, samples: Samples) -> tuple[Manifest, dict[str,
     return manifest, files
 
 
+def _count_alike(outputs: Sequence[Mapping[str, Array]]) -> int:
+    """How many of the first samples gave outputs of one shape: those of a selection depend on what it found."""
+    shapes = [{name: values.shape for name, values in output.items()} for output in outputs]
+    return sum(1 for _ in itertools.takewhile(lambda shape: shape == shapes[0], shapes))
+
+
 def _golden(conversion: Conversion, samples: Samples) -> bytes:
     """A few real inputs (of the evaluation set where there is one) with the outputs of every variant."""
     evaluation = conversion.data.evaluation
@@ -240,10 +246,12 @@ def _golden(conversion: Conversion, samples: Samples) -> bytes:
         inputs = list(itertools.islice(samples(), _GOLDEN_SAMPLES))
     else:
         inputs = [evaluation.sample(index).inputs for index in range(min(_GOLDEN_SAMPLES, len(evaluation)))]
-    arrays = {f"input/{name}": np.stack([sample[name] for sample in inputs]) for name in inputs[0]}
-    for variant_id, run in _runners(conversion.built, conversion.imported).items():
-        outputs = [run(sample) for sample in inputs]
-        arrays |= {f"{variant_id}/{name}": np.stack([output[name] for output in outputs]) for name in outputs[0]}
+    runners = _runners(conversion.built, conversion.imported)
+    results = {variant_id: [run(sample) for sample in inputs] for variant_id, run in runners.items()}
+    count = min((_count_alike(outputs) for outputs in results.values()), default=len(inputs))
+    arrays = {f"input/{name}": np.stack([sample[name] for sample in inputs[:count]]) for name in inputs[0]}
+    for variant_id, outputs in results.items():
+        arrays |= {f"{variant_id}/{name}": np.stack([o[name] for o in outputs[:count]]) for name in outputs[0]}
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]  # array names are no keyword of savez
     return buffer.getvalue()
