@@ -72,11 +72,11 @@ def _check_nodes(proto: onnx.ModelProto) -> None:
     context = onnx.checker.C.CheckerContext()
     context.ir_version = proto.ir_version
     context.opset_imports = {entry.domain: entry.version for entry in proto.opset_import}
-    for node in proto.graph.node:
-        try:
+    try:
+        for node in proto.graph.node:
             onnx.checker.check_node(node, context)
-        except onnx.checker.ValidationError as error:
-            raise ModelError(f"the file is damaged: {first_line(error)}", node=node.name) from error
+    except onnx.checker.ValidationError as error:
+        raise ModelError(f"the file is damaged: {first_line(error)}") from error
 
 
 def build_onnx(file: TfModel, notes: list[str] | None = None, *, layout: str = "keep") -> ir.Model:

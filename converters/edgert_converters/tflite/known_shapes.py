@@ -33,6 +33,7 @@ class KnownShapes:
         self._graph = graph
         self._opset = opset
         self._seen = 0
+        self._is_updating = False
         self._types: dict[int, dict[ir.Value, onnx.TypeProto]] = {batch: {} for batch in _BATCHES}
 
     def shape(self, value: ir.Value, batch: int = 1) -> tuple[int, ...] | None:
@@ -76,14 +77,17 @@ class KnownShapes:
         return np.asarray(spec.reference(described, inputs)[node.outputs.index(value)])
 
     def _update(self) -> None:
-        nodes = list(self._graph)[self._seen :]
-        for node in nodes:
+        if self._is_updating:  # a node's inputs are known before it
+            return
+        self._is_updating = True
+        for node in list(self._graph)[self._seen :]:
             self._seen += 1
             for batch in _BATCHES:
                 self._infer(node, batch)
+        self._is_updating = False
 
     def _infer(self, node: ir.Node, batch: int) -> None:
-        from onnx import defs, helper, numpy_helper, shape_inference
+        from onnx import checker, defs, helper, numpy_helper, shape_inference
 
         types, data = {}, {}
         for value in node.inputs:
@@ -102,7 +106,13 @@ class KnownShapes:
             results = shape_inference.infer_node_outputs(
                 schema, proto, types, data, opset_imports=[helper.make_opsetid("", self._opset)], ir_version=10
             )
-        except (shape_inference.InferenceError, defs.SchemaError, ValueError, RuntimeError):
+        except (
+            checker.ValidationError,
+            shape_inference.InferenceError,
+            defs.SchemaError,
+            ValueError,
+            RuntimeError,
+        ):
             return  # unknown, as where it says nothing
         self._types[batch].update({value: results[str(value.name)] for value in node.outputs if value.name in results})
 
