@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -59,17 +60,25 @@ def run_litert(file: TfliteFile | bytes, feed: Mapping[str, Array]) -> dict[str,
 
     data = file if isinstance(file, bytes) else file.data
     interpreter = Interpreter(model_content=data, num_threads=1)
-    runner = interpreter.get_signature_runner()
     lying = {} if isinstance(file, bytes) else {spec.name: spec.layout for spec in (*file.inputs, *file.outputs)}
     fed = {
         name: np.ascontiguousarray(np.transpose(array, channels_last(array.ndim))) if lying.get(name) else array
         for name, array in feed.items()
     }
-    found = runner(**fed)
+    found = interpreter.get_signature_runner()(**fed) if interpreter.get_signature_list() else _invoke(interpreter, fed)
     return {
         name: np.transpose(array, invert(channels_last(array.ndim))) if lying.get(name) else array
         for name, array in found.items()
     }
+
+
+def _invoke(interpreter: Any, feed: Mapping[str, Array]) -> dict[str, Array]:  # Any: untyped package
+    """Runs a file without a signature; its tensors' names are those of inputs and outputs."""
+    interpreter.allocate_tensors()
+    for detail in interpreter.get_input_details():
+        interpreter.set_tensor(detail["index"], feed[detail["name"]])
+    interpreter.invoke()
+    return {detail["name"]: interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()}
 
 
 def run_back(file: TfliteFile, feed: Mapping[str, Array]) -> dict[str, Array]:
