@@ -11,7 +11,7 @@ import onnx_ir as ir
 from edgert_converters.ops.spec import Array
 from edgert_converters.units import is_standard, static_params
 
-__all__ = ["SHIFT", "to_signed", "to_unsigned", "values_of", "with_real_ends"]
+__all__ = ["SHIFT", "to_signed", "to_signed_values", "to_unsigned", "values_of", "with_real_ends"]
 
 SHIFT = 128
 """An int8 integer is the uint8 integer of the same value less this."""
@@ -50,6 +50,11 @@ def to_unsigned(model: ir.Model) -> ir.Model:
             _move_zero_point(copy.graph, node, np.uint8)
     _retype(copy.graph, ir.DataType.INT8, ir.DataType.UINT8)
     return copy
+
+
+def to_signed_values(array: Array) -> Array:
+    """Returns the int8 integers of the same value as these uint8 integers."""
+    return (array.astype(np.int16) - SHIFT).astype(np.int8)
 
 
 def with_real_ends(model: ir.Model) -> ir.Model:

@@ -19,7 +19,7 @@ from edgert_converters.interpreter import Interpreter
 from edgert_converters.ops.spec import Array
 from edgert_converters.units import dequantizer_of, find_units, is_standard, static_params
 
-__all__ = ["EndToEnd", "compare_end_to_end", "compare_whole", "quantized_layers"]
+__all__ = ["EndToEnd", "compare_end_to_end", "compare_whole", "count_steps", "quantized_layers"]
 
 _NO_VALUE = "its integers are no value of their own there"
 
@@ -77,7 +77,7 @@ def compare_whole(
             missing.append(NotCompared(peer.name, Mode.END_TO_END, layer, op, _NO_VALUE))
             continue
         rows.append(
-            _compare(layer, op, [(one[value], known[value]) for one, known in zip(found, samples, strict=True)])
+            count_steps(layer, op, [(one[value], known[value]) for one, known in zip(found, samples, strict=True)])
         )
     if not rows:
         raise ModelError(f"{peer.name} shows no integers of this model; {'; '.join(ran.notes) or 'nothing to compare'}")
@@ -115,7 +115,8 @@ def _with_integers(model: ir.Model, values: Sequence[Known]) -> list[dict[str, A
     return found
 
 
-def _compare(layer: str, op: str, pairs: Sequence[tuple[Array, Array]]) -> LayerSteps:
+def count_steps(layer: str, op: str, pairs: Sequence[tuple[Array, Array]]) -> LayerSteps:
+    """Returns how far the first of each pair of integer tensors lies from the second, over all pairs."""
     worst = differing = count = 0
     for found, expected in pairs:
         steps, different = steps_between(found, expected)

@@ -7,12 +7,13 @@ integer operator), so an earlier difference cannot hide or make a later one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import onnx_ir as ir
 
 from edgert.plugins import EngineOptions
 from edgert.verification import LayerSteps
-from edgert_converters.comparison.cut import steps_between
+from edgert_converters.comparison.end_to_end import count_steps
 from edgert_converters.comparison.onnxruntime_peer import OnnxRuntimePeer
 from edgert_converters.comparison.peer import Known, Peer, Subject
 from edgert_converters.comparison.tflite_form import ExportedForm
@@ -37,13 +38,9 @@ def compare_unit(peer: Peer, subject: Subject, unit: IntegerUnit, samples: Seque
         EngineError: the engine is missing or failed.
     """
     ran = peer.run_unit(subject, unit, samples)
-    worst = differing = count = 0
-    for found, known in zip(ran.values, samples, strict=True):
-        for node in unit.quantize:
-            name = str(node.outputs[0].name)
-            steps, different = steps_between(found[name], known[name])
-            worst, differing, count = max(worst, steps), differing + different, count + found[name].size
-    return LayerSteps(unit.name, unit.op, worst, differing, count, ran.kernels)
+    names = [str(node.outputs[0].name) for node in unit.quantize]
+    pairs = [(found[n], known[n]) for found, known in zip(ran.values, samples, strict=True) for n in names]
+    return replace(count_steps(unit.name, unit.op, pairs), kernels=ran.kernels)
 
 
 def compare_isolated(

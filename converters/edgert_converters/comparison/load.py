@@ -30,7 +30,11 @@ _INPUT = "input/"
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What is compared, on what. `float_model` is there where a bundle holds it."""
+    """What is compared, on what.
+
+    `float_model` and `tflite_data` (the same graph as a TFLite file) are there where a bundle holds them;
+    `takes_integers`: inputs may be the file's own integers.
+    """
 
     name: str
     variant: str
@@ -41,6 +45,7 @@ class Loaded:
     float_model: ir.Model | None = None
     golden: Mapping[str, Array] | None = None
     takes_integers: bool = False
+    tflite_data: bytes | None = None
 
 
 def load(request: VerifyRequest) -> Loaded:
@@ -93,7 +98,7 @@ def _from_bundle(path: Path, variant_id: str | None) -> Loaded:
         found = _from_tflite(data, path)
     elif variant.format == "onnx":
         model = _parse_onnx(data, path)
-        found = Loaded("", "", Subject(model, ExportedForm(model, twin_data)), manifest.inputs)
+        found = Loaded("", "", Subject(model, ExportedForm(model, twin_data)), manifest.inputs, tflite_data=twin_data)
     else:
         raise UsageError(f"variant {variant.id!r} is {variant.format}; onnx and tflite variants can be compared")
     if variant.requantize is not None:

@@ -13,7 +13,7 @@ from edgert.plugins import EngineOptions
 from edgert.quant import dequantize, quantize
 from edgert.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from edgert_converters.comparison.cut import cut_unit
-from edgert_converters.comparison.encoding import SHIFT, to_unsigned, values_of, with_real_ends
+from edgert_converters.comparison.encoding import to_signed_values, to_unsigned, values_of, with_real_ends
 from edgert_converters.comparison.peer import Known, Ran, Subject, same_bytes
 from edgert_converters.ops.spec import Array
 from edgert_converters.quantize.calibrate import expose_values
@@ -29,6 +29,7 @@ class OnnxRuntimePeer:
     """ONNX Runtime on the CPU with the engine module's own defaults, one thread."""
 
     name = "onnxruntime"
+    is_signed = False
 
     def __init__(self, options: EngineOptions | None = None, *, integer_ends: bool = False) -> None:
         """Takes options of the engine, for those who compare other kernels of it.
@@ -108,7 +109,7 @@ def _real(values: Array, node: ir.Node | None) -> Array:
 
 def _signed_again(values: Known, signed: frozenset[str]) -> dict[str, Array]:
     return {
-        name: (array.astype(np.int16) - SHIFT).astype(np.int8) if name in signed and array.dtype == np.uint8 else array
+        name: to_signed_values(array) if name in signed and array.dtype == np.uint8 else array
         for name, array in values.items()
     }
 

@@ -14,28 +14,18 @@ __all__ = ["Port", "TflitePart"]
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """An input or output of a file that holds the graph's value `value`.
-
-    Its axis k is the value's axis `order[k]`, and its integers are the value's plus `shift`.
-    """
+    """An input or output of a file that holds the graph's value `value`: its axis k is the value's axis `order[k]`."""
 
     value: str
     order: Order
-    shift: int = 0
 
     def store(self, array: Array) -> Array:
         """Returns what the file holds for the graph's `array`."""
-        return self._moved(np.transpose(array, self.order), self.shift)
+        return np.ascontiguousarray(np.transpose(array, self.order))
 
     def restore(self, array: Array) -> Array:
         """Returns the graph's array for what the file holds."""
-        return self._moved(np.transpose(array, invert(self.order)), -self.shift)
-
-    def _moved(self, array: Array, shift: int) -> Array:
-        if shift and array.dtype in {np.dtype(np.int8), np.dtype(np.uint8)}:
-            target = np.uint8 if shift > 0 else np.int8
-            array = (array.astype(np.int16) + shift).astype(target)
-        return np.ascontiguousarray(array)
+        return np.ascontiguousarray(np.transpose(array, invert(self.order)))
 
 
 @dataclass(frozen=True, slots=True)

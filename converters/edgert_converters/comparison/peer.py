@@ -43,6 +43,8 @@ class Peer(Protocol):
     """An engine with one set of kernels."""
 
     name: str
+    is_signed: bool
+    """Its kernels take int8 and no uint8: it is judged by the interpreter on the graph with int8 activations."""
 
     def version(self) -> str | None:
         """The installed version, or None."""

@@ -13,11 +13,10 @@ import onnx_ir as ir
 
 from edgert.errors import ModelError
 from edgert_converters.comparison.cut import cut_unit
-from edgert_converters.comparison.encoding import SHIFT, to_signed, values_of, with_real_ends
+from edgert_converters.comparison.encoding import with_real_ends
 from edgert_converters.comparison.parts import Port, TflitePart
 from edgert_converters.exporters.tflite import export_tflite
 from edgert_converters.ops.spec import Array
-from edgert_converters.tflite.export_graph import Stored
 from edgert_converters.tflite.layout import identity, invert
 from edgert_converters.tflite.model import TfModel, TfOperator
 from edgert_converters.tflite.read import parse_tflite
@@ -90,18 +89,16 @@ class _Placed:
 
 
 class ExportedForm:
-    """The TFLite form of an ONNX graph, made by the exporter with int8 activations."""
+    """The TFLite form of an ONNX graph with int8 activations, made by the exporter."""
 
     def __init__(self, model: ir.Model, data: bytes | None = None) -> None:
         """Takes the QDQ graph, and the bytes of the TFLite file that was made from it, where there is one."""
         self._model, self._data = model, data
-        self._unsigned = values_of(model, ir.DataType.UINT8)
         self._whole: _Placed | None = None
 
     def unit(self, unit: IntegerUnit, known: Mapping[str, Array]) -> TflitePart:
         """Returns one unit, exported; see TfliteForm.unit."""
-        cut = self._signed(cut_unit(self._model, unit, known))
-        return _export(with_real_ends(cut), self._unsigned).part()
+        return _export(with_real_ends(cut_unit(self._model, unit, known))).part()
 
     def whole(self) -> TflitePart:
         """Returns the whole model: the bytes given, else exported; see TfliteForm.whole."""
@@ -114,11 +111,8 @@ class ExportedForm:
 
     def _placed(self) -> _Placed:
         if self._whole is None:
-            self._whole = _export(self._signed(self._model), self._unsigned)
+            self._whole = _export(self._model)
         return self._whole
-
-    def _signed(self, model: ir.Model) -> ir.Model:
-        return to_signed(model) if self._unsigned else model
 
 
 class OwnForm:
@@ -166,7 +160,7 @@ class OwnForm:
         return _Placed(file, serialize_tflite(file), self._placed.ports).part()
 
 
-def _export(model: ir.Model, unsigned: frozenset[str]) -> _Placed:
+def _export(model: ir.Model) -> _Placed:
     try:
         exported = export_tflite(model)
     except ModelError as error:
@@ -176,14 +170,10 @@ def _export(model: ir.Model, unsigned: frozenset[str]) -> _Placed:
     ports: dict[int, Port] = {}
     for name, stored in exported.homes.items():
         if graph.tensors[stored.index].data is None:
-            ports.setdefault(stored.index, _port(name, stored, unsigned))
+            ports.setdefault(stored.index, Port(name, stored.order))
     for value, index in zip(model.graph.outputs, graph.outputs, strict=True):
         source = dequantizer_of(value)
         integers = source.inputs[0] if source is not None else None
         name = str((value if integers is None else integers).name)
-        ports[index] = _port(name, exported.homes[name], unsigned)
+        ports[index] = Port(name, exported.homes[name].order)
     return _Placed(file, exported.data, ports)
-
-
-def _port(name: str, stored: Stored, unsigned: frozenset[str]) -> Port:
-    return Port(name, stored.order, -SHIFT if name in unsigned else 0)

@@ -40,6 +40,8 @@ class TfliteRunner(Protocol):
 class TflitePeer:
     """A TFLite engine with one set of kernels."""
 
+    is_signed = True
+
     def __init__(self, name: str, runner: TfliteRunner, hint: str) -> None:
         """Takes the peer's name, what runs files, and what to do where that is not installed."""
         self.name, self._runner, self._hint = name, runner, hint

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
+import onnx_ir as ir
+
+import edgert
 from edgert.errors import EngineError, ModelError
 from edgert.plugins import ProgressReporter
 from edgert.runtime.cpu import dot_product
 from edgert.verification import FloatError, LayerSteps, Mode, NotCompared, Pair, VerifyReport, VerifyRequest
-from edgert_converters.comparison.end_to_end import compare_whole
+from edgert_converters.comparison.encoding import to_signed, to_signed_values, values_of
+from edgert_converters.comparison.end_to_end import compare_whole, count_steps, quantized_layers
 from edgert_converters.comparison.float_error import measure_float_errors
 from edgert_converters.comparison.isolated import compare_unit, known_values
 from edgert_converters.comparison.load import Loaded, load
 from edgert_converters.comparison.peer import Known, Peer, Subject
 from edgert_converters.comparison.peers import choose_peers
+from edgert_converters.comparison.tflite_form import ExportedForm
 from edgert_converters.interpreter import Interpreter
 
 __all__ = ["verify"]
 
 _Outcome = tuple[Pair | None, tuple[NotCompared, ...]]
+SIGNED = "interpreter-int8"
+"""As a peer: the interpreter on the same graph with int8 instead of uint8 activations."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """The interpreter's integers on one graph, for every sample."""
+
+    subject: Subject
+    interpreter: Interpreter
+    samples: tuple[Known, ...]
 
 
 def verify(request: VerifyRequest, progress: ProgressReporter) -> VerifyReport:
@@ -26,68 +43,82 @@ def verify(request: VerifyRequest, progress: ProgressReporter) -> VerifyReport:
     peers = choose_peers(request.peers)
     progress("reading", 0, 0)
     loaded = load(request)
-    interpreter = Interpreter(loaded.subject.model)
     progress("interpreter", 0, 0)
-    samples = [known_values(interpreter, sample) for sample in loaded.samples]
+    own = _judge(loaded.subject, loaded)
+    signed = _signed_judge(own, loaded) if any(peer.is_signed for peer in peers) else own
     outcomes = [
-        _compare(mode, peer, loaded.subject, interpreter, samples, progress) for mode in request.modes for peer in peers
+        _compare(mode, peer, signed if peer.is_signed else own, progress) for mode in request.modes for peer in peers
     ]
+    if signed is not own and Mode.END_TO_END in request.modes:
+        outcomes.append((_encodings(own, signed), ()))
     return VerifyReport(
         name=loaded.name,
         variant=loaded.variant,
-        requantize=interpreter.requantize.value,
+        requantize=own.interpreter.requantize.value,
         samples=loaded.samples_text,
-        layer_count=len(interpreter.units),
+        layer_count=len(own.interpreter.units),
         dot_product=dot_product().value,
         pairs=tuple(pair for pair, _ in outcomes if pair is not None),
         not_compared=tuple(row for _, rows in outcomes for row in rows),
-        float_errors=_float_errors(loaded, samples),
+        float_errors=_float_errors(loaded, own),
     )
 
 
-def _compare(
-    mode: Mode,
-    peer: Peer,
-    subject: Subject,
-    interpreter: Interpreter,
-    samples: Sequence[Known],
-    progress: ProgressReporter,
-) -> _Outcome:
+def _judge(subject: Subject, loaded: Loaded) -> _Judge:
+    interpreter = Interpreter(subject.model)
+    return _Judge(subject, interpreter, tuple(known_values(interpreter, sample) for sample in loaded.samples))
+
+
+def _signed_judge(own: _Judge, loaded: Loaded) -> _Judge:
+    if not values_of(own.subject.model, ir.DataType.UINT8):
+        return own
+    model = to_signed(own.subject.model)
+    return _judge(Subject(model, ExportedForm(model, loaded.tflite_data)), loaded)
+
+
+def _encodings(own: _Judge, signed: _Judge) -> Pair:
+    """Compares the interpreter with itself: Add and Mul round the zero points' sum, so the encoding can show."""
+    shifted = [
+        {name: to_signed_values(array) if array.dtype == np.uint8 else array for name, array in known.items()}
+        for known in own.samples
+    ]
+    rows = []
+    for value, layer, op in quantized_layers(own.subject.model):
+        pairs = [(theirs[value], ours[value]) for theirs, ours in zip(signed.samples, shifted, strict=True)]
+        rows.append(count_steps(layer, op, pairs))
+    return Pair(SIGNED, edgert.__version__, Mode.END_TO_END, tuple(rows), ("int8 instead of uint8 activations",))
+
+
+def _compare(mode: Mode, peer: Peer, judge: _Judge, progress: ProgressReporter) -> _Outcome:
     version = peer.version()
     if version is None:
         return None, (NotCompared(peer.name, mode, "", "", peer.hint()),)
     if mode is Mode.ISOLATED:
-        return _isolated(peer, version, subject, interpreter, samples, progress)
+        return _isolated(peer, version, judge, progress)
     progress(f"end to end, {peer.name}", 0, 0)
     try:
-        return compare_whole(peer, subject, samples, version)
+        return compare_whole(peer, judge.subject, judge.samples, version)
     except (ModelError, EngineError) as error:
         return None, (NotCompared(peer.name, mode, "", "", str(error)),)
 
 
-def _isolated(
-    peer: Peer,
-    version: str,
-    subject: Subject,
-    interpreter: Interpreter,
-    samples: Sequence[Known],
-    progress: ProgressReporter,
-) -> _Outcome:
+def _isolated(peer: Peer, version: str, judge: _Judge, progress: ProgressReporter) -> _Outcome:
     rows: list[LayerSteps] = []
     missing: list[NotCompared] = []
-    for done, unit in enumerate(interpreter.units, 1):
+    units = judge.interpreter.units
+    for done, unit in enumerate(units, 1):
         try:
-            rows.append(compare_unit(peer, subject, unit, samples))
+            rows.append(compare_unit(peer, judge.subject, unit, judge.samples))
         except (ModelError, EngineError) as error:
             missing.append(NotCompared(peer.name, Mode.ISOLATED, unit.name, unit.op, str(error)))
-        progress(f"isolated, {peer.name}", done, len(interpreter.units))
+        progress(f"isolated, {peer.name}", done, len(units))
     if not rows:
         return None, tuple(missing)
     kernels = tuple(sorted({kernel for row in rows for kernel in row.kernels}))
     return Pair(peer.name, version, Mode.ISOLATED, tuple(rows), kernels), tuple(missing)
 
 
-def _float_errors(loaded: Loaded, samples: Sequence[Known]) -> tuple[FloatError, ...]:
+def _float_errors(loaded: Loaded, judge: _Judge) -> tuple[FloatError, ...]:
     if loaded.float_model is None:
         return ()
-    return measure_float_errors(loaded.float_model, loaded.subject.model, loaded.samples, samples)
+    return measure_float_errors(loaded.float_model, judge.subject.model, loaded.samples, judge.samples)
