@@ -339,8 +339,8 @@ class ExportGraph:
             copy = self._add_tensor(replace(tensor, name=f"{value.name}", data=None))
             self._copy(stored.index, copy)
             stored = Stored(copy, stored.order)
-        elif tensor.dtype is DType.INT32 and self._declared(value) is DType.INT64:
-            wide = self._add_tensor(replace(tensor, name=f"{value.name}", dtype=DType.INT64))
+        if tensor.dtype is DType.INT32 and self._declared(value) is DType.INT64:
+            wide = self._add_tensor(replace(tensor, name=f"{value.name}", dtype=DType.INT64, data=None))
             self.emit("CAST", [stored.index], [wide], in_data_type=_INT32_CODE, out_data_type=_INT64_CODE)
             stored = Stored(wide, stored.order)
         self.outputs.append(stored.index)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -128,6 +129,7 @@ class _Reader:
             if not 0 <= index < len(tensors):
                 raise self._error(f"tensor number {index} does not exist; the graph has {len(tensors)}")
         self._check_producers(tensors, operators, inputs)
+        tensors = _with_empty_constants(tensors, {*inputs, *(i for item in operators for i in item.outputs)})
         return TfSubgraph(tensors, operators, inputs, outputs, _text(table.Name()))
 
     def _check_producers(
@@ -263,6 +265,18 @@ def _option(options: Table, field: str) -> OptionValue:
         return () if isinstance(vector, int) else tuple(vector.tolist())
     value = getattr(options, field)() if not hasattr(options, f"{field}Length") else ()
     return _text(value) if isinstance(value, bytes) else value
+
+
+def _with_empty_constants(tensors: tuple[TfTensor, ...], made: set[int]) -> tuple[TfTensor, ...]:
+    """Gives tensors without elements their data: an empty buffer (the shape of a scalar) stands for it in a file."""
+    found = []
+    for index, tensor in enumerate(tensors):
+        empty = tensor.data is None and index not in made and 0 in tensor.shape
+        if empty and tensor.dtype is not None and tensor.dtype is not DType.STRING:
+            found.append(replace(tensor, data=np.empty(tensor.shape, tensor.dtype.numpy)))
+        else:
+            found.append(tensor)
+    return tuple(found)
 
 
 def _unpack_int4(raw: bytes, count: int) -> Array:
