@@ -33,13 +33,14 @@ class TfliteFile:
     """The bytes of a file and what they take and give: shapes and layouts as stored, parameters of integer tensors.
 
     `homes` says where each computed value of the model lies, by its ONNX name; of a quantized value the name of its
-    integers.
+    integers. `ends` says where the outputs lie, in order: an output may be a copy in another axis order.
     """
 
     data: bytes
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     homes: Mapping[str, Stored] = field(default_factory=dict)
+    ends: tuple[Stored, ...] = ()
 
 
 def export_tflite(
@@ -87,7 +88,7 @@ def export_tflite(
     subgraph = with_versions(subgraph)
     blobs = {"min_runtime_version": minimum_runtime_blob(subgraph.operators), **(metadata or {})}
     file = TfModel((subgraph,), (signature,), blobs, "edgert")
-    return TfliteFile(serialize_tflite(file), inputs, outputs, graph.homes())
+    return TfliteFile(serialize_tflite(file), inputs, outputs, graph.homes(), tuple(stored_outputs))
 
 
 def _write_node(graph: ExportGraph, node: ir.Node) -> None:
