@@ -17,6 +17,7 @@ from edgert.errors import ModelError, did_you_mean
 from edgert_converters.importers.onnx_file import WORKING_OPSET
 from edgert_converters.importers.tflite_notes import file_notes, has_wide_integers
 from edgert_converters.ops import OPERATORS
+from edgert_converters.ops.detection_tflite import DETECTION, with_detection_shapes
 from edgert_converters.ops.spec import TfliteReader
 from edgert_converters.passes.output_check import first_line
 from edgert_converters.requantize import Requantize, set_requantize
@@ -112,7 +113,7 @@ def build_with_homes(
     original = file.subgraphs[entry.subgraph]
     if notes is not None:
         notes.extend(file_notes(file, original, states))
-    source = merge_dilated(plain_constants(_with_input_names(original, entry)))
+    source = with_detection_shapes(merge_dilated(plain_constants(_with_input_names(original, entry))))
     wide = has_wide_integers(source)
     opset = _WIDE_OPSET if wide else WORKING_OPSET
     graph = ImportGraph(source, opset, dynamic_batch=_has_dynamic_batch(source))
@@ -143,7 +144,7 @@ def _read_operators(source: TfSubgraph, graph: ImportGraph, channels_first_input
         graph.add_input(index, channels_first(4) if index in channels_first_inputs else None)
     for operator in source.operators:
         reader = readers.get(operator.name)
-        if reader is None:
+        if reader is None or operator.is_custom != (operator.name == DETECTION):
             raise graph.error(operator, _refusal(operator, readers))
         try:
             reader(operator, graph)

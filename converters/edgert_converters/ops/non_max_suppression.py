@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgert_converters.ops.attributes import get_int, require_input
+from edgert_converters.ops.detection_tflite import DETECTION, read_detection
 from edgert_converters.ops.rules import no_macs
 from edgert_converters.ops.samples import ints, scalar
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QuantRule
@@ -98,4 +99,5 @@ SPEC = Operator(
     channels=ChannelRule.BREAKS,
     cases=CASES,
     note="float on the host",
+    from_tflite={DETECTION: read_detection},
 )
