@@ -30,8 +30,9 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class TflitePart:
-    """The bytes of a file and its ports in order."""
+    """The bytes of a file, its ports in order, and its operators."""
 
     data: bytes
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
+    operators: tuple[str, ...]

@@ -78,7 +78,8 @@ class _Placed:
             longer = replace(graph, outputs=outputs)
             # a signature would have to name the new outputs; without one they are taken by position
             data = serialize_tflite(replace(self.file, subgraphs=(longer, *self.file.subgraphs[1:]), signatures=()))
-        return TflitePart(data, tuple(self.ports[index] for index in graph.inputs), ports)
+        operators = tuple(operator.name for operator in graph.operators)
+        return TflitePart(data, tuple(self.ports[index] for index in graph.inputs), ports, operators)
 
     def extended(self, values: Sequence[str]) -> TflitePart:
         """Returns the file with those of the named values that it holds as further outputs."""
@@ -171,9 +172,9 @@ def _export(model: ir.Model) -> _Placed:
     for name, stored in exported.homes.items():
         if graph.tensors[stored.index].data is None:
             ports.setdefault(stored.index, Port(name, stored.order))
-    for value, index in zip(model.graph.outputs, graph.outputs, strict=True):
+    for value, stored in zip(model.graph.outputs, exported.ends, strict=True):
         source = dequantizer_of(value)
         integers = source.inputs[0] if source is not None else None
         name = str((value if integers is None else integers).name)
-        ports[index] = Port(name, exported.homes[name].order)
+        ports[stored.index] = Port(name, stored.order)
     return _Placed(file, exported.data, ports)

@@ -56,8 +56,9 @@ class TflitePeer:
 
     def run_unit(self, subject: Subject, unit: IntegerUnit, samples: Sequence[Known]) -> Ran:
         """See Peer.run_unit."""
-        results, kernels = self._run(subject.tflite.unit(unit, samples[0]), samples)
-        return Ran(results, kernels)
+        part = subject.tflite.unit(unit, samples[0])
+        results, kernels = self._run(part, samples)
+        return Ran(results, (*part.operators, *kernels))
 
     def run_whole(self, subject: Subject, samples: Sequence[Known], values: Sequence[str]) -> Ran:
         """See Peer.run_whole."""

@@ -1,0 +1,196 @@
+"""Generates docs/engines.md: how far each engine's integers lie from the interpreter's, operator by operator.
+
+python -m edgert_converters.comparison.table            write docs/engines.md; exit code 1 where an engine is missing
+python -m edgert_converters.comparison.table Conv Add   print these rows
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+
+from edgert.dtypes import DType
+from edgert.errors import EngineError, ModelError
+from edgert.runtime.cpu import dot_product
+from edgert_converters.comparison.isolated import compare_unit, known_values
+from edgert_converters.comparison.onnxruntime_peer import OnnxRuntimePeer
+from edgert_converters.comparison.peer import Known, Peer, Subject
+from edgert_converters.comparison.tflite_form import ExportedForm
+from edgert_converters.comparison.tflite_peer import litert_reference, litert_xnnpack, tflm
+from edgert_converters.interpreter import Interpreter
+from edgert_converters.ops import OPERATORS
+from edgert_converters.ops.case_models import build_qdq_model
+from edgert_converters.ops.spec import Array, Case, Operator
+from edgert_converters.requantize import Requantize, set_requantize
+
+__all__ = ["COLUMNS", "PAGE", "Cell", "Column", "main", "measure", "render_page", "render_row"]
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "engines.md"
+_RANDOM_SETS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One engine with one set of kernels, judged in one mode and encoding."""
+
+    title: str
+    make: Callable[[], Peer]
+    encoding: DType
+    mode: Requantize
+
+
+COLUMNS = (
+    Column("ONNX Runtime uint8", OnnxRuntimePeer, DType.UINT8, Requantize.FP32),
+    Column("ONNX Runtime int8", OnnxRuntimePeer, DType.INT8, Requantize.FP32),
+    Column("LiteRT XNNPACK", litert_xnnpack, DType.INT8, Requantize.FP32),
+    Column("LiteRT reference", litert_reference, DType.INT8, Requantize.FP32),
+    Column("TFLM", tflm, DType.INT8, Requantize.FP32),
+    Column("LiteRT reference, q31", litert_reference, DType.INT8, Requantize.Q31),
+    Column("TFLM, q31", tflm, DType.INT8, Requantize.Q31),
+)
+
+
+@dataclass(slots=True)
+class Cell:
+    """What one column found over all cases of one operator; `missing` counts the cases that it cannot run."""
+
+    max_steps: int = 0
+    differing: int = 0
+    count: int = 0
+    missing: int = 0
+    in_float: bool = False
+    without_xnnpack: bool = False
+
+    def text(self) -> str:
+        """Returns the largest difference, the share of differing values, and letters that the page explains."""
+        if not self.count:
+            return "-"
+        share = f" ({100 * self.differing / self.count:.2g} %)" if self.differing else ""
+        letters = "f" * self.in_float + "b" * self.without_xnnpack + "p" * bool(self.missing)
+        return f"{self.max_steps}{share}{' ' if letters else ''}{letters}"
+
+
+def measure(spec: Operator, column: Column) -> Cell:
+    """Compares one operator's cases in one column.
+
+    Each case is quantized with the ranges of its own data and run on that and on two sets of uniformly random integers.
+    """
+    cell, peer = Cell(), column.make()
+    for case in spec.cases:
+        built = build_qdq_model(spec, case, column.encoding)
+        if built is not None:
+            _add_case(cell, peer, column, case, *built)
+    return cell
+
+
+def render_row(spec: Operator) -> str:
+    """Returns one line of the page."""
+    cells = [measure(spec, column).text() for column in COLUMNS]
+    return f"| {spec.op_type} | {' | '.join(cells)} |\n"
+
+
+def render_page() -> str:
+    """Returns docs/engines.md, measured on this computer.
+
+    Raises:
+        EngineError: an engine is not installed.
+    """
+    rows = "".join(render_row(OPERATORS[name]) for name in sorted(OPERATORS) if OPERATORS[name].integer is not None)
+    header = "".join(f"| {title} " for title in ("operator", *(column.title for column in COLUMNS)))
+    return f"{_HEAD.format(measured_on=_measured_on())}{header}|\n{'|---' * (len(COLUMNS) + 1)}|\n{rows}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command described in the module docstring; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="edgert_converters.comparison.table", description="engines against the rule")
+    parser.add_argument("operators", nargs="*", metavar="OPERATOR", help="print only these rows")
+    options = parser.parse_args(arguments)
+    if options.operators:
+        for name in options.operators:
+            sys.stdout.write(render_row(OPERATORS[name]))
+        return 0
+    try:
+        page = render_page()
+    except EngineError as error:
+        sys.stderr.write(f"{PAGE.name} stays as it is: {error}\n")
+        return 1
+    PAGE.write_text(page, encoding="utf-8")
+    return 0
+
+
+def _add_case(cell: Cell, peer: Peer, column: Column, case: Case, model: ir.Model, feeds: dict[str, Array]) -> None:
+    set_requantize(model, column.mode)
+    interpreter = Interpreter(model)
+    if len(interpreter.units) != 1:
+        return
+    try:
+        samples = [known_values(interpreter, one) for one in _inputs(feeds, case)]
+        row = compare_unit(peer, Subject(model, ExportedForm(model)), interpreter.units[0], samples)
+    except (ModelError, EngineError):
+        cell.missing += 1
+        return
+    cell.max_steps = max(cell.max_steps, row.max_steps)
+    cell.differing += row.differing
+    cell.count += row.count
+    cell.in_float |= not row.is_fused or "DEQUANTIZE" in row.kernels
+    cell.without_xnnpack |= peer.name == "litert-xnnpack" and any(name.startswith("built-in") for name in row.kernels)
+
+
+def _inputs(feeds: dict[str, Array], case: Case) -> Iterator[Known]:
+    yield feeds
+    rng = np.random.default_rng(len(case.name))
+    for _ in range(_RANDOM_SETS):
+        yield {name: _random_like(array, rng) for name, array in feeds.items()}
+
+
+def _random_like(array: Array, rng: np.random.Generator) -> Array:
+    if array.dtype not in {np.dtype(np.int8), np.dtype(np.uint8)}:
+        return array
+    limits = np.iinfo(array.dtype)
+    return rng.integers(limits.min, limits.max, array.shape, array.dtype, endpoint=True)
+
+
+def _measured_on() -> str:
+    engines = []
+    for name, make in _ENGINES:
+        version = make().version()
+        if version is None:
+            raise EngineError(f"the page needs every engine: {make().hint()}")
+        engines.append(f"{name} {version}")
+    return f"{platform.machine()} with dot product `{dot_product().value}`; {', '.join(engines)}; 1 thread"
+
+
+_ENGINES: Sequence[tuple[str, Callable[[], Peer]]] = (
+    ("ONNX Runtime", OnnxRuntimePeer),
+    ("LiteRT", litert_xnnpack),
+    ("tflite-micro", tflm),
+)
+
+_HEAD = """# Engines against the integer rules
+
+Generated by `make docs` (`python -m edgert_converters.comparison.table`); do not edit.
+Measured on {measured_on}.
+
+Each operator alone, integers in and out, against the integer interpreter ([numerics.md](numerics.md)): every case of
+the operator table that has an integer form, quantized with the ranges of the case's data, on that data and on two sets
+of uniformly random integers. A cell is the largest difference in quantization steps and the share of differing values.
+
+- The first five columns judge by `fp32` requantization, which is what edgert makes; the last two by `q31`, what
+  imported .tflite files carry and TensorFlow Lite Micro's reference kernels compute.
+- Each engine is judged in the encoding that its kernels compute in. *ONNX Runtime int8* is a graph with int8
+  activations inside a model: ONNX Runtime on x86 makes uint8 of them where it can.
+- `-`: no case has a form for this engine. `p`: some cases have none. `f`: at least one case ran in float between
+  integers. `b`: XNNPACK left at least one case to LiteRT's built-in kernels.
+
+"""
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
