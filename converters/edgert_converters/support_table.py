@@ -12,10 +12,15 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from edgert.dtypes import DType
+from edgert.errors import ModelError
+from edgert_converters.exporters.tflite import export_tflite
 from edgert_converters.ops import OPERATORS
-from edgert_converters.ops.spec import Operator, QuantRule
+from edgert_converters.ops.case_models import build_qdq_model
+from edgert_converters.ops.spec import Case, Operator, QuantRule
+from edgert_converters.tflite.read import parse_tflite
 
-__all__ = ["PAGE", "is_page_current", "main", "render_page", "render_readme_block"]
+__all__ = ["PAGE", "WITHOUT_TFLITE", "is_page_current", "main", "render_page", "render_readme_block"]
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operators.md"
 
@@ -32,9 +37,43 @@ do not edit. A test compares this page with the table.
   QuantizeLinear. With int8 activations Conv and MatMul run in float there.
 - Every formula stands in [numerics.md](numerics.md) and in the operator's file.
 
-| operator | float | int8 | ONNX Runtime | notes |
-|---|---|---|---|---|
+- *TFLite in*: the operators of a .tflite file that become it; a file's operator may become several of ours, and stands
+  beside the first. *TFLite out*: `int8` where at least one form of a quantized one stays on integers, `float` where it
+  computes between DEQUANTIZE and QUANTIZE, else why there is none. No file holds a custom or flex operator.
+
+| operator | float | int8 | ONNX Runtime | TFLite in | TFLite out | notes |
+|---|---|---|---|---|---|---|
 """
+
+_GONE = "clean-up replaces it"
+_NOTHING = "TFLite has no operator for it and no exact formula of others"
+WITHOUT_TFLITE = {
+    "AffineGrid": "only GridSample reads it",
+    "BitShift": "TFLite's shift is newer than the runtimes",
+    "BitwiseAnd": _NOTHING,
+    "BitwiseNot": _NOTHING,
+    "BitwiseOr": _NOTHING,
+    "BitwiseXor": "TFLite's own is newer than the runtimes",
+    "CastLike": _GONE,
+    "CenterCropPad": _GONE,
+    "Col2Im": _NOTHING,
+    "ConvTranspose": "not written yet",
+    "DequantizeLinear": "becomes a tensor's scale, or DEQUANTIZE",
+    "Einsum": "clean-up lowers the common equations",
+    "EyeLike": _GONE,
+    "GatherElements": "TFLite gathers whole slices",
+    "GridSample": _NOTHING,
+    "Hardmax": _NOTHING,
+    "MaxUnpool": _NOTHING,
+    "NonMaxSuppression": "runs on the host behind the network",
+    "NonZero": "only the data says how many",
+    "QuantizeLinear": "becomes a tensor's scale, or QUANTIZE",
+    "RoiAlign": "runs on the host behind the network",
+    "ScatterElements": "TFLite scatters whole slices",
+    "Size": _GONE,
+    "Trilu": _NOTHING,
+}
+"""Why an operator of the table has no TFLite form, for those that have none."""
 
 
 def render_page() -> str:
@@ -79,7 +118,26 @@ def main(arguments: list[str] | None = None) -> int:
 def _row(spec: Operator) -> str:
     rule = "-" if spec.quantization is QuantRule.FLOAT or spec.integer is None else spec.quantization.value
     engine = "integer" if spec.onnxruntime_int8 else "float"
-    return f"| {spec.op_type} | yes | {rule} | {engine} | {spec.note} |\n"
+    read = ", ".join(sorted(spec.from_tflite)) or "-"
+    return f"| {spec.op_type} | yes | {rule} | {engine} | {read} | {_written(spec)} | {spec.note} |\n"
+
+
+def _written(spec: Operator) -> str:
+    """Returns what stands in the column TFLite out; found by writing the operator's own test cases."""
+    if spec.to_tflite is None:
+        return f"-: {WITHOUT_TFLITE.get(spec.op_type, 'not written yet')}"
+    return "int8" if any(_stays_integer(spec, case) for case in spec.cases) else "float"
+
+
+def _stays_integer(spec: Operator, case: Case) -> bool:
+    built = build_qdq_model(spec, case, DType.INT8)
+    if built is None:
+        return False
+    try:
+        operators = parse_tflite(export_tflite(built[0]).data).subgraphs[0].operators
+    except ModelError:
+        return False
+    return not any(operator.name in {"DEQUANTIZE", "QUANTIZE"} for operator in operators)
 
 
 def _names(names: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from edgert_converters.ops.attributes import get_int, require_input
+from edgert_converters.ops.element_wise_tflite import with_hooks
 from edgert_converters.ops.rules import no_macs
 from edgert_converters.ops.spec import (
     Array,
@@ -18,6 +19,7 @@ from edgert_converters.ops.spec import (
     QuantRule,
     ReferenceRule,
 )
+from edgert_converters.ops.unary_tflite import UNARY_WRITERS
 
 __all__ = ["SPECS"]
 
@@ -52,13 +54,17 @@ def _operator(op_type: str, reference: ReferenceRule, *cases: Case) -> Operator:
 
 _X = np.asarray([[-1.2, np.nan, np.inf], [2.8, -np.inf, 0]], np.float32)
 
-SPECS: Final = (
-    _operator(
-        "IsInf",
-        is_inf,
-        Case("both", (_X,)),
-        Case("positive", (_X,), {"detect_negative": 0}),
-        Case("negative", (_X,), {"detect_positive": 0}),
+SPECS: Final = with_hooks(
+    (
+        _operator(
+            "IsInf",
+            is_inf,
+            Case("both", (_X,)),
+            Case("positive", (_X,), {"detect_negative": 0}),
+            Case("negative", (_X,), {"detect_positive": 0}),
+        ),
+        _operator("IsNaN", is_nan, Case("plain", (_X,))),
     ),
-    _operator("IsNaN", is_nan, Case("plain", (_X,))),
+    {},
+    UNARY_WRITERS,
 )

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edgert_converters.ops.activations_tflite import ACTIVATION_WRITERS
 from edgert_converters.ops.attributes import get_float, get_str
 from edgert_converters.ops.element_wise_tflite import with_hooks
 from edgert_converters.ops.samples import normal, positive
@@ -94,5 +95,5 @@ SPECS: Final = with_hooks(
         table_operator("Sqrt", square_root, _POSITIVE),
     ),
     UNARY_READERS,
-    UNARY_WRITERS,
+    {**UNARY_WRITERS, **ACTIVATION_WRITERS},
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from edgert.dtypes import DType
-from edgert_converters.ops.attributes import get_str
+from edgert_converters.ops.attributes import get_int, get_str
 from edgert_converters.ops.element_wise_tflite import formula_writer, has_int8_kernel, unary_reader, unary_writer
 from edgert_converters.ops.spec import TfliteReader, TfliteWriter
 from edgert_converters.tflite.formula import Formula
@@ -134,6 +134,16 @@ def atan(f: Formula, x: int) -> int:
     return f.apply("ATAN2", x, f.cast(f.apply("EQUAL", x, x), DType.FLOAT))
 
 
+def is_inf(f: Formula, x: int) -> int:
+    """Returns whether x is infinite, with the signs that the node asks for."""
+    above, below = get_int(f.spec, "detect_positive", 1), get_int(f.spec, "detect_negative", 1)
+    if above and below:
+        return f.apply("EQUAL", f.apply("ABS", x), f.number(np.inf, x))
+    if not above and not below:
+        return f.apply("LESS", f.apply("ABS", x), f.number(0, x))  # never
+    return f.apply("EQUAL", x, f.number(np.inf if above else -np.inf, x))
+
+
 def is_nan(f: Formula, x: int) -> int:
     """Returns whether x differs from itself."""
     return f.apply("NOT_EQUAL", x, x)
@@ -204,6 +214,7 @@ UNARY_WRITERS: Final[Mapping[str, TfliteWriter]] = {
     "Exp": unary_writer("EXP", integers=True),
     "Floor": unary_writer("FLOOR"),
     "Gelu": write_gelu,
+    "IsInf": formula_writer(is_inf),
     "IsNaN": formula_writer(is_nan),
     "Log": unary_writer("LOG", integers=True),
     "Neg": unary_writer("NEG"),
