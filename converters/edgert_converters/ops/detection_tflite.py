@@ -48,7 +48,7 @@ class _Options:
     @property
     def rows(self) -> int:
         """Detections that the outputs have room for."""
-        return self.max_detections * (1 if self.regular else self.classes_per_detection)
+        return self.max_detections * self.classes_per_detection
 
 
 def read_detection(operator: TfOperator, graph: ImportGraph) -> None:
@@ -78,6 +78,8 @@ def read_detection(operator: TfOperator, graph: ImportGraph) -> None:
         padded = graph.add("Pad", [value, pads])
         batched = graph.add("Unsqueeze", [padded, graph.ints((0,))])
         graph.finish(operator, batched, identity(rank + 1), output=output, activation="NONE")
+    if not options.regular:  # boxes are counted, each has a row per class
+        count = graph.add("Div", [count, graph.ints((options.classes_per_detection,))])
     graph.finish(operator, graph.add("Cast", [count], {"to": 1}), identity(1), output=3, activation="NONE")
 
 
