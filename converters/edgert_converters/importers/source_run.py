@@ -1,4 +1,4 @@
-"""Runs a source model as it came, before anything is changed: its outputs are what every later form is compared with."""
+"""Runs a source model as it came, before anything is changed; every later form is compared with its outputs."""
 
 from __future__ import annotations
 
