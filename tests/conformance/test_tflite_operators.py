@@ -73,9 +73,7 @@ IMPORTED_STEPS: Final = {
 # Compared with LiteRT's default kernels: its reference SUM forgets the scales of int8.
 WRONG_REFERENCE: Final = {"ReduceSum"}
 WRITTEN: Final = [name for name, spec in OPERATORS.items() if spec.to_tflite is not None]
-UN  # Compared with LiteRT's default kernels: its reference SUM forgets the scales of int8.
-WRONG_REFERENCE: Final = {"ReduceSum"}
-WRITTEN: Final = [name for name, spec in OPERATORS.items() if spec.to_tflite is None]
+UNWRITTEN: Final = [name for name, spec in OPERATORS.items() if spec.to_tflite is None]
 CASES: Final = [(OPERATORS[name], case) for name in WRITTEN for case in OPERATORS[name].cases]
 FLOAT_CASES: Final = [
     pytest.param(spec, case, id=f"{spec.op_type}-{case.name}")

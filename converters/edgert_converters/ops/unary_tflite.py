@@ -216,7 +216,7 @@ UNARY_WRITERS: Final[Mapping[str, TfliteWriter]] = {
     "Gelu": write_gelu,
     "IsInf": formula_writer(is_inf),
     "IsNaN": formula_writer(is_nan),
-    "Log": unary_writer("LOG", integers=True),
+    "Log": unary_writer("LOG"),  # tflite-runtime 2.14 does not know the form for int8
     "Neg": unary_writer("NEG"),
     "Reciprocal": formula_writer(reciprocal),
     "Round": unary_writer("ROUND"),
