@@ -1,6 +1,6 @@
 """ReduceMean, ReduceSum, ReduceMax, ReduceMin and the global pools to and from TFLite's reductions.
 
-A reduction that keeps its axes leaves the tensor in the order it lies in; the axes are renumbered.
+The tensor stays in the order it lies in; the axes are renumbered.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 
 from edgert_converters.ops.attributes import get_int, read_axes
 from edgert_converters.ops.spec import TfliteReader, TfliteWriter
-from edgert_converters.tflite.layout import Order, identity
+from edgert_converters.tflite.layout import identity, without_axes
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -37,10 +37,10 @@ def reduce_reader(op_type: str) -> TfliteReader:
         if not axes:  # nothing is reduced
             graph.finish(operator, graph.add("Identity", [placed.value]), placed.order, activation="NONE")
             return
-        value, order = (placed.value, placed.order) if keeps else (graph.plain(x), identity(rank))
+        value, order = placed.value, placed.order
         renumbered = sorted(order.index(axis) for axis in axes)
         y = graph.add(op_type, [value, graph.ints(renumbered)], {"keepdims": int(keeps)})
-        graph.finish(operator, y, order if keeps else None, activation="NONE")
+        graph.finish(operator, y, order if keeps else without_axes(order, axes), activation="NONE")
 
     return read
 
@@ -80,12 +80,11 @@ def _write(node: ir.Node, graph: ExportGraph, name: str, axes: tuple[int, ...], 
         graph.compute_in_float(node)
     rank = len(graph.shape(node.inputs[0]))
     stored = graph.read(node, 0)
-    order: Order = stored.order if keeps else identity(rank)
-    x = stored.index if keeps else graph.plain(node, 0)
+    order, x = stored.order, stored.index
     if graph.constant(node.inputs[0]) is not None:
         order, x = identity(rank), graph.plain(node, 0)
     value = graph.result(node)
-    y = graph.tensor(value, order if keeps else None)
+    y = graph.tensor(value, order if keeps else without_axes(order, axes))
     if not axes:
         graph.reshape(x, y)
         return

@@ -7,6 +7,7 @@ channels-last, what follows keeps that, and data moves only where a reader needs
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -188,14 +189,13 @@ class ExportGraph:
     def aligned(self, node: ir.Node, indices: Sequence[int]) -> tuple[list[int], Order]:
         """Returns the operands of an element-wise operator in one common order, and that order.
 
-        The order is that of the first computed operand of full rank; operands of lower rank get leading axes of size 1.
+        The order is that of the largest computed operand of full rank; operands of lower rank get leading axes of size 1.
         """
         rank = max(len(self.shape(node.inputs[index])) for index in indices)
-        order = identity(rank)
-        for index in indices:
-            if self.constant(node.inputs[index]) is None and len(self.shape(node.inputs[index])) == rank:
-                order = self.read(node, index).order
-                break
+        sizes = {index: self.shape(node.inputs[index]) for index in indices}
+        full = [i for i, shape in sizes.items() if len(shape) == rank and self.constant(node.inputs[i]) is None]
+        largest = max(full, key=lambda index: math.prod(sizes[index]), default=None)
+        order = identity(rank) if largest is None else self.read(node, largest).order
         return [self._operand(node, index, order) for index in indices], order
 
     def activation(self, node: ir.Node) -> tuple[int, ir.Value]:

@@ -7,6 +7,7 @@ order that their producer made (`Placed.order`); data moves only where a reader 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -108,15 +109,13 @@ class ImportGraph:
     def aligned(self, indices: Sequence[int]) -> tuple[list[ir.Value], Order]:
         """Returns the operands of an element-wise operator in one common order, and that order.
 
-        The order is that of the first computed operand of full rank; constants are stored in it, operands of lower rank
-        are extended by leading axes of size 1.
+        The order is that of the largest computed operand of full rank; constants are stored in it, operands of lower
+        rank are extended by leading axes of size 1.
         """
         rank = max(len(self.tensor(index).shape) for index in indices)
-        order = identity(rank)
-        for index in indices:
-            if self.constant(index) is None and len(self.tensor(index).shape) == rank:
-                order = self.read(index).order
-                break
+        full = [index for index in indices if self.constant(index) is None and len(self.tensor(index).shape) == rank]
+        largest = max(full, key=lambda index: math.prod(self.shape(index)), default=None)
+        order = identity(rank) if largest is None else self.read(largest).order
         return [self._operand(index, rank, order) for index in indices], order
 
     def weight(self, index: int, order: Order) -> ir.Value:
