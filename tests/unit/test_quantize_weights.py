@@ -6,6 +6,8 @@ import pytest
 
 from edgert.dtypes import DType
 from edgert.quant import QuantParams, dequantize
+from edgert_converters.ops.conv_transpose import convolve_transposed
+from edgert_converters.ops.spec import Node
 from edgert_converters.quantize.bias_correction import output_shift
 from edgert_converters.quantize.weights import output_channel_axis, quantize_weights
 
@@ -51,6 +53,7 @@ def test_per_tensor_weights_have_one_scale() -> None:
     ("op", "rank", "transposed", "axis"),
     [
         ("Conv", 4, False, 0),
+        ("ConvTranspose", 4, False, 1),
         ("Gemm", 2, True, 0),
         ("Gemm", 2, False, 1),
         ("MatMul", 2, False, 1),
@@ -93,3 +96,50 @@ def test_no_shift_where_channels_do_not_match() -> None:
     params = QuantParams((0.5,), (0,), DType.INT8)
     weight = np.full((2, 3), 0.7, np.float32)
     assert not output_shift(_node("Gemm", transB=1), weight, np.ones((2, 3), np.int8), params, np.ones(7)).any()
+
+
+@pytest.mark.parametrize("group", [1, 2])
+def test_groups_of_a_transposed_convolution_share_scales_not_biases(group: int) -> None:
+    rng = np.random.default_rng(1)
+    weight = rng.standard_normal((4, 3, 2, 2)).astype(np.float32)
+    bias = (rng.standard_normal(3 * group) * np.repeat([1, 1000], 3)[: 3 * group]).astype(np.float32)
+    quantized = quantize_weights(weight, 1, 0.05, bias)
+    assert len(quantized.weight_params.scale) == 3
+    assert quantized.bias is not None
+    assert quantized.bias_params is not None
+    expected = np.tile(np.float32(0.05) * np.asarray(quantized.weight_params.scale, np.float32), group)
+    assert np.array_equal(np.asarray(quantized.bias_params.scale, np.float32), expected)
+    assert np.allclose(dequantize(quantized.bias, quantized.bias_params), bias, atol=float(expected.max()))
+
+
+def test_the_largest_bias_of_all_groups_raises_a_shared_scale() -> None:
+    weight = np.full((2, 1, 1, 1), 1e-9, np.float32)
+    quantized = quantize_weights(weight, 1, 1e-6, np.array([0.0, 5.0], np.float32))
+    assert quantized.bias is not None
+    assert quantized.bias_params is not None
+    assert dequantize(quantized.bias, quantized.bias_params).tolist() == pytest.approx([0.0, 5.0], rel=1e-6)
+
+
+@pytest.mark.parametrize("group", [1, 2])
+def test_shift_of_a_transposed_convolution_is_the_mean_output_error(group: int) -> None:
+    rng = np.random.default_rng(2)
+    weight = rng.standard_normal((4, 3, 2, 2)).astype(np.float32)
+    quantized = quantize_weights(weight, 1, 0.05, None)
+    means = rng.standard_normal(4)
+    attributes = {"group": group, "strides": (2, 2)}
+    node = ir.node("ConvTranspose", [None, None], attributes)
+    shift = output_shift(node, weight, quantized.weight, quantized.weight_params, means)
+    # kernel and stride of one size: every output element meets one kernel element, so the mean is exact
+    x = np.broadcast_to(means[:, None, None], (1, 4, 3, 3)).astype(np.float64)
+    rounded = dequantize(quantized.weight, quantized.weight_params).astype(np.float64)
+    table_node = Node("ConvTranspose", "t", attributes, (), ())
+    error = convolve_transposed(table_node, x, weight.astype(np.float64) - rounded)
+    np.testing.assert_allclose(shift, error.mean(axis=(0, 2, 3)), rtol=1e-5)
+
+
+def test_no_shift_of_a_transposed_convolution_where_channels_do_not_match() -> None:
+    node = ir.node("ConvTranspose", [None, None], {"group": 2})
+    weight = np.ones((4, 3, 1, 1), np.float32)
+    quantized = quantize_weights(weight, 1, 1.0, None)
+    shift = output_shift(node, weight, quantized.weight, quantized.weight_params, np.ones(3))
+    assert shift.tolist() == [0.0] * 6
