@@ -120,6 +120,8 @@ CASES = (
     Case("same_upper", (_X, normal(4, 6, 4, 3, seed=11)), {"auto_pad": "SAME_UPPER", "strides": (2, 2)}, (1,)),
     Case("same_lower", (_X, normal(4, 6, 4, 3, seed=12)), {"auto_pad": "SAME_LOWER"}, (1,)),
     Case("1d", (normal(1, 4, 30, seed=13), normal(6, 4, 5, seed=14), normal(6, seed=15)), {"strides": (2,)}, (1, 2)),
+    Case("1d_depthwise", (normal(1, 4, 30, seed=16), normal(4, 1, 5, seed=17)), {"group": 4, "dilations": (3,)}, (1,)),
+    Case("3d", (normal(1, 3, 5, 6, 4, seed=18), normal(4, 3, 2, 3, 3, seed=19)), {"strides": (1, 2, 1)}, (1,)),
 )
 
 SPEC = Operator(

@@ -77,6 +77,7 @@ CASES = (
         "transposed_weights", (normal(3, 16, seed=1), normal(5, 16, seed=4), normal(5, seed=3)), {"transB": 1}, (1, 2)
     ),
     Case("no_bias", (normal(4, 64, seed=5), normal(64, 10, seed=6)), {}, (1,)),
+    Case("both_transposed", (normal(16, 3, seed=7), normal(5, 16, seed=4)), {"transA": 1, "transB": 1}, (1,)),
     Case("transposed_input", (normal(16, 3, seed=7), normal(16, 5, seed=8)), {"transA": 1}, (1,)),
 )
 

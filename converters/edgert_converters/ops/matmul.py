@@ -52,6 +52,8 @@ def _integer(
 CASES = (
     Case("weights", (normal(2, 7, 16, seed=1), normal(16, 5, seed=2)), {}, (1,)),
     Case("matrix", (normal(4, 32, seed=3), normal(32, 8, seed=4)), {}, (1,)),
+    Case("vector", (normal(32, seed=7), normal(32, 8, seed=4)), {}, (1,)),
+    Case("broadcast", (normal(2, 1, 8, 16, seed=8), normal(3, 16, 4, seed=9))),
     Case("two_activations", (normal(2, 3, 8, 16, seed=5), normal(2, 3, 16, 4, seed=6))),
 )
 
