@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 
 from edgert.quant import QuantParams
 from edgert_converters.ops.accumulate import centred, exact_type, requantize_channels
-from edgert_converters.ops.attributes import get_int, get_ints, get_str, require_input
+from edgert_converters.ops.attributes import get_int, get_ints, require_input
+from edgert_converters.ops.conv_transpose_tflite import read_transpose_conv, write_conv_transpose
 from edgert_converters.ops.samples import normal
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QTensor, QuantRule
+from edgert_converters.ops.transposed_windows import crop
+from edgert_converters.requantize import Requantize
 
 __all__ = ["SPEC", "convolve_transposed"]
 
@@ -43,7 +46,7 @@ def convolve_transposed(node: Node, x: Floats, w: Floats) -> Floats:
     groups = get_int(node, "group", 1)
     reach = tuple((k - 1) * d + 1 for k, d in zip(w.shape[2:], dilations, strict=True))
     full = tuple((n - 1) * s + r for n, s, r in zip(x.shape[2:], strides, reach, strict=True))
-    before, size = _crop(node, x.shape[2:], strides, full)
+    before, size = crop(node, x.shape[2:], strides, full)
     room = tuple(max(f, b + n) for f, b, n in zip(full, before, size, strict=True))
     total = np.zeros((x.shape[0], groups, w.shape[1], *room), x.dtype)
     columns = x.reshape(x.shape[0], groups, x.shape[1] // groups, -1)
@@ -60,25 +63,6 @@ def convolve_transposed(node: Node, x: Floats, w: Floats) -> Floats:
     return result.reshape(x.shape[0], groups * w.shape[1], *size)
 
 
-def _crop(
-    node: Node, spatial: tuple[int, ...], strides: tuple[int, ...], full: tuple[int, ...]
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Returns how much is cut before, and the output size, per spatial dimension."""
-    rank = len(spatial)
-    extra = get_ints(node, "output_padding", (0,) * rank)
-    auto_pad = get_str(node, "auto_pad", "NOTSET")
-    wanted = get_ints(node, "output_shape", ())[-rank:]
-    if not wanted and auto_pad in {"SAME_UPPER", "SAME_LOWER"}:
-        wanted = tuple(n * s for n, s in zip(spatial, strides, strict=True))
-    if wanted:
-        cut = [max(f + e - n, 0) for f, e, n in zip(full, extra, wanted, strict=True)]
-        before = tuple(c // 2 if auto_pad == "SAME_UPPER" else c - c // 2 for c in cut)
-        return before, wanted
-    pads = (0,) * (2 * rank) if auto_pad == "VALID" else get_ints(node, "pads", (0,) * (2 * rank))
-    size = tuple(f + e - b - a for f, e, b, a in zip(full, extra, pads[:rank], pads[rank:], strict=True))
-    return pads[:rank], size
-
-
 def reference(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     """Returns the transposed convolution, accumulated in float64 and rounded once to x's type."""
     x, w = require_input(node, inputs, 0), require_input(node, inputs, 1)
@@ -90,6 +74,17 @@ def reference(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
     """Returns clamp(rint(f32(acc) * m[c]) + zp_y) with m[c] = f32(f32(s_x * s_w[c]) / s_y)."""
+    return _integer(node, inputs, outputs[0], Requantize.FP32)
+
+
+def integer_q31(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
+    """Returns the same accumulators, requantized by TensorFlow Lite's fixed-point multipliers per output channel."""
+    return _integer(node, inputs, outputs[0], Requantize.Q31)
+
+
+def _integer(
+    node: Node, inputs: Sequence[QTensor | Array | None], params: QuantParams, mode: Requantize
+) -> list[QTensor]:
     x, w = require_input(node, inputs, 0), require_input(node, inputs, 1)
     groups = get_int(node, "group", 1)
     # no output element meets one kernel element twice, so this bounds the length of its sum
@@ -97,7 +92,7 @@ def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Seque
     acc = convolve_transposed(node, centred(x, kind), centred(w, kind)).astype(np.int64)
     spread = QTensor(w.values, _repeat_scales(w.params, groups))
     bias = inputs[2] if len(inputs) > 2 else None
-    return [requantize_channels(node, acc, (x, spread, bias), outputs[0], axis=1, weight_axis=1)]
+    return [requantize_channels(node, acc, (x, spread, bias), params, 1, 1, mode)]
 
 
 def _repeat_scales(params: QuantParams, groups: int) -> QuantParams:
@@ -131,5 +126,8 @@ SPEC = Operator(
     channels=ChannelRule.PRODUCES,
     cases=CASES,
     integer=integer,
+    integer_q31=integer_q31,
+    from_tflite={"TRANSPOSE_CONV": read_transpose_conv},
+    to_tflite=write_conv_transpose,
     note="ONNX Runtime has no integer kernel",
 )
