@@ -189,7 +189,8 @@ class ExportGraph:
     def aligned(self, node: ir.Node, indices: Sequence[int]) -> tuple[list[int], Order]:
         """Returns the operands of an element-wise operator in one common order, and that order.
 
-        The order is that of the largest computed operand of full rank; operands of lower rank get leading axes of size 1.
+        The order is that of the largest computed operand of full rank; operands of lower rank get leading axes of
+        size 1.
         """
         rank = max(len(self.shape(node.inputs[index])) for index in indices)
         sizes = {index: self.shape(node.inputs[index]) for index in indices}
