@@ -38,6 +38,7 @@ WITHOUT_REFERENCE = {
     ("LSTM", "lengths_states"),
     ("LpNormalization", "l1_channels"),
     ("MaxPool", "column_major"),
+    ("Pad", "cuts"),
     ("RNN", "clip"),
     ("RNN", "lengths_states"),
     ("RNN", "relu"),

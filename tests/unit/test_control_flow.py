@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -135,6 +136,22 @@ def test_scan_runs_as_in_onnxruntime() -> None:
         "s": generator.standard_normal((3, 5, 2)).astype(np.float32),
     }
     assert_same(load(SCAN), feed)
+
+
+@pytest.mark.parametrize("name", ["if", "loop11", "scan9_sum", "scan9_multi_state", "scan9_scalar"])
+def test_the_cases_of_onnx_itself(name: str) -> None:
+    from onnx.backend.test.case.node import collect_testcases
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of other operators' cases
+        (case,) = (case for case in collect_testcases(None) if case.name == f"test_{name}")
+    interpreter = Interpreter(ir.from_proto(case.model))
+    names = [value.name for value in case.model.graph.input]
+    for inputs, expected in case.data_sets:
+        found = interpreter.run(dict(zip(names, map(np.asarray, inputs), strict=True))).outputs
+        for mine, wanted in zip(found.values(), expected, strict=True):
+            assert mine.shape == np.shape(wanted)
+            np.testing.assert_allclose(mine, wanted, rtol=case.rtol, atol=case.atol)
 
 
 def test_both_branches_and_values_from_outside() -> None:

@@ -81,6 +81,7 @@ CASES = (
     Case("include_pad", (_X,), {"kernel_shape": (3, 3), "pads": (1, 1, 1, 1), "count_include_pad": 1}),
     Case("ceil", (_X,), {"kernel_shape": (2, 3), "strides": (2, 2), "ceil_mode": 1}),
     Case("global_by_kernel", (normal(1, 8, 8, 8, seed=2),), {"kernel_shape": (8, 8), "strides": (8, 8)}),
+    Case("3d", (normal(1, 2, 5, 6, 4, seed=4),), {"kernel_shape": (2, 3, 2), "strides": (1, 2, 2)}),
     Case("1d", (normal(1, 3, 17, seed=3),), {"kernel_shape": (4,), "strides": (2,)}),
 )
 

@@ -77,6 +77,8 @@ CASES = (
     Case("constant", (_X, ints(0, 1, 0, 0, 0, 1, 0, 0), scalar(0.5)), {}, (1, 2)),
     Case("reflect", (_X, ints(0, 0, 2, 1, 0, 0, 1, 2)), {"mode": "reflect"}, (1,)),
     Case("edge", (_X, ints(0, 0, 2, 1, 0, 0, 1, 2)), {"mode": "edge"}, (1,)),
+    Case("wrap", (_X, ints(0, 0, 2, 1, 0, 0, 1, 2)), {"mode": "wrap"}, (1,)),
+    Case("cuts", (_X, ints(0, 0, -1, 1, 0, 0, 0, -2)), {}, (1,)),
     Case("axes", (_X, ints(1, 2), scalar(0), ints(2)), {}, (1, 2, 3)),
 )
 

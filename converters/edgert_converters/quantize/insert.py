@@ -47,6 +47,9 @@ def apply_plan(model: ir.Model, plan: Plan, encoding: DType) -> ir.Model:
     for node in list(copy.graph):
         if node.name not in plan.integer_nodes:
             continue
+        if node.op_type == "AveragePool":
+            # all ones here (plan.py), but ONNX Runtime refuses the mere attribute on its integer form
+            node.attributes.pop("dilations", None)
         if OPERATORS[node.op_type].quantization is QuantRule.COMPUTE:
             _quantize_weighted(copy.graph, node, plan)
         elif node.op_type in _OPERANDS:

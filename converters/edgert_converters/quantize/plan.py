@@ -112,6 +112,8 @@ def _refusal(node: ir.Node) -> str | None:
         return "operator is not in the operator table"
     if operator.quantization is QuantRule.FLOAT or operator.integer is None:
         return "operator has no integer rule"
+    if node.op_type == "AveragePool" and any(d != 1 for d in node.attributes.get_ints("dilations", ())):
+        return "ONNX Runtime cannot load dilated average pooling in integers"
     if any(value.name and value.dtype not in {ir.DataType.FLOAT, None} for value in node.outputs):
         return "one of its outputs is not float"
     if not node.inputs or node.inputs[0] is None or not _is_activation(node.inputs[0]):
