@@ -19,6 +19,7 @@ from edgert.verification import DEFAULT_SAMPLES, PEERS, LayerSteps, Mode, Pair, 
 __all__ = ["add_arguments", "execute", "verify"]
 
 _BOTH = "both"
+_FEW_LAYERS = 8
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -143,9 +144,12 @@ def _summary(report: VerifyReport) -> str:
 
 
 def _pair_table(pair: Pair, with_layers: bool) -> str:
-    rows = [_layer_row(layer) for layer in pair.layers if with_layers or layer.max_steps]
+    layers = [layer for layer in pair.layers if with_layers or layer.max_steps]
+    shown = layers if with_layers else layers[:_FEW_LAYERS]
     title = f"{pair.peer}, {_words(pair.mode)}; {', '.join(pair.kernels)}"
-    return f"{title}\n{format_table(('layer', 'operator', 'kernels', 'max steps', 'differ'), rows)}"
+    table = format_table(("layer", "operator", "kernels", "max steps", "differ"), [_layer_row(row) for row in shown])
+    more = len(layers) - len(shown)
+    return f"{title}\n{table}" + (f"\n{more} more layers differ; --layers lists them" if more else "")
 
 
 def _layer_row(layer: LayerSteps) -> tuple[str, ...]:

@@ -116,9 +116,18 @@ def _with_integers(model: ir.Model, values: Sequence[Known]) -> list[dict[str, A
 
 
 def count_steps(layer: str, op: str, pairs: Sequence[tuple[Array, Array]]) -> LayerSteps:
-    """Returns how far the first of each pair of integer tensors lies from the second, over all pairs."""
+    """Returns how far the first of each pair of integer tensors lies from the second, over all pairs.
+
+    Raises:
+        ModelError: a pair has different shapes or types; names the layer.
+    """
     worst = differing = count = 0
     for found, expected in pairs:
+        if found.shape != expected.shape or found.dtype != expected.dtype:
+            theirs, ours = (f"{array.dtype}{list(array.shape)}" for array in (found, expected))
+            raise ModelError(
+                f"the engine gives {theirs}, the interpreter {ours}; the file contradicts itself", node=layer
+            )
         steps, different = steps_between(found, expected)
         worst, differing, count = max(worst, steps), differing + different, count + expected.size
     return LayerSteps(layer, op, worst, differing, count)

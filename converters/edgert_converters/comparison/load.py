@@ -170,11 +170,10 @@ def _mode(text: str) -> Requantize:
 
 def _parse_onnx(data: bytes, path: Path) -> ir.Model:
     import onnx
-    from google.protobuf.message import DecodeError
 
     try:
-        model = ir.from_proto(onnx.load_from_string(data))
-    except (DecodeError, ValueError, TypeError) as error:
+        model: ir.Model = ir.from_proto(onnx.load_from_string(data))
+    except Exception as error:  # protobuf's and onnx_ir's errors have no base class in common
         raise ModelError(f"a variant of the bundle is no readable ONNX model ({error})", path=path) from error
     read_requantize(model)
     return model

@@ -44,7 +44,7 @@ class Peer(Protocol):
 
     name: str
     is_signed: bool
-    """Its kernels take int8 and no uint8: it is judged by the interpreter on the graph with int8 activations."""
+    """What is exported for it has int8 activations: then it is judged by the interpreter on such a graph."""
 
     def version(self) -> str | None:
         """The installed version, or None."""

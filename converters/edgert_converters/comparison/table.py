@@ -153,8 +153,8 @@ def _inputs(feeds: dict[str, Array], case: Case) -> Iterator[Known]:
 def _random_like(array: Array, rng: np.random.Generator) -> Array:
     if array.dtype not in {np.dtype(np.int8), np.dtype(np.uint8)}:
         return array
-    limits = np.iinfo(array.dtype)
-    return rng.integers(limits.min, limits.max, array.shape, array.dtype, endpoint=True)
+    low, high = DType.from_numpy(array.dtype).integer_range
+    return rng.integers(low, high, array.shape, endpoint=True).astype(array.dtype)
 
 
 def _measured_on() -> str:

@@ -18,7 +18,7 @@ from edgert_converters.comparison.parts import Port, TflitePart
 from edgert_converters.exporters.tflite import export_tflite
 from edgert_converters.ops.spec import Array
 from edgert_converters.tflite.layout import identity, invert
-from edgert_converters.tflite.model import TfModel, TfOperator
+from edgert_converters.tflite.model import TfModel, TfOperator, TfSubgraph
 from edgert_converters.tflite.read import parse_tflite
 from edgert_converters.tflite.write import serialize_tflite
 from edgert_converters.units import IntegerUnit, dequantizer_of
@@ -26,6 +26,7 @@ from edgert_converters.units import IntegerUnit, dequantizer_of
 __all__ = ["ExportedForm", "OwnForm", "TfliteForm"]
 
 _NO_FORM = "no TFLite form"
+_STATEFUL = {"READ_VARIABLE", "ASSIGN_VARIABLE"}
 
 
 class TfliteForm(Protocol):
@@ -140,7 +141,9 @@ class OwnForm:
         return self._cut(operator, unit, known)
 
     def whole(self) -> TflitePart:
-        """Returns the file as it is."""
+        """Returns the file as it is; see TfliteForm.whole."""
+        if any(operator.name in _STATEFUL for operator in self._file.subgraphs[0].operators):
+            raise ModelError("it keeps a state between runs, the interpreter takes that as an input: only isolated")
         return self._placed.part()
 
     def extended(self, values: Sequence[str]) -> TflitePart:
@@ -156,9 +159,23 @@ class OwnForm:
             if port is None or port.value not in known:
                 name = graph.tensors[index].name
                 raise ModelError(f"{_NO_FORM}: {operator.name} reads {name!r}, which is no integer value of the graph")
-        alone = replace(graph, operators=(operator,), inputs=inputs, outputs=operator.outputs, name=unit.name)
-        file = replace(self._file, subgraphs=(alone, *self._file.subgraphs[1:]), signatures=(), metadata={})
-        return _Placed(file, serialize_tflite(file), self._placed.ports).part()
+        kept = sorted({*(index for index in operator.inputs if index >= 0), *operator.outputs})
+        place = {-1: -1} | {index: position for position, index in enumerate(kept)}
+        moved = replace(
+            operator,
+            inputs=tuple(place[index] for index in operator.inputs),
+            outputs=tuple(place[index] for index in operator.outputs),
+        )
+        alone = TfSubgraph(
+            tuple(graph.tensors[index] for index in kept),
+            (moved,),
+            tuple(place[index] for index in inputs),
+            moved.outputs,
+            unit.name,
+        )
+        file = TfModel((alone,), description=self._file.description)
+        ports = {place[index]: port for index, port in self._placed.ports.items() if index in place}
+        return _Placed(file, serialize_tflite(file), ports).part()
 
 
 def _export(model: ir.Model) -> _Placed:

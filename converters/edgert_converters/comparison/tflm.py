@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import struct
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from edgert.dtypes import DType
 from edgert.errors import EngineError, ModelError
 from edgert.runtime.engines.options import one_line
 from edgert_converters.ops.spec import Array
+from edgert_converters.tflite.read import parse_tflite
 
 __all__ = ["TflmEngine"]
 
 _FIRST_ARENA_BYTES = 1 << 20
 _LARGEST_ARENA_BYTES = 1 << 28
+# the package also parses the flatbuffer in Python, without checks
+_REFUSALS = (RuntimeError, ValueError, TypeError, AttributeError, IndexError, KeyError, struct.error)
 _KERNELS = ("reference kernels of TFLM",)
 
 
@@ -36,7 +41,7 @@ class TflmEngine:
             ModelError: TFLM does not read the file; its log on stderr says why.
             EngineError: it failed while running.
         """
-        count = _output_count(data)
+        count = _checked_outputs(data)
         interpreter = _load(data)
         results = []
         try:
@@ -57,13 +62,15 @@ def _load(data: bytes) -> Any:  # Any: untyped package
     while True:
         try:
             return runtime.Interpreter.from_bytes(data, arena_size=arena_bytes)
-        except (RuntimeError, ValueError) as error:
+        except _REFUSALS as error:
             if arena_bytes >= _LARGEST_ARENA_BYTES or "allocate" not in str(error):
                 raise ModelError(f"tflm cannot load the file: {one_line(error)}") from error
         arena_bytes *= 16
 
 
-def _output_count(data: bytes) -> int:
-    from edgert_converters.tflite.read import parse_tflite
-
-    return len(parse_tflite(data).subgraphs[0].outputs)
+def _checked_outputs(data: bytes) -> int:
+    """Returns the number of outputs of a file that TFLM does not abort on."""
+    graph = parse_tflite(data).subgraphs[0]
+    if any(tensor.dtype is DType.UINT8 and tensor.quant is not None for tensor in graph.tensors):
+        raise ModelError("tflm has no uint8 kernels")
+    return len(graph.outputs)

@@ -70,7 +70,8 @@ def _judge(subject: Subject, loaded: Loaded) -> _Judge:
 
 
 def _signed_judge(own: _Judge, loaded: Loaded) -> _Judge:
-    if not values_of(own.subject.model, ir.DataType.UINT8):
+    exported = isinstance(own.subject.tflite, ExportedForm)  # a .tflite file that was given stays as it is
+    if not exported or not values_of(own.subject.model, ir.DataType.UINT8):
         return own
     model = to_signed(own.subject.model)
     return _judge(Subject(model, ExportedForm(model, loaded.tflite_data)), loaded)
