@@ -38,6 +38,7 @@ _FEWEST_BYTES_PER_ITEM = 4
 _SPARE_ITEMS = 1 << 12
 _MOST_ELEMENTS = 1 << 31
 _INT4 = 17
+_BUILTIN_CODE_SLOT = 10  # of table OperatorCode: four fields of two bytes behind a head of four
 _RESOURCES = {13, 14}
 _DAMAGED = (struct.error, IndexError, ValueError, TypeError, OverflowError, AttributeError, KeyError, RecursionError)
 
@@ -109,7 +110,7 @@ class _Reader:
         return ModelError(text, path=self._path)
 
     def _code(self, table: Table) -> tuple[str, bool, int]:
-        number = max(table.BuiltinCode(), table.DeprecatedBuiltinCode())
+        number = max(_builtin_code(table), table.DeprecatedBuiltinCode())
         name = builtin_names().get(number)
         if name is None:
             raise self._error(
@@ -253,6 +254,13 @@ class _Reader:
 
 _PLAIN_DETAILS = {0, 1}  # none; bytes of a custom kind, which no kernel of TFLite reads
 _INTEGERS = {DType.INT8, DType.UINT8, DType.INT16, DType.UINT16, DType.INT32, DType.INT64}
+
+
+def _builtin_code(table: Table) -> int:
+    """The field itself: the package's own accessor leaves out codes below 127, where some writers put all of them."""
+    tab = table._tab
+    offset = tab.Offset(_BUILTIN_CODE_SLOT)
+    return int(struct.unpack_from("<i", tab.Bytes, offset + tab.Pos)[0]) if offset else 0
 
 
 def _text(raw: bytes | None) -> str:
