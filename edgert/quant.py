@@ -116,7 +116,7 @@ def build_dequantizer(params: QuantParams, rank: int) -> Callable[[AnyArray], Fl
     zero = zero_point.astype(np.float32)
 
     def apply(q: AnyArray) -> Float32:
-        values = q.astype(np.float32)
+        values = np.asarray(q.astype(np.float32))  # of no axes numpy gives a scalar, which is no place to write to
         np.subtract(values, zero, out=values)  # of 16 bits or less: exact
         np.multiply(values, scale, out=values)
         return values
@@ -138,11 +138,11 @@ def requantize_fp32(acc: NDArray[np.int64], multiplier: Float32, params: QuantPa
     low, high = params.dtype.integer_range
     scaled = np.rint(acc.astype(np.float32) * multiplier)
     shifted = scaled.astype(np.float64) + params.zero_point[0]
-    result: AnyArray = np.clip(shifted, low, high).astype(params.dtype.numpy)
+    result: AnyArray = np.asarray(np.clip(shifted, low, high), params.dtype.numpy)
     return result
 
 
-def multiplier_q31(real: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def multiplier_q31(real: NDArray[np.float64] | float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Returns (m, shift) with real = m * 2^(shift - 31) and m in [2^30, 2^31), or (0, 0) where real vanishes.
 
     The mantissa is rounded half away from zero, as TensorFlow Lite's QuantizeMultiplier does.
@@ -179,5 +179,5 @@ def requantize_q31(
     """Returns clamp(multiply_q31(acc) + zero_point) in `params.dtype`; bit for bit TensorFlow Lite's."""
     low, high = params.dtype.integer_range
     shifted = multiply_q31(acc, multiplier, shift) + params.zero_point[0]
-    result: AnyArray = np.clip(shifted, low, high).astype(params.dtype.numpy)
+    result: AnyArray = np.asarray(np.clip(shifted, low, high), params.dtype.numpy)
     return result

@@ -7,7 +7,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from edgert.dtypes import DType
-from edgert.quant import QuantParams, dequantize, quantize
+from edgert.quant import QuantParams, dequantize, quantize, requantize_fp32
 
 _ENCODINGS = st.sampled_from([DType.INT8, DType.UINT8])
 _SCALES = st.floats(2**-13, 1024, width=32)
@@ -49,3 +49,10 @@ def test_signedness_is_an_encoding(params: QuantParams, x: NDArray[np.float32]) 
     shifted = params.shifted(other)
     assert shifted.shifted(params.dtype) == params
     assert np.array_equal(quantize(x, shifted).astype(np.int64), quantize(x, params).astype(np.int64) + move)
+
+
+def test_a_tensor_without_axes_stays_an_array() -> None:
+    params = QuantParams((0.5,), (3,), DType.INT8)
+    mean = requantize_fp32(np.asarray(7, np.int64), np.float32(0.5), params)
+    assert isinstance(mean, np.ndarray)
+    assert float(dequantize(mean, params)) == 2.0
