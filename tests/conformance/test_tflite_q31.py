@@ -80,9 +80,7 @@ def _windowed(rng: Rng, op_type: str, operands: tuple[Operand, ...], attributes:
 def gemm(rng: Rng) -> Single:
     depth, columns = (int(v) for v in rng.integers(1, 40, 2))
     x, w = activation(rng, (1, depth)), weights(rng, (columns, depth), rng.choice([None, 0]))
-    return fitted(
-        rng, Single("Gemm", (x, w, bias(rng, x, w, columns)), ANY, (1, columns), {"transB": 1}, _clamp(rng))
-    )
+    return fitted(rng, Single("Gemm", (x, w, bias(rng, x, w, columns)), ANY, (1, columns), {"transB": 1}, _clamp(rng)))
 
 
 def matmul(rng: Rng) -> Single:

@@ -98,7 +98,7 @@ def test_the_graph_as_read_gives_the_bytes_of_tensorflow_lite_micro(zoo: Path, k
 
 
 @pytest.mark.parametrize(("imported", "key"), [(key, key) for key in INT8_FILES], indirect=["imported"])
-def test_the_imported_model_keeps_its_integers_and_gives_them_back(zoo: Path, imported: ImportedModel, key: str) -> None:
+def test_the_imported_model_keeps_its_integers(zoo: Path, imported: ImportedModel, key: str) -> None:
     file = _parse(zoo, INT8_FILES[key])
     inputs, expected = _samples(zoo, key)
     assert read_requantize(imported.model) is Requantize.Q31

@@ -79,10 +79,9 @@ def requantize_channels(
         if w_scale.size == 1 and (is_matrix or x.params.dtype is DType.UINT8):
             product = (np.float32(x.params.scale[0]) * w_scale).astype(np.float64)
         fixed, shift = multiplier_q31(product / np.float64(np.float32(params.scale[0])))
-        spread = shape if fixed.size > 1 else ()
-        if x.params.dtype is DType.INT16 and _is_wide(bias):
-            return QTensor(requantize_q15(acc, fixed.reshape(spread), shift.reshape(spread), params), params)
-        return QTensor(requantize_q31(acc, fixed.reshape(spread), shift.reshape(spread), params), params)
+        fixed, shift = (part.reshape(shape if part.size > 1 else ()) for part in (fixed, shift))
+        rule = requantize_q15 if x.params.dtype is DType.INT16 and _is_wide(bias) else requantize_q31
+        return QTensor(rule(acc, fixed, shift, params), params)
     multiplier = multiplier_fp32(x.params.scale[0], w_scale, params.scale[0])
     spread = multiplier.reshape(shape) if multiplier.size > 1 else multiplier.reshape(())
     return QTensor(requantize_fp32(acc, spread, params), params)

@@ -33,4 +33,6 @@ def clamp_integers(
 
 
 def _limit(limit: float, params: QuantParams, mode: Requantize) -> int:
-    return rounded_limit(limit, params) if mode is Requantize.Q31 else int(quantize(np.float32([limit]), params)[0])
+    return (
+        rounded_limit(limit, params) if mode is Requantize.Q31 else int(quantize(np.asarray(limit, np.float32), params))
+    )

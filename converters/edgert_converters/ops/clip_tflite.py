@@ -102,7 +102,7 @@ def _write(node: ir.Node, graph: ExportGraph, low: float, high: float) -> None:
         graph.emit(name, [stored.index], [graph.tensor(value, stored.order)])
         return
     kind = (tensor.dtype or DType.FLOAT).numpy
-    bounds = (-np.inf, np.inf) if kind == np.float32 else (np.iinfo(kind).min, np.iinfo(kind).max)
+    bounds = (-np.inf, np.inf) if tensor.dtype in {DType.FLOAT, None} else (tensor.dtype or DType.FLOAT).integer_range
     limits = [
         (operator, np.asarray(np.clip(limit, *bounds), kind))
         for operator, limit, open_end in (("MAXIMUM", low, -np.inf), ("MINIMUM", high, np.inf))

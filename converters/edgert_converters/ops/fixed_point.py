@@ -1,7 +1,7 @@
 """Fixed-point functions of TensorFlow Lite's reference kernels, on int64 arrays that hold int32 numbers.
 
-A number in format Qm has m integer bits: it is raw / 2^(31 - m). Every function gives the reference's raw numbers bit for
-bit, including where they saturate.
+A number in format Qm has m integer bits: it is raw / 2^(31 - m). Every function gives the reference's raw numbers bit
+for bit, including where they saturate.
 Source: gemmlowp, fixedpoint/fixedpoint.h, and tensorflow/lite/kernels/internal/common.h (formulas, not code).
 """
 
@@ -86,7 +86,7 @@ def logistic(a: Raw, integer_bits: int) -> Raw:
 
 
 def tanh(a: Raw, integer_bits: int) -> Raw:
-    """Returns tanh(a) in Q0 for a in Q(integer_bits)."""
+    """Returns the hyperbolic tangent of a, in Q0, for a in Q(integer_bits)."""
     # 2 * a in the same raw number, with one integer bit more
     value = _one_minus_over_one_plus(exp_negative(-np.abs(a), integer_bits + 1))
     return np.where(a == 0, 0, np.where(a < 0, -value, value))
@@ -166,4 +166,5 @@ def _shift(x: Raw, exponent: int) -> Raw:
 
 
 def _shift_left(x: Raw, exponent: Raw | int) -> Raw:
-    return np.clip(x << exponent, _SMALLEST, _LARGEST)
+    result: Raw = np.clip(x << exponent, _SMALLEST, _LARGEST)
+    return result

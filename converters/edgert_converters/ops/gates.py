@@ -1,7 +1,7 @@
 """Sigmoid, Tanh and HardSwish.
 
-Integer rule: a 256-entry table filled in double precision (rules.table_rule). In `q31` mode TensorFlow Lite's fixed-point
-arithmetic: x in Q4 for Sigmoid and Tanh, 16-bit products for HardSwish.
+Integer rule: a 256-entry table filled in double precision (rules.table_rule). In `q31` mode TensorFlow Lite's
+fixed-point arithmetic: x in Q4 for Sigmoid and Tanh, 16-bit products for HardSwish.
 """
 
 from __future__ import annotations

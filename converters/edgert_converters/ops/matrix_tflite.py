@@ -106,7 +106,12 @@ def write_matmul(node: ir.Node, graph: ExportGraph) -> None:
     if has_matrix:
         w = graph.ordered(node, 1, _TRANSPOSED)
         options = {"fused_activation_function": number, "keep_num_dims": len(shapes[0]) != 2}
-        graph.emit("FULLY_CONNECTED", [x, w, zero_bias(node, graph, graph.shape(node.outputs[0])[-1])], [graph.tensor(value)], **options)
+        graph.emit(
+            "FULLY_CONNECTED",
+            [x, w, zero_bias(node, graph, graph.shape(node.outputs[0])[-1])],
+            [graph.tensor(value)],
+            **options,
+        )
         return
     graph.emit("BATCH_MATMUL", [x, graph.plain(node, 1)], [graph.tensor(value)], adj_x=False, adj_y=False)
 
@@ -157,14 +162,14 @@ def _bias(node: ir.Node, graph: ExportGraph, beta: float) -> int | None:
     vector = _vector(graph.constant(value), node, graph)
     if vector is None:
         return None
-    return graph.constant_tensor(str(value.name), (vector * np.float32(beta)).astype(np.float32))
+    return graph.constant_tensor(str(value.name), vector.astype(np.float32) * np.float32(beta))
 
 
 def _times(node: ir.Node, graph: ExportGraph, index: int, number: float) -> int:
     """Adds a product with a constant number."""
     tensor = graph.made(index)
     if tensor.data is not None:
-        return graph.constant_tensor(f"{tensor.name}_scaled", (tensor.data * np.float32(number)).astype(np.float32))
+        return graph.constant_tensor(f"{tensor.name}_scaled", tensor.data.astype(np.float32) * np.float32(number))
     target = graph.scratch(f"{node.name}_scaled", tensor.shape, DType.FLOAT)
     factor = graph.constant_tensor(f"{node.name}_factor", np.asarray(number, np.float32))
     graph.emit("MUL", [index, factor], [target], fused_activation_function=0)

@@ -50,7 +50,6 @@ def write_pad(node: ir.Node, graph: ExportGraph) -> None:
     index = stored.index
     if any(size < 0 for pair in pads for size in pair):
         index = _cut(index, [pads[axis] for axis in stored.order], graph)
-    made = graph.made(index)
     amounts = np.asarray([[max(size, 0) for size in pads[axis]] for axis in stored.order], np.int32)
     inputs = [index, graph.constant_tensor("pads", amounts)]
     if fill != 0:

@@ -24,7 +24,7 @@ def reference(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 
 def integer_q31(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
-    """Returns q - zp_x times the fixed-point s_x / s_y; below zero times the slope's integers and s_x * s_slope / s_y."""
+    """Returns q - zp_x times s_x / s_y, below zero times the slope's integers and s_x * s_slope / s_y."""
     x, slope, params = require_input(node, inputs, 0), require_input(node, inputs, 1), outputs[0]
     scale, step = np.float64(scale_of(x.params)), np.float64(scale_of(params))
     values = centred_integers(x)

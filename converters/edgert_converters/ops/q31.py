@@ -16,7 +16,19 @@ from edgert_converters.ops.attributes import require_input
 from edgert_converters.ops.fixed_point import Raw
 from edgert_converters.ops.spec import Array, IntegerRule, Node, QTensor, ReferenceRule
 
-__all__ = ["DIFFERENCE_BITS", "SUM_BITS", "centred_integers", "clamp_q31", "clamped", "move_q31", "rescale_q31", "rounded_limit", "scale_of", "scaled_differences", "sum_q31"]
+__all__ = [
+    "DIFFERENCE_BITS",
+    "SUM_BITS",
+    "centred_integers",
+    "clamp_q31",
+    "clamped",
+    "move_q31",
+    "rescale_q31",
+    "rounded_limit",
+    "scale_of",
+    "scaled_differences",
+    "sum_q31",
+]
 
 DIFFERENCE_BITS, SUM_BITS = 5, 12
 """Integer bits of a difference to the largest logit, and of the sum of exponentials."""

@@ -51,7 +51,7 @@ def reduce_writer(name: str) -> TfliteWriter:
     def write(node: ir.Node, graph: ExportGraph) -> None:
         spec = graph.describe(node)
         rank = len(graph.shape(node.inputs[0]))
-        axes = read_axes(spec, list(spec.constants.get(i) for i in range(2)), rank)
+        axes = read_axes(spec, [spec.constants.get(i) for i in range(2)], rank)
         if axes is None and len(node.inputs) > 1 and node.inputs[1] is not None and 1 not in spec.constants:
             raise graph.unsupported(node, "its axes are computed")
         if axes is None:

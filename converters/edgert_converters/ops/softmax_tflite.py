@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -57,7 +57,7 @@ def softmax_writer(name: str) -> TfliteWriter:
         shape = graph.shape(node.inputs[0])
         modern = spec.opset >= _OPSET_OF_ONE_AXIS
         axis = normalise_axis(get_int(spec, "axis", -1 if modern else 1), len(shape))
-        options = {"beta": 1.0} if name == "SOFTMAX" else {}
+        options: dict[str, Any] = {"beta": 1.0} if name == "SOFTMAX" else {}  # Any: emit takes `version` beside options
         if not modern and axis != len(shape) - 1:
             x = graph.reshaped(graph.plain(node, 0), (*shape[:axis], int(np.prod(shape[axis:]))))
             y = graph.tensor(graph.result(node))
