@@ -24,7 +24,7 @@ MOST_STEPS: Final = 1
 WRONG_REFERENCE: Final = {"ReduceSum"}
 """Compared with LiteRT's default kernels: its reference SUM forgets the scales of int8."""
 BOUNDED: Final = settings(
-    max_examples=250, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=600, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,17 @@ from edgert_converters.tflite.read import parse_tflite
 from edgert_converters.tflite.versions import with_versions
 from edgert_converters.tflite.write import serialize_tflite
 
-__all__ = ["Steps", "check_float", "check_int8", "record", "run_litert", "single_file", "steps_between", "summary"]
+__all__ = [
+    "Steps",
+    "check_file",
+    "check_float",
+    "check_int8",
+    "record",
+    "run_litert",
+    "single_file",
+    "steps_between",
+    "summary",
+]
 
 FLOAT_TOLERANCE = 1e-5
 """Largest difference as a share of the largest magnitude: kernels sum and approximate in float32."""
@@ -106,6 +116,24 @@ def check_int8(model: ir.Model, feed: Mapping[str, Array], *, reference: bool = 
     return ours, steps_between(integers, _reference(file.data, stored, found) if reference else found)
 
 
+def check_file(data: bytes, feed: Mapping[str, Array]) -> Steps:
+    """Compares a file in LiteRT with what our importer makes of it; returns the steps between integer outputs.
+
+    Integer inputs of the imported model are fed the real numbers that they stand for. Floats and booleans are compared
+    here; whole numbers without a scale must be equal.
+    """
+    graph = parse_tflite(data).subgraphs[0]
+    tensors = {graph.tensors[index].name: graph.tensors[index] for index in (*graph.inputs, *graph.outputs)}
+    found = run_litert(data, feed)
+    quants = {name: tensor.quant for name, tensor in tensors.items()}
+    real = {name: dequantize(x, q) if (q := quants[name]) is not None else x for name, x in feed.items()}
+    back = Interpreter(build_onnx(parse_tflite(data))).run(real).outputs
+    plain = {name: y for name, y in found.items() if quants[name] is None}
+    _compare({name: back[name] for name in plain}, plain)
+    integers = {name: quantize(back[name], q) for name in found if (q := quants[name]) is not None}
+    return steps_between(integers, {name: found[name] for name in integers}) if integers else Steps(0, 0.0)
+
+
 def steps_between(found: Mapping[str, Array], expected: Mapping[str, Array]) -> Steps:
     """Returns how the integers differ, over all outputs together."""
     assert found.keys() == expected.keys()
@@ -119,15 +147,17 @@ def steps_between(found: Mapping[str, Array], expected: Mapping[str, Array]) -> 
 
 def single_file(
     operator: str,
-    inputs: list[TfTensor],
-    outputs: list[TfTensor],
+    inputs: Sequence[TfTensor | None],
+    outputs: Sequence[TfTensor],
     options: Mapping[str, bool | int | float | str] | None = None,
 ) -> bytes:
-    """Returns a file of one operator; inputs without data are the graph's."""
-    tensors = (*inputs, *outputs)
-    results = tuple(range(len(inputs), len(tensors)))
-    item = TfOperator(operator, tuple(range(len(inputs))), results, dict(options or {}))
-    fed = tuple(index for index, tensor in enumerate(inputs) if tensor.data is None)
+    """Returns a file of one operator; inputs without data that are no state are the graph's, None is an absent one."""
+    present = [tensor for tensor in inputs if tensor is not None]
+    tensors = (*present, *outputs)
+    results = tuple(range(len(present), len(tensors)))
+    numbers = iter(range(len(present)))
+    item = TfOperator(operator, tuple(-1 if x is None else next(numbers) for x in inputs), results, dict(options or {}))
+    fed = tuple(index for index, tensor in enumerate(present) if tensor.data is None and not tensor.is_variable)
     graph = with_versions(TfSubgraph(tensors, (item,), fed, results, "main"))
     names = {tensors[index].name: index for index in fed}
     signature = TfSignature("serving_default", names, {tensors[index].name: index for index in results})

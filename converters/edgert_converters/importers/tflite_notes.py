@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from edgert.dtypes import DType
 from edgert_converters.tflite.model import TfModel, TfSubgraph
-from edgert_converters.tflite.state import StateBinding
+from edgert_converters.tflite.state import STARTS_AFRESH, StateBinding
 
 __all__ = ["file_notes", "has_wide_integers"]
 
@@ -42,6 +42,12 @@ def _notes(file: TfModel, graph: TfSubgraph, states: tuple[StateBinding, ...]) -
         yield "weights are stored as float16; the graph computes with them in float32, as LiteRT does"
     if has_wide_integers(graph):
         yield "activations of 16 bits need opset 21, which ONNX Runtime reads from 1.18 on"
+    fresh = sorted({operator.name for operator in graph.operators if operator.name in STARTS_AFRESH})
+    if fresh:
+        yield (
+            f"{', '.join(fresh)}: here its state is zero at the start of every run; TFLite keeps it from run to run "
+            "until it is reset"
+        )
     if states:
         pairs = ", ".join(f"{state.output} -> {state.input}" for state in states)
         start = sorted({state.initial for state in states})

@@ -22,10 +22,14 @@ from edgert_converters.tflite.model import TfModel, TfOperator, TfSignature, TfS
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["StateBinding", "explicit_state", "set_state_bindings", "state_bindings"]
+__all__ = ["STARTS_AFRESH", "StateBinding", "explicit_state", "set_state_bindings", "state_bindings"]
 
 _KEY = "edgert.state"
 _RESOURCES = frozenset({"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"})
+
+
+STARTS_AFRESH = frozenset({"UNIDIRECTIONAL_SEQUENCE_LSTM"})
+"""Operators whose whole sequence is one run: their hidden state is read as zero at its start, and a note says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,8 @@ def state_bindings(model: ir.Model) -> tuple[StateBinding, ...]:
 
 def _refuse_variable_tensors(graph: TfSubgraph) -> None:
     for operator in graph.operators:
+        if operator.name in STARTS_AFRESH:
+            continue
         for index in operator.inputs:
             if index >= 0 and graph.tensors[index].is_variable:
                 raise ModelError(
