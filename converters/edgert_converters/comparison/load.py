@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 
 from edgert.bundle import Bundle, Manifest, TensorSpec, Variant
 from edgert.dtypes import DType
 from edgert.errors import ModelError, UsageError
+from edgert.runtime.border import build_borders
 from edgert.runtime.plain_model import is_bundle
 from edgert.verification import VerifyRequest
 from edgert_converters.comparison.peer import Subject
@@ -33,7 +35,8 @@ class Loaded:
     """What is compared, on what.
 
     `float_model` and `tflite_data` (the same graph as a TFLite file) are there where a bundle holds them;
-    `takes_integers`: inputs may be the file's own integers.
+    `takes_integers`: inputs may be the file's own integers. `inputs` are as a caller feeds them; `inward` permutes the
+    axes of those that the graph takes in another order.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Loaded:
     golden: Mapping[str, Array] | None = None
     takes_integers: bool = False
     tflite_data: bytes | None = None
+    inward: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def load(request: VerifyRequest) -> Loaded:
@@ -95,7 +99,10 @@ def _from_bundle(path: Path, variant_id: str | None) -> Loaded:
         twin = _first(manifest, "tflite", "int8")
         twin_data = None if twin is None else bundle.read(twin.path)
     if variant.format == "tflite":
-        found = _from_tflite(data, path)
+        borders = build_borders(variant.inputs, variant.inputs, manifest.inputs)
+        inward = {border.port.name: border.inward for border in borders if border.inward is not None}
+        found = replace(_from_tflite(data, path), inputs=manifest.inputs, takes_integers=False, inward=inward)
+        reference_data = None  # its axes lie in another order
     elif variant.format == "onnx":
         model = _parse_onnx(data, path)
         found = Loaded("", "", Subject(model, ExportedForm(model, twin_data)), manifest.inputs, tflite_data=twin_data)
@@ -111,7 +118,6 @@ def _from_bundle(path: Path, variant_id: str | None) -> Loaded:
         variant=variant.id,
         float_model=float_model,
         golden=inputs or None,
-        inputs=found.inputs,
     )
 
 
@@ -137,7 +143,14 @@ def _with_samples(found: Loaded, request: VerifyRequest) -> Loaded:
     else:
         samples = draw_samples(model, found.inputs, count, request.seed)
         text = f"{_counted(samples)}, random with seed {request.seed}: give real ones with --input"
-    return replace(found, samples=tuple(samples), samples_text=text)
+    moved = tuple(
+        {
+            name: np.transpose(array, found.inward[name]) if name in found.inward else array
+            for name, array in one.items()
+        }
+        for one in samples
+    )
+    return replace(found, samples=moved, samples_text=text)
 
 
 def _counted(samples: list[dict[str, Array]]) -> str:

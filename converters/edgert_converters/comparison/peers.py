@@ -31,9 +31,7 @@ def choose_peers(names: Sequence[str]) -> list[Peer]:
     wanted: set[str] = set()
     for name in names:
         if name not in PEERS and name not in _GROUPS:
-            allowed = (*PEERS, *_GROUPS)
-            hint = did_you_mean(name, allowed) or f"; allowed: {', '.join(allowed)}"
-            raise UsageError(f"nothing called {name!r} can be compared{hint}")
+            raise UsageError(f"nothing called {name!r} can be compared{did_you_mean(name, (*PEERS, *_GROUPS))}")
         wanted.update(_GROUPS.get(name, (name,)))
     peers = [_FACTORIES[name]() for name in PEERS if not wanted or name in wanted]
     for peer in peers:

@@ -93,7 +93,7 @@ def measure(spec: Operator, column: Column) -> Cell:
 def render_row(spec: Operator) -> str:
     """Returns one line of the page."""
     cells = [measure(spec, column).text() for column in COLUMNS]
-    return f"| {spec.op_type} | {' | '.join(cells)} |\n"
+    return f"| {spec.op_type} | {' | '.join(cells)} | this x86 |\n"
 
 
 def render_page() -> str:
@@ -103,8 +103,9 @@ def render_page() -> str:
         EngineError: an engine is not installed.
     """
     rows = "".join(render_row(OPERATORS[name]) for name in sorted(OPERATORS) if OPERATORS[name].integer is not None)
-    header = "".join(f"| {title} " for title in ("operator", *(column.title for column in COLUMNS)))
-    return f"{_HEAD.format(measured_on=_measured_on())}{header}|\n{'|---' * (len(COLUMNS) + 1)}|\n{rows}"
+    titles = ("operator", *(column.title for column in COLUMNS), "measured on")
+    header = f"| {' | '.join(titles)} |\n{'|---' * len(titles)}|\n"
+    return f"{_HEAD.format(measured_on=_measured_on())}{header}{rows}"
 
 
 def main(arguments: list[str] | None = None) -> int:
