@@ -10,8 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgert.dtypes import DType
-from edgert.quant import QuantParams
+from edgert.quant import QuantParams, dequantize, quantize
+from edgert_converters.importers.tflite_file import build_onnx
+from edgert_converters.interpreter import Interpreter
+from edgert_converters.ops.q31 import rounded_limit
 from edgert_converters.requantize import Requantize
+from edgert_converters.tflite.model import TfModel, TfOperator, TfSubgraph, TfTensor
+from edgert_converters.tflite.write import serialize_tflite
 from tests.conformance.q31_models import (
     Maker,
     Operand,
@@ -25,6 +30,7 @@ from tests.conformance.q31_models import (
     interpreted,
     params,
     plain_output,
+    run_litert,
     run_tflm,
     scale,
     stored_inputs,
@@ -252,3 +258,62 @@ def test_scales_cover_three_decades() -> None:
     rng = np.random.default_rng(0)
     drawn = [scale(rng) for _ in range(1000)]
     assert max(drawn) / min(drawn) > 900
+
+
+# LiteRT's XNNPACK kernels round these as edgert's own rule does; the others differ by one step where a product meets a
+# rounding border (docs/numerics.md)
+EXACT_IN_LITERT = (
+    "add",
+    "average_pool_own_range",
+    "conv",
+    "conv_depthwise",
+    "conv_line",
+    "conv_transpose",
+    "gemm",
+    "global_average_pool",
+    "max_pool",
+    "mul",
+    "pad",
+    "reduce_mean",
+    "sigmoid",
+    "softmax",
+    "sub",
+    "tanh",
+)
+
+
+@pytest.mark.parametrize("name", EXACT_IN_LITERT)
+def test_litert_gives_the_integers_of_fp32_mode(name: str) -> None:
+    pytest.importorskip("ai_edge_litert")
+    for seed in range(10):
+        single = MAKERS[name](np.random.default_rng(seed))
+        data = exported(single, Requantize.FP32)
+        expected = plain_output(single, run_litert(data, stored_inputs(data, single), reference=False))
+        found = interpreted(single, Requantize.FP32)
+        np.testing.assert_array_equal(found, expected.reshape(found.shape))
+
+
+def test_division_gives_the_bytes_of_tensorflow_lite_micro() -> None:
+    """LiteRT has no int8 DIV, so the exporter writes none; TensorFlow Lite Micro's files may hold one.
+
+    Quotients below 2^-3 of an output step shift by more than 31 bits in the reference, which C++ leaves open.
+    """
+    for seed in range(EXAMPLES):
+        rng = np.random.default_rng(seed)
+        a, b = replace(params(rng), zero_point=(-60,)), params(rng)
+        y = QuantParams((float(np.float32(a.scale[0] / b.scale[0] * rng.uniform(0.05, 0.5))),), (3,), DType.INT8)
+        left, right = rng.integers(-28, 128, (1, 40)).astype(np.int8), integers(rng, (1, 40))
+        right = np.where(right == b.zero_point[0], right ^ 1, right)
+        tensors = tuple(TfTensor(name, (1, 40), DType.INT8, None, q) for name, q in (("a", a), ("b", b), ("y", y)))
+        operator = TfOperator("DIV", (0, 1), (2,), {"fused_activation_function": 0}, 2)
+        file = TfModel((TfSubgraph(tensors, (operator,), (0, 1), (2,)),))
+        expected = run_tflm(serialize_tflite(file), [left, right])
+        feed = {"a": dequantize(left, a), "b": dequantize(right, b)}
+        found = Interpreter(build_onnx(file)).run(feed).outputs["y"]
+        np.testing.assert_array_equal(quantize(found, y), expected)
+
+
+def test_limits_are_rounded_half_away_from_zero() -> None:
+    step = QuantParams((0.5,), (0,), DType.INT8)
+    assert (rounded_limit(6.25, step), rounded_limit(-6.25, step)) == (13, -13)
+    assert int(quantize(np.asarray(6.25, np.float32), step)) == 12

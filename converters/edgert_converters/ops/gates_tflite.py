@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from edgert.dtypes import DType
+from edgert.quant import QuantParams
 from edgert_converters.ops.attributes import get_float
 from edgert_converters.ops.element_wise_tflite import unary_reader
 from edgert_converters.ops.spec import TfliteReader, TfliteWriter
@@ -43,10 +46,15 @@ def _is_integer(node: ir.Node, graph: ExportGraph, name: str) -> bool:
     fixed = _FIXED.get((name, y.dtype))
     fits = y.dtype in _INTEGERS[name] and not unit.clamps[0] and fixed in {None, (y.scale[0], y.zero_point[0])}
     x = graph.input_params(node, 0)
-    if not fits or x is None or x.dtype is not y.dtype:
+    if not fits or x is None or x.dtype is not y.dtype or (name == "HARD_SWISH" and not _is_coarse(x, y)):
         graph.compute_in_float(node)
         return False
     return True
+
+
+def _is_coarse(x: QuantParams, y: QuantParams) -> bool:
+    """True where an output step is more than 1 / 128 of an input step: HARD_SWISH's kernels take no finer one."""
+    return bool(np.float32(x.scale[0]) / np.float32(128) < np.float32(y.scale[0]))
 
 
 def _writer(name: str) -> TfliteWriter:
