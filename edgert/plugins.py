@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from edgert.bundle import Gate, LayerRecord, TensorSpec, Variant
+from edgert.bundle import Gate, LayerRecord, Manifest, TensorSpec, Variant
 from edgert.codec import JsonValue
 from edgert.errors import MissingExtraError
 
@@ -26,9 +26,11 @@ __all__ = [
     "Engine",
     "EngineOptions",
     "Executor",
+    "Judgement",
     "LayerTime",
     "ModelSummary",
     "ProgressReporter",
+    "SampleRunner",
     "Transport",
     "WorkerChannel",
     "load_converter",
@@ -75,6 +77,27 @@ class ModelSummary:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the accuracy gate says of one way to run a model; `drop_points` is positive where it is worse."""
+
+    gate: Gate
+    drop_points: float
+    n: int
+    sentence: str
+
+
+class SampleRunner(Protocol):
+    """Runs one sample, wherever the model is."""
+
+    def __call__(self, inputs: Mapping[str, NDArray[Any]], /) -> dict[str, NDArray[Any]]:
+        """Takes arrays by input name, with the model's batch axis, and returns outputs by name.
+
+        Any: element types are data.
+        """
+        ...
+
+
 @runtime_checkable
 class Converter(Protocol):
     """Turns models into bundles. Found through the entry point group `edgert.converters`."""
@@ -104,6 +127,30 @@ class Converter(Protocol):
             UsageError: an option does not fit the model.
             InputFileError: the model is damaged or has no integer layers, or the inputs do not fit it.
             EngineError: an engine that was named is not installed.
+        """
+        ...
+
+    def judge(
+        self,
+        manifest: Manifest,
+        report: JsonValue,
+        data: str,
+        reference: SampleRunner,
+        candidate: SampleRunner,
+        progress: ProgressReporter,
+    ) -> Judgement:
+        """Compares a candidate, as it runs, with the float reference on labelled data: the gate's paired test.
+
+        Args:
+            manifest: inputs, pre- and post-processing, labels.
+            report: report.json of the bundle, for metric and largest drop; {} for a plain file.
+            data: specification of the data, as in a recipe.
+            reference: the float model.
+            candidate: what is judged.
+            progress: told what is going on.
+
+        Raises:
+            DataError: the data is missing or does not fit the model.
         """
         ...
 

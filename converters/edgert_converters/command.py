@@ -14,7 +14,8 @@ import onnx_ir as ir
 
 import edgert
 from edgert.bundle import SCHEMA, Gate, Manifest
-from edgert.plugins import ConvertResult, ModelSummary, ProgressReporter
+from edgert.codec import JsonValue
+from edgert.plugins import ConvertResult, Judgement, ModelSummary, ProgressReporter, SampleRunner
 from edgert.recipe import Recipe
 from edgert.runtime.postprocess import Postprocess, build_postprocess
 from edgert.target import get_target
@@ -27,6 +28,7 @@ from edgert_converters.data import Dataset, DataSplit, load_dataset, split
 from edgert_converters.engine import Runner, load_variant, why_not_here
 from edgert_converters.importers import ImportedModel, import_model, import_torch
 from edgert_converters.inspect import inspect_model
+from edgert_converters.judge import judge as judge_candidate
 from edgert_converters.layer_errors import Gain, LayerError, measure_gains, measure_layer_errors, nodes_of_float_output
 from edgert_converters.metrics import Metric, choose_metric, load_metric
 from edgert_converters.ops.spec import Array
@@ -83,6 +85,18 @@ class _DefaultConverter:
     def verify(self, request: VerifyRequest, progress: ProgressReporter) -> VerifyReport:
         """Compares engines with the integer interpreter."""
         return compare_engines(request, progress)
+
+    def judge(
+        self,
+        manifest: Manifest,
+        report: JsonValue,
+        data: str,
+        reference: SampleRunner,
+        candidate: SampleRunner,
+        progress: ProgressReporter,
+    ) -> Judgement:
+        """Compares a candidate, as it runs, with the float reference on labelled data."""
+        return judge_candidate(manifest, report, data, reference, candidate, progress)
 
 
 CONVERTER = _DefaultConverter()
