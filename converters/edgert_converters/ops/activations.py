@@ -92,7 +92,7 @@ _X = normal(2, 3, 40, seed=1, spread=3)
 SPECS: Final = with_hooks(
     (
         table_operator("Celu", celu, _X, {"alpha": 2.0}),
-        table_operator("Elu", elu, _X, {"alpha": 0.5}),
+        table_operator("Elu", elu, _X, {"alpha": 0.5}, tflite_table=True),
         table_operator("Mish", mish, _X),
         table_operator("Selu", selu, _X, {"alpha": 2.0, "gamma": 3.0}),
         exact_operator("Shrink", shrink, _X, {"lambd": 1.5, "bias": 1.5}),

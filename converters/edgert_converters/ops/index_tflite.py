@@ -131,9 +131,16 @@ def write_lp_pool(node: ir.Node, graph: ExportGraph) -> None:
         powers = graph.padded(powers, ((0, 0), (pads[0], pads[2]), (pads[1], pads[3]), (0, 0)))
     n, height, width, channels = formula.shape(powers)
     windows = ((height - kernel[0]) // strides[0] + 1, (width - kernel[1]) // strides[1] + 1)
-    options = {"filter_height": kernel[0], "filter_width": kernel[1], "stride_h": strides[0], "stride_w": strides[1]}
-    shape = (n, *windows, channels)
-    mean = formula.apply("AVERAGE_POOL_2D", powers, shape=shape, padding=_VALID, **options)
+    mean = formula.apply(
+        "AVERAGE_POOL_2D",
+        powers,
+        shape=(n, *windows, channels),
+        padding=_VALID,
+        filter_height=kernel[0],
+        filter_width=kernel[1],
+        stride_h=strides[0],
+        stride_w=strides[1],
+    )
     total = formula.apply("MUL", mean, formula.number(kernel[0] * kernel[1], mean))
     y = formula.apply("POW", total, formula.number(1 / power, total)) if power != 1 else total
     formula.finish(y, channels_last(4))

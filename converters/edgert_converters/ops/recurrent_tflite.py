@@ -81,8 +81,9 @@ def _stacked(operator: TfOperator, graph: ImportGraph, positions: tuple[int, ...
         array = graph.real_constant(_index(operator, positions[2]) if negated else index)
         if array is None:
             raise graph.error(operator, f"input {position} must be a constant; the model computes it")
-        parts.append(-array if negated else array)
-    return np.concatenate(parts).astype(np.float32)
+        numbers = np.asarray(array, np.float32)
+        parts.append(-numbers if negated else numbers)
+    return np.concatenate(parts)
 
 
 def write_recurrent(node: ir.Node, graph: ExportGraph) -> None:

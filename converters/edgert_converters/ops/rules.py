@@ -20,6 +20,7 @@ __all__ = [
     "no_macs",
     "rescale",
     "table_rule",
+    "table_rule_float32",
     "unary_reference",
 ]
 
@@ -93,6 +94,29 @@ def table_rule(function: Float64Function) -> IntegerRule:
         table = build_table(node, function, x.params, outputs[0])
         index = x.values.astype(np.int64) - x.params.dtype.integer_range[0]
         return [QTensor(table[index], outputs[0])]
+
+    return integer
+
+
+def table_rule_float32(function: Float64Function) -> IntegerRule:
+    """Returns the rule of TensorFlow Lite's tables: filled in float32, halves rounded away from zero.
+
+    table[q] = clamp(round(f32(f32(function(s_x * (q - zp_x))) * f32(1 / s_y))) + zp_y); entries that are not finite
+    take the nearest limit.
+    """
+
+    def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
+        x, params = require_input(node, inputs, 0), outputs[0]
+        low, high = x.params.dtype.integer_range
+        steps = np.arange(low, high + 1, dtype=np.float32) - np.float32(x.params.zero_point[0])
+        real = np.float32(x.params.scale[0]) * steps
+        smallest, largest = params.dtype.integer_range
+        with np.errstate(all="ignore"):
+            value = function(node, real.astype(np.float64)).astype(np.float32)
+            scaled = value * (np.float32(1) / np.float32(params.scale[0]))
+            rounded = np.trunc(scaled + np.copysign(np.float64(0.5), scaled)) + params.zero_point[0]
+        table = np.clip(np.nan_to_num(rounded, nan=smallest), smallest, largest).astype(params.dtype.numpy)
+        return [QTensor(table[x.values.astype(np.int64) - low], params)]
 
     return integer
 

@@ -6,16 +6,20 @@ The integer rule is a 256-entry table filled in double precision (rules.table_ru
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgert.quant import QuantParams, multiplier_q31, requantize_q31
 from edgert_converters.ops.activations_tflite import ACTIVATION_WRITERS
-from edgert_converters.ops.attributes import get_float, get_str
+from edgert_converters.ops.attributes import get_float, get_str, require_input
 from edgert_converters.ops.element_wise_tflite import with_hooks
+from edgert_converters.ops.q31 import centred_integers, clamped, scale_of
 from edgert_converters.ops.samples import normal, positive
-from edgert_converters.ops.spec import Node
+from edgert_converters.ops.spec import Array, Node, QTensor
 from edgert_converters.ops.unary_operator import exact_operator, table_operator
 from edgert_converters.ops.unary_tflite import UNARY_READERS, UNARY_WRITERS
 
@@ -29,6 +33,16 @@ def absolute(node: Node, x: NDArray[Any]) -> NDArray[Any]:
     """Returns |x|."""
     result: NDArray[Any] = np.abs(x)
     return result
+
+
+def absolute_q31(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
+    """Returns what TensorFlow Lite's ABS gives: |q - zp_x| times the fixed-point f32(s_x / s_y), where not 1."""
+    x, params = require_input(node, inputs, 0), outputs[0]
+    size = np.abs(centred_integers(x))
+    ratio = scale_of(x.params) / scale_of(params)
+    if ratio == 1:
+        return [clamped(size, params)]
+    return [QTensor(requantize_q31(size, *multiplier_q31(np.asarray(ratio, np.float64)), params), params)]
 
 
 def negative(node: Node, x: NDArray[Any]) -> NDArray[Any]:
@@ -85,12 +99,12 @@ _POSITIVE = positive(2, 3, 40, seed=2)
 
 SPECS: Final = with_hooks(
     (
-        exact_operator("Abs", absolute, _BOTH_SIGNS),
+        replace(exact_operator("Abs", absolute, _BOTH_SIGNS), integer_q31=absolute_q31),
         table_operator("Erf", error_function, _BOTH_SIGNS),
-        table_operator("Exp", exponential, _BOTH_SIGNS),
-        table_operator("Gelu", gelu, _BOTH_SIGNS),
+        table_operator("Exp", exponential, _BOTH_SIGNS, tflite_table=True),
+        table_operator("Gelu", gelu, _BOTH_SIGNS, tflite_table=True),
         table_operator("HardSigmoid", hard_sigmoid, _BOTH_SIGNS),
-        table_operator("Log", logarithm, _POSITIVE),
+        table_operator("Log", logarithm, _POSITIVE, tflite_table=True),
         exact_operator("Neg", negative, _BOTH_SIGNS),
         table_operator("Sqrt", square_root, _POSITIVE),
     ),

@@ -14,6 +14,7 @@ from edgert_converters.ops.rules import (
     elementwise_float32,
     no_macs,
     table_rule,
+    table_rule_float32,
     unary_reference,
 )
 from edgert_converters.ops.spec import (
@@ -40,6 +41,7 @@ def table_operator(
     *,
     fused: bool = False,
     fixed_output: tuple[float, int] | None = None,
+    tflite_table: bool = False,
 ) -> Operator:
     """Returns the row of a smooth function: double precision in float, a 256-entry table in integers.
 
@@ -50,6 +52,7 @@ def table_operator(
         attributes: attributes other than the defaults.
         fused: ONNX Runtime runs its QDQ form on integers.
         fixed_output: see `Operator`.
+        tflite_table: TensorFlow Lite computes it on int8, by a table of its own.
     """
     return Operator(
         op_type=op_type,
@@ -59,6 +62,7 @@ def table_operator(
         channels=ChannelRule.KEEPS,
         cases=_cases(sample, attributes),
         integer=table_rule(function),
+        integer_q31=table_rule_float32(function) if tflite_table else None,
         onnxruntime_int8=fused,
         fixed_output=fixed_output,
     )

@@ -77,7 +77,7 @@ class Formula:
         target = self._shape(inputs) if shape is None else tuple(shape)
         kind = DType.BOOL if operator in BOOLEAN_RESULTS else self.dtype(inputs[-1])
         output = self.graph.scratch(f"{self._name}_{operator.lower()}", target, dtype or kind)
-        self.graph.emit(operator, inputs, [output], **options)
+        self.graph.emit(operator, inputs, [output], 1, **options)
         return output
 
     def finish(self, index: int, order: Order | None = None, output: int = 0) -> None:
@@ -117,8 +117,9 @@ class Formula:
         if found is dtype:
             return index
         codes = {DType.FLOAT: 0, DType.INT32: 2, DType.INT64: 4, DType.BOOL: 6}
-        options = {"in_data_type": codes[found], "out_data_type": codes[dtype]} if found in codes else {}
-        return self.apply("CAST", index, dtype=dtype, **options)
+        if found not in codes:
+            return self.apply("CAST", index, dtype=dtype)
+        return self.apply("CAST", index, dtype=dtype, in_data_type=codes[found], out_data_type=codes[dtype])
 
     def _shape(self, inputs: Sequence[int]) -> tuple[int, ...]:
         return np.broadcast_shapes(*(self.shape(index) for index in inputs))
