@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edgert.plugins import ModelSummary
 from edgert.target import Target, get_target
 from edgert.units import format_bytes
+from edgert_converters.control_flow import CONTROL_FLOW
 from edgert_converters.importers import import_model
 from edgert_converters.layers import build_layers, operators_without_macs, peak_activation_bytes, weight_values
 from edgert_converters.ops import OPERATORS
@@ -84,6 +85,8 @@ def _refusals(model: onnx_ir.Model, target: Target, needed_bytes: int) -> dict[s
 def _int8_refusal(op_type: str, runs_onnxruntime: bool) -> str | None:
     if op_type in {"QuantizeLinear", "DequantizeLinear"}:
         return None
+    if op_type in CONTROL_FLOW:
+        return "what is inside is never quantized"
     operator = OPERATORS.get(op_type)
     if operator is None:
         return "not in the operator table; stays float"

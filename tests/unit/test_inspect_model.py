@@ -65,3 +65,16 @@ def test_damaged_files(zoo: Path, tmp_path: Path, cut: int) -> None:
         path.write_bytes((zoo / "models" / name).read_bytes()[:cut])
         with pytest.raises(ModelError):
             inspect_model(path, {}, ["host"])
+
+
+def test_control_flow_is_supported_in_float(tmp_path: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 18]>
+    m (float[2,3] x) => (float[2,3] y) <int64 n = {3}, bool go = {1}> {
+      y = Loop (n, go, x) <body = b (int64 i, bool c, float[2,3] v) => (bool d, float[2,3] w)
+        { d = Identity(c) w = Relu(v) }>
+    }"""
+    path = tmp_path / "loop.onnx"
+    onnx.save(onnx.parser.parse_model(text), path)
+    summary = inspect_model(path, {}, ["host"])
+    assert summary.operators == {"Loop": 1}
+    assert summary.support["host"] == {"Loop": "what is inside is never quantized"}

@@ -129,5 +129,5 @@ SPEC = Operator(
     integer_q31=integer_q31,
     from_tflite={"TRANSPOSE_CONV": read_transpose_conv},
     to_tflite=write_conv_transpose,
-    note="ONNX Runtime has no integer kernel",
+    note="groups share their scales",
 )
