@@ -23,6 +23,7 @@ MODULES = (
     "edgert.recipe",
     "edgert.runtime",
     "edgert.target",
+    "edgert.verification",
     "edgert.devices",
     "edgert.profiler.compare",
     "edgert.profiler.record",
