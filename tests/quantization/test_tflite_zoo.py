@@ -77,7 +77,7 @@ def _first(image: Array) -> Array:
 
 def test_ultraface_pair_agrees(zoo: Path, load: Load, photo: Callable[[int, int], Array]) -> None:
     name = "ultraface_RFB_320_nopost"
-    image = photo(240, 320) * 2 - 1
+    image = np.asarray(photo(240, 320), np.float32) * 2 - 1
     ours = run_onnx(load(f"{name}.tflite").model, {"input_1": image})
     theirs = run_onnx(load(f"{name}.onnx").model, {"input": _first(image)})
     assert largest_difference({"Identity": theirs["boxes"], "Identity_1": theirs["scores"]}, ours) < TOLERANCE
