@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+import onnx_ir as ir
 import pytest
 
 pytest.importorskip("ai_edge_litert")
@@ -21,8 +22,10 @@ from tests.conformance.tflite_single import check_float, check_int8, record
 
 # What TFLite cannot express of an operator that it otherwise has, and the words that say so.
 REFUSED: Final = {
+    ("AveragePool", "3d"): "one or two axes",
     ("ConstantOfShape", "int64"): "depend on the model's data",
     ("ConstantOfShape", "zeros"): "depend on the model's data",
+    ("ConvTranspose", "3d"): "over 3 axes",
     ("GRU", "clip"): "attribute 'clip'",
     ("GRU", "lengths_states"): "sequence lengths",
     ("GatherND", "batch_dims"): "no batch axes",
@@ -37,6 +40,7 @@ REFUSED: Final = {
     ("MaxPool", "column_major"): "does not give indices",
     ("MaxPool", "dilated"): "no dilation",
     ("MaxPool", "indices"): "does not give indices",
+    ("Pad", "wrap"): "mode wrap",
     ("RNN", "clip"): "attribute 'clip'",
     ("RNN", "lengths_states"): "sequence lengths",
     ("RNN", "relu"): "attribute 'activations'",
@@ -136,3 +140,28 @@ def test_int64_results_stay_int64() -> None:
     spec = OPERATORS["ArgMax"]
     file = export_tflite(build_float_model(spec, spec.cases[0]))
     assert file.outputs[0].dtype is DType.INT64
+
+
+def test_control_flow_stays_in_onnx() -> None:
+    condition = ir.Value(name="c", shape=ir.Shape([]), type=ir.TensorType(ir.DataType.BOOL))
+    bodies = [_constant_body(name, value) for name, value in (("then_branch", 1.0), ("else_branch", 2.0))]
+    y = ir.Value(name="y", shape=ir.Shape([]), type=ir.TensorType(ir.DataType.FLOAT))
+    node = ir.Node("", "If", [condition], bodies, outputs=[y], name="choice")
+    graph = ir.Graph([condition], [y], nodes=[node], opset_imports={"": 20}, name="main")
+    with pytest.raises(ModelError, match="choice.*If has no TFLite counterpart; control flow stays in ONNX"):
+        export_tflite(ir.Model(graph, ir_version=9))
+
+
+def _constant_body(name: str, value: float) -> ir.Attr:
+    result = ir.Value(name=f"{name}_y", shape=ir.Shape([]), type=ir.TensorType(ir.DataType.FLOAT))
+    node = ir.Node("", "Constant", [], [ir.AttrFloat32("value_float", value)], outputs=[result], name=name)
+    return ir.AttrGraph(name, ir.Graph([], [result], nodes=[node], name=name))
+
+
+@pytest.mark.parametrize("name", ["GRU", "LSTM", "RNN"])
+def test_recurrent_steps_need_a_fixed_batch(name: str) -> None:
+    spec = OPERATORS[name]
+    model = build_float_model(spec, spec.cases[0])
+    model.graph.inputs[0].shape = ir.Shape(["steps", *spec.cases[0].inputs[0].shape[1:]])  # type: ignore[union-attr]
+    with pytest.raises(ModelError, match=f"{spec.cases[0].name}.*fix the batch first"):
+        export_tflite(model)

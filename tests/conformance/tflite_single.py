@@ -83,7 +83,15 @@ def run_litert(data: bytes, feed: Mapping[str, Array], *, reference: bool = Fals
     runner = runtime.get_signature_runner()
     types = {name: detail["dtype"] for name, detail in runner.get_input_details().items()}
     found = runner(**{name: np.ascontiguousarray(feed[name].astype(kind)) for name, kind in types.items()})
-    return {name: np.array(array) for name, array in found.items()}
+    return {name: np.array(array).reshape(_declared(data, name, array)) for name, array in found.items()}
+
+
+def _declared(data: bytes, name: str, found: Array) -> tuple[int, ...]:
+    """The shape of an output: of a single number the file's, as XNNPACK gives 1 / [[2]] the shape [1]."""
+    if found.size != 1:
+        return found.shape
+    file = parse_tflite(data)
+    return file.subgraphs[0].tensors[file.signatures[0].outputs[name]].shape
 
 
 def check_float(model: ir.Model, feed: Mapping[str, Array], expected: Mapping[str, Array]) -> None:

@@ -26,6 +26,7 @@ __all__ = ["TfliteFile", "export_tflite"]
 
 _LAYOUTS = {3: ("NCW", "NWC"), 4: ("NCHW", "NHWC"), 5: ("NCDHW", "NDHWC")}
 _SIGNATURE = "serving_default"
+_CONTROL_FLOW = {"If", "Loop", "Scan"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,8 @@ def _write_node(graph: ExportGraph, node: ir.Node) -> None:
         return
     spec = OPERATORS.get(node.op_type) if node.domain in {"", "ai.onnx"} else None
     if spec is None or spec.to_tflite is None:
-        raise ModelError(f"{node.op_type} has no TFLite counterpart", node=node.name)
+        why = "; control flow stays in ONNX" if node.op_type in _CONTROL_FLOW else ""
+        raise ModelError(f"{node.op_type} has no TFLite counterpart{why}", node=node.name)
     spec.to_tflite(node, graph)
 
 

@@ -103,6 +103,10 @@ def _check(formula: Formula) -> None:
     for name in ("activations", "clip", "layout", "input_forget"):
         if spec.attributes.get(name):
             raise graph.unsupported(node, f"attribute {name!r} is not written")
+    if graph.batched_shape((1,)) != (1,):
+        raise graph.unsupported(
+            node, "it is written for one batch size, the model's batch may vary; fix the batch first"
+        )
     steps = graph.shape(node.inputs[0])[0]
     if steps > _MOST_STEPS:
         raise graph.unsupported(node, f"it has {steps} steps, which become as many groups; at most {_MOST_STEPS}")
