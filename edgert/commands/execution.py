@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from edgert.codec import JsonValue
+from edgert.commands.console import Console
 from edgert.devices import WorkerClient, connect
 from edgert.errors import UsageError
 
-__all__ = ["add_execution_arguments", "open_worker", "parse_engine_options"]
+__all__ = ["add_execution_arguments", "note_tuned", "open_worker", "parse_engine_options"]
 
 
 def add_execution_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds --variant, --device, --threads, --engine, --engine-option and --timeout."""
-    parser.add_argument("--variant", metavar="ID", help="variant of the bundle (default: the bundle's own choice)")
+    """Adds --variant, --device, --threads, --engine, --engine-option and --untuned.
+
+    Whoever names none of variant, engine and options gets what `edgert run --tune` stored, unless --untuned.
+    """
+    parser.add_argument(
+        "--variant", metavar="ID", help="variant of the bundle (default: tuned, or the bundle's choice)"
+    )
     parser.add_argument("--device", metavar="URL", help="where to execute (default: local:)")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads of the engine (default: the engine's choice)")
-    parser.add_argument("--engine", metavar="NAME", help="engine (default: the first that runs the variant)")
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="threads of the engine (default: tuned, or its choice)"
+    )
+    parser.add_argument("--engine", metavar="NAME", help="engine (default: tuned, or the first that runs the variant)")
     parser.add_argument(
         "--engine-option",
         action="append",
@@ -26,6 +35,7 @@ def add_execution_arguments(parser: argparse.ArgumentParser) -> None:
         dest="engine_options",
         help="option of the engine by its own name; may be given several times",
     )
+    parser.add_argument("--untuned", action="store_true", help="leave out, this once, what edgert run --tune stored")
 
 
 def parse_engine_options(pairs: Sequence[str]) -> dict[str, str]:
@@ -41,6 +51,13 @@ def parse_engine_options(pairs: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"--engine-option {pair!r} has no '='; write KEY=VALUE")
         options[key] = value
     return options
+
+
+def note_tuned(facts: Mapping[str, JsonValue], console: Console) -> None:
+    """Says on stderr that a tuned choice was used, or why a stored one was not."""
+    tuned = facts.get("tuned")
+    if tuned:
+        console.note(f"edgert: {tuned['text']}")
 
 
 @contextmanager

@@ -10,13 +10,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edgert.codec import from_plain, to_plain
+from edgert.codec import JsonValue, from_plain, to_plain
 from edgert.commands.console import Console, format_table
-from edgert.commands.execution import add_execution_arguments, open_worker, parse_engine_options
+from edgert.commands.execution import add_execution_arguments, note_tuned, open_worker, parse_engine_options
 from edgert.commands.run import load_arrays
 from edgert.commands.shapes import parse_shapes
 from edgert.errors import ModelError
 from edgert.profiler.record import Record, write_record
+from edgert.profiler.worker import ProfileRequest
 from edgert.units import format_bytes, format_ms, parse_duration_s
 
 __all__ = ["add_arguments", "execute", "profile"]
@@ -45,11 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, console: Console) -> int:
     """Runs the verb."""
     console.progress("measuring", 0, 0)
-    record = profile(
+    record, facts = _measure(
         arguments.model,
-        load_arrays(arguments.input) if arguments.input else None,
+        load_arrays(arguments.input) if arguments.input else {},
+        arguments.device,
         variant=arguments.variant,
-        device=arguments.device,
         threads=arguments.threads,
         engine=arguments.engine,
         options=parse_engine_options(arguments.engine_options),
@@ -59,7 +60,9 @@ def execute(arguments: argparse.Namespace, console: Console) -> int:
         energy=arguments.energy,
         layers=not arguments.no_layers,
         seed=arguments.seed,
+        tuned=not arguments.untuned,
     )
+    note_tuned(facts, console)
     if arguments.output is not None:
         write_record(arguments.output, record)
         console.note(f"wrote {arguments.output}")
@@ -82,35 +85,75 @@ def profile(  # noqa: PLR0913  # one keyword per flag of the verb
     energy: str = "auto",
     layers: bool = True,
     seed: int = 0,
+    tuned: bool = True,
 ) -> Record:
     """Measures a model on a device, in a process of its own, and returns the record.
 
     `inputs` are by input name; one array of any name is the only input of a model; `image` is a decoded image
-    uint8[H, W, 3] that goes through the bundle's pre-processing.
+    uint8[H, W, 3] that goes through the bundle's pre-processing. Where variant, engine and options are left open, what
+    `edgert run --tune` stored on the device counts, unless `tuned` is False.
 
     Raises:
         ModelError: the model is damaged, or crashed the engine.
         DynamicShapeError: an input has no fixed size; give `shapes` or `inputs`.
         EngineError: the engine is missing or failed.
     """
+    record, _ = _measure(
+        model,
+        inputs or {},
+        device,
+        variant=variant,
+        threads=threads,
+        engine=engine,
+        options=options or {},
+        shapes=shapes or {},
+        duration_s=duration_s,
+        sustained_s=sustained_s,
+        energy=energy,
+        layers=layers,
+        seed=seed,
+        tuned=tuned,
+    )
+    return record
+
+
+def _measure(  # noqa: PLR0913  # one keyword per field of the request
+    model: Path | str,
+    inputs: Mapping[str, Array],
+    device: str | None,
+    *,
+    variant: str | None,
+    threads: int | None,
+    engine: str | None,
+    options: Mapping[str, str],
+    shapes: Mapping[str, tuple[int, ...]],
+    duration_s: float,
+    sustained_s: float,
+    energy: str,
+    layers: bool,
+    seed: int,
+    tuned: bool,
+) -> tuple[Record, dict[str, JsonValue]]:
+    """Returns the record, and the reply's other facts."""
     with open_worker(device, "edgert.profiler.worker") as worker:
-        body = {
-            "path": worker.put(Path(model)),
-            "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-            "variant": variant,
-            "threads": threads,
-            "engine": engine,
-            "options": dict(options or {}),
-            "shapes": {name: list(shape) for name, shape in (shapes or {}).items()},
-            "duration_s": duration_s,
-            "sustained_s": sustained_s,
-            "energy": energy,
-            "layers": layers,
-            "seed": seed,
-        }
+        request = ProfileRequest(
+            path=worker.put(Path(model)),
+            created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            variant=variant,
+            threads=threads,
+            engine=engine,
+            options=dict(options),
+            shapes=dict(shapes),
+            duration_s=duration_s,
+            sustained_s=sustained_s,
+            energy=energy,
+            layers=layers,
+            seed=seed,
+            tuned=tuned,
+        )
         timeout_s = 10 * duration_s + sustained_s + _CALL_MARGIN_S
-        reply = worker.call("profile", body, inputs or {}, timeout_s=timeout_s, crash=ModelError)
-        return from_plain(Record, reply.body["record"])
+        reply = worker.call("profile", to_plain(request), inputs, timeout_s=timeout_s, crash=ModelError)
+        return from_plain(Record, reply.body["record"]), reply.body
 
 
 def _text(record: Record) -> str:

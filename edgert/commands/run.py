@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from edgert.bundle import TensorSpec, load_npz, replace_atomically
 from edgert.codec import JsonValue, from_plain
 from edgert.commands.console import Console
-from edgert.commands.execution import add_execution_arguments, open_worker, parse_engine_options
+from edgert.commands.execution import add_execution_arguments, note_tuned, open_worker, parse_engine_options
+from edgert.commands.tune import add_tune_arguments, execute_forget, execute_tune
 from edgert.dtypes import DType
 from edgert.errors import DataError, UsageError
 from edgert.runtime.checks import describe_shape
@@ -40,17 +41,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `edgert run`."""
     parser.add_argument("model", type=Path, metavar="BUNDLE", help="a .edge bundle or a plain .onnx or .tflite file")
     parser.add_argument(
-        "--input", type=Path, required=True, metavar="X.npy|X.npz", help="one array, or arrays by input name"
+        "--input", type=Path, metavar="X.npy|X.npz", help="one array, or arrays by input name (not with --tune)"
     )
     parser.add_argument("--output", type=Path, metavar="Y.npz", help="write the outputs here")
     parser.add_argument("--quantized", action="store_true", help="feed and return the variant's own integers")
     parser.add_argument("--batch-size", type=int, metavar="N", help="run the leading axis in batches of N samples")
     parser.add_argument("--timeout", type=float, default=600.0, metavar="S", help="seconds (default: %(default)s)")
     add_execution_arguments(parser)
+    add_tune_arguments(parser)
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> int:
     """Runs the verb."""
+    if arguments.tune:
+        return execute_tune(arguments, console)
+    if arguments.forget:
+        return execute_forget(arguments, console)
+    if arguments.input is None:
+        raise UsageError("give the arrays to run on with --input X.npy (or --tune, which needs none)")
+    if arguments.seconds is not None or arguments.eval is not None or arguments.shape:
+        raise UsageError("--seconds, --eval and --shape belong to --tune")
     result = run(
         arguments.model,
         load_arrays(arguments.input),
@@ -62,7 +72,9 @@ def execute(arguments: argparse.Namespace, console: Console) -> int:
         quantized=arguments.quantized,
         batch_size=arguments.batch_size,
         timeout_s=arguments.timeout,
+        tuned=not arguments.untuned,
     )
+    note_tuned(result.facts, console)
     if arguments.output is not None:
         buffer = io.BytesIO()
         np.savez(buffer, **result.outputs)  # type: ignore[arg-type]  # output names are no keyword of savez
@@ -84,11 +96,13 @@ def run(  # noqa: PLR0913  # one keyword per flag of the verb
     quantized: bool = False,
     batch_size: int | None = None,
     timeout_s: float = 600.0,
+    tuned: bool = True,
 ) -> RunResult:
     """Runs arrays through a model on a device, in a process of its own, and returns the outputs.
 
     `arrays` are by input name; one array of any name is the only input of a model. Samples beyond a model's fixed
-    batch are run one batch after the other. In-process use is `edgert.load(model).run(...)`.
+    batch are run one batch after the other. Where variant, engine and options are left open, what `edgert run --tune`
+    stored on the device counts, unless `tuned` is False. In-process use is `edgert.load(model).run(...)`.
 
     Raises:
         DataError: an array does not fit.
@@ -100,7 +114,13 @@ def run(  # noqa: PLR0913  # one keyword per flag of the verb
         raise UsageError(f"--timeout is {timeout_s:g}; it must be above 0 seconds")
     with open_worker(device) as worker:
         loaded = worker.load(
-            Path(model), variant=variant, threads=threads, engine=engine, options=options, timeout_s=timeout_s
+            Path(model),
+            variant=variant,
+            threads=threads,
+            engine=engine,
+            options=options,
+            tuned=tuned,
+            timeout_s=timeout_s,
         )
         specs = [from_plain(TensorSpec, entry) for entry in loaded["inputs"]]
         feeds = _as_samples(_match_names(arrays, specs), specs)

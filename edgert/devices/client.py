@@ -72,6 +72,7 @@ class WorkerClient:
         threads: int | None = None,
         engine: str | None = None,
         options: Mapping[str, str] | None = None,
+        tuned: bool = True,
         timeout_s: float = 600.0,
     ) -> dict[str, JsonValue]:
         """Brings the file to the device and loads it; returns inputs, outputs, facts and variant.
@@ -79,8 +80,9 @@ class WorkerClient:
         Raises:
             ModelError: the model crashed the engine, or it is damaged.
         """
-        body = {"path": self._transport.put(path), "variant": variant, "threads": threads, "engine": engine}
-        return self.call("load", {**body, "options": dict(options or {})}, timeout_s=timeout_s, crash=ModelError).body
+        choice = {"variant": variant, "threads": threads, "engine": engine, "options": dict(options or {})}
+        body = {"path": self._transport.put(path), **choice, "tuned": tuned}
+        return self.call("load", body, timeout_s=timeout_s, crash=ModelError).body
 
     def run(
         self,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import edgert
 from edgert.bundle import Bundle, Variant
-from edgert.codec import from_plain, to_plain
+from edgert.codec import JsonValue, from_plain, to_plain
 from edgert.plugins import EnergySensor
 from edgert.profiler.energy import choose_sensor
 from edgert.profiler.environment import EnvironmentReader, read_device, read_memory_bytes
@@ -70,6 +70,7 @@ class ProfileRequest:
     energy: str = "auto"
     layers: bool = True
     seed: int = 0
+    tuned: bool = True
 
 
 @dataclasses.dataclass(slots=True)
@@ -95,14 +96,18 @@ def profile_here(request: ProfileRequest, arrays: Mapping[str, Array]) -> Record
     Raises:
         EdgertError: the model cannot be loaded or run, or an argument is wrong.
     """
+    return _measure(request, arrays)[0]
+
+
+def _measure(request: ProfileRequest, arrays: Mapping[str, Array]) -> tuple[Record, JsonValue]:
+    """The record, and the session's fact about a tuned choice (None: none was stored)."""
     sensor, energy_reason = choose_sensor(request.energy)
     reader = EnvironmentReader()
     reader.sample()
     idle_mw = None if sensor is None else _idle_mw(sensor)
     before = reader.sample()
     rss_before = read_memory_bytes("VmRSS")
-    arguments = (request.path, request.variant, request.threads, request.engine, request.options)
-    session, load_ms = _timed(lambda: _load(*arguments))
+    session, load_ms = _timed(lambda: _load(request))
     with session:
         run, method_input = _prepare(session, request, arrays)
         _, first_ms = _timed(run)
@@ -122,7 +127,7 @@ def profile_here(request: ProfileRequest, arrays: Mapping[str, Array]) -> Record
     samples = sum(window.size for window in windows)
     method = Method("perf_counter_ns", warmup.runs, warmup.steady, len(windows), samples, method_input, request.seed)
     verdict, reasons = judge(environment, method, latency, sustained)
-    return Record(
+    record = Record(
         schema=SCHEMA,
         created=request.created,
         source="measured",
@@ -143,6 +148,7 @@ def profile_here(request: ProfileRequest, arrays: Mapping[str, Array]) -> Record
         sustained=sustained,
         layers_reason=no_layers,
     )
+    return record, facts.get("tuned")
 
 
 class ProfilerHandlers(SessionHandlers):
@@ -159,7 +165,8 @@ class ProfilerHandlers(SessionHandlers):
     def profile(self, request: Message) -> Message:
         """Returns a record; the arrays of the request are the model's inputs, or an image under `image`."""
         wanted = from_plain(ProfileRequest, request.body)
-        return Message({"record": to_plain(profile_here(wanted, request.arrays))})
+        record, tuned = _measure(wanted, request.arrays)
+        return Message({"record": to_plain(record), "tuned": tuned})
 
 
 def main() -> int:
@@ -167,10 +174,9 @@ def main() -> int:
     return serve_stdio(ProfilerHandlers().table())
 
 
-def _load(
-    path: str, variant: str | None, threads: int | None, engine: str | None, options: Mapping[str, str]
-) -> Session:
-    return load(path, variant=variant, threads=threads, engine=engine, options=options)
+def _load(request: ProfileRequest) -> Session:
+    path, variant, threads, engine = request.path, request.variant, request.threads, request.engine
+    return load(path, variant=variant, threads=threads, engine=engine, options=request.options, tuned=request.tuned)
 
 
 def _prepare(
@@ -223,7 +229,8 @@ def _stages(session: Session, run: Callable[[], Any], arrays: Mapping[str, Array
 
 def _layers(request: ProfileRequest, arrays: Mapping[str, Array]) -> tuple[LayerRow, ...]:
     """A run of its own: recording the layers slows them down, so these never mix with the latency."""
-    with load_profiled(request.path, request.variant, request.threads, request.engine, request.options) as session:
+    choice = request.variant, request.threads, request.engine, request.options
+    with load_profiled(request.path, *choice, tuned=request.tuned) as session:
         run, _ = _prepare(session, request, arrays)
         deadline = time.monotonic() + _LAYER_LIMIT_S
         for _ in range(_LAYER_RUNS):

@@ -13,7 +13,7 @@ from edgert.errors import BundleError, ModelError
 from edgert.plugins import EngineOptions, Executor
 from edgert.runtime.engines import choose_engine
 
-__all__ = ["is_bundle", "load_plain"]
+__all__ = ["is_bundle", "load_plain", "plain_variant", "read_plain"]
 
 _FORMATS = {".onnx": "onnx", ".tflite": "tflite"}
 
@@ -24,33 +24,46 @@ def is_bundle(path: Path) -> bool:
 
 
 def load_plain(
-    path: Path, variant_id: str | None, engine: str | None, options: EngineOptions
+    path: Path, data: bytes, variant_id: str | None, engine: str | None, options: EngineOptions
 ) -> tuple[Manifest, Variant, Executor]:
-    """Loads a model file and returns a manifest view of it.
+    """Loads a model file, whose contents are `data`, and returns a manifest view of it.
 
     Raises:
-        ModelError: the file cannot be read or is of a kind that no engine runs.
+        ModelError: the file is of a kind that no engine runs, or damaged.
         BundleError: a variant was asked for, which a plain file does not have.
     """
-    data = _read(path)
-    model_format = _FORMATS.get(path.suffix)
-    if model_format is None:
-        raise ModelError(f"is neither a .edge bundle nor a model file ({', '.join(_FORMATS)})", path=path)
-    if variant_id not in {None, model_format}:
+    blank = plain_variant(path)
+    if variant_id not in {None, blank.id}:
         raise BundleError(f"{path}: a plain model file has no variants; leave {variant_id!r} away")
-    blank = Variant(model_format, model_format, "as-is", path.name, (), (), (), 0)
-    if model_format == "onnx":
+    if blank.format == "onnx":
         folder = {"external_data_folder": str(path.resolve().parent)}
         options = dataclasses.replace(options, options={**folder, **options.options})
     executor = choose_engine(blank, engine).load(data, blank, options)
     variant = dataclasses.replace(blank, inputs=executor.inputs, outputs=executor.outputs)
-    source = Source(path.name, model_format, hashlib.sha256(data).hexdigest())
+    source = Source(path.name, blank.format, hashlib.sha256(data).hexdigest())
     ports = executor.inputs, executor.outputs
     manifest = Manifest(SCHEMA, path.stem, edgert.__version__, source, *ports, (variant,), variant.id)
     return manifest, variant, executor
 
 
-def _read(path: Path) -> bytes:
+def plain_variant(path: Path) -> Variant:
+    """Returns the one variant of a model file, still without inputs and outputs.
+
+    Raises:
+        ModelError: the file is of a kind that no engine runs.
+    """
+    model_format = _FORMATS.get(path.suffix)
+    if model_format is None:
+        raise ModelError(f"is neither a .edge bundle nor a model file ({', '.join(_FORMATS)})", path=path)
+    return Variant(model_format, model_format, "as-is", path.name, (), (), (), 0)
+
+
+def read_plain(path: Path) -> bytes:
+    """Returns the contents of a model file.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
     if path.is_dir():
         raise ModelError("is a folder, not a model file", path=path)
     try:

@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from edgert.bundle import Bundle, Manifest, Variant
 from edgert.codec import JsonValue
-from edgert.errors import UsageError
+from edgert.errors import EdgertError, UsageError
 from edgert.plugins import EngineOptions, Executor, LayerTime
 from edgert.quant import QuantParams
 from edgert.runtime.batching import run_batched
 from edgert.runtime.border import Border, build_borders
 from edgert.runtime.checks import feeds_by_name
 from edgert.runtime.engines import choose_engine
-from edgert.runtime.plain_model import is_bundle, load_plain
+from edgert.runtime.plain_model import is_bundle, load_plain, read_plain
+from edgert.runtime.settings import UNDO, Choice, look_up
 
 __all__ = ["Array", "Inputs", "Session", "load"]
 
@@ -38,15 +41,20 @@ def load(
     threads: int | None = None,
     engine: str | None = None,
     options: Mapping[str, str] | None = None,
+    tuned: bool = True,
 ) -> Session:
     """Loads a .edge bundle (or a plain .onnx or .tflite file) and returns a session ready to run.
 
+    Where variant, engine and options are left open, the choice that `edgert run --tune` stored on this device for this
+    model is taken; `Session.tuned` and the facts say so.
+
     Args:
         path: the bundle or model file.
-        variant: id of the variant; None: the bundle's default.
-        threads: threads inside an operator; None: the engine's default.
-        engine: name of the engine; None: the first that runs the variant.
+        variant: id of the variant; None: the tuned one, else the bundle's default.
+        threads: threads inside an operator; None: the tuned number, else the engine's default.
+        engine: name of the engine; None: the tuned one, else the first that runs the variant.
         options: options of the engine by its own names.
+        tuned: False: the stored choice does not count.
 
     Raises:
         BundleError: the bundle is damaged or has no such variant.
@@ -54,29 +62,76 @@ def load(
         EngineError: no engine here runs it.
         UsageError: an unknown engine or option.
     """
-    return _load(Path(path), variant, engine, EngineOptions(_checked_threads(threads), dict(options or {})))
+    return _load(Path(path), Choice(variant, engine, _checked_threads(threads), dict(options or {})), tuned, False)
 
 
 def load_profiled(
-    path: Path | str, variant: str | None, threads: int | None, engine: str | None, options: Mapping[str, str]
+    path: Path | str,
+    variant: str | None,
+    threads: int | None,
+    engine: str | None,
+    options: Mapping[str, str],
+    tuned: bool = True,
 ) -> Session:
     """Returns a session whose `layer_times` are recorded; slower, so never the one that latency is measured on."""
-    return _load(Path(path), variant, engine, EngineOptions(_checked_threads(threads), dict(options), True))
+    return _load(Path(path), Choice(variant, engine, _checked_threads(threads), dict(options)), tuned, True)
 
 
-def _load(path: Path, variant_id: str | None, engine: str | None, options: EngineOptions) -> Session:
+def _load(path: Path, asked: Choice, tuned: bool, profile_layers: bool) -> Session:
     if not is_bundle(path):
-        return Session(*load_plain(path, variant_id, engine, options))
+        data = read_plain(path)
+
+        def load_plain_as(choice: Choice) -> Session:
+            options = EngineOptions(choice.threads, dict(choice.options), profile_layers)
+            return Session(*load_plain(path, data, choice.variant, choice.engine, options))
+
+        return _load_tuned(path, hashlib.sha256(data).hexdigest(), asked, tuned, load_plain_as)
     with Bundle.open(path) as bundle:
-        variant = bundle.manifest.variant(variant_id)
-        executor = choose_engine(variant, engine).load(bundle.read(variant.path), variant, options)
-        return Session(bundle.manifest, variant, executor)
+
+        def load_as(choice: Choice) -> Session:
+            options = EngineOptions(choice.threads, dict(choice.options), profile_layers)
+            variant = bundle.manifest.variant(choice.variant)
+            executor = choose_engine(variant, choice.engine).load(bundle.read(variant.path), variant, options)
+            return Session(bundle.manifest, variant, executor)
+
+        return _load_tuned(path, bundle.sha256, asked, tuned, load_as)
+
+
+def _load_tuned(path: Path, sha256: str, asked: Choice, tuned: bool, load_as: Callable[[Choice], Session]) -> Session:
+    """Loads by the stored choice where there is one that counts, else as asked; the session says which."""
+    if not tuned or not asked.leaves_open(Choice(threads=asked.threads)):
+        return load_as(asked)
+    advice = look_up(path, sha256)
+    if advice is None:
+        return load_as(asked)
+    text = advice.text
+    if advice.choice is not None and not asked.leaves_open(advice.choice):
+        text = f"the stored choice is not used: it was tuned for {advice.choice.threads} threads; {UNDO}"
+    elif advice.choice is not None:
+        try:
+            session = load_as(advice.choice)
+        except EdgertError as error:
+            text = f"the stored choice is ignored: it does not load ({error}); {UNDO}"
+        else:
+            session.tuned = TunedNote(True, text)
+            return session
+    session = load_as(asked)
+    session.tuned = TunedNote(False, text)
+    return session
 
 
 def _checked_threads(threads: int | None) -> int | None:
     if threads is not None and threads < 1:
         raise UsageError(f"threads is {threads}; it must be at least 1")
     return threads
+
+
+@dataclass(frozen=True, slots=True)
+class TunedNote:
+    """Whether the choice stored by `edgert run --tune` was used, and in words which or why not."""
+
+    used: bool
+    text: str
 
 
 class Session:
@@ -88,6 +143,7 @@ class Session:
     def __init__(self, manifest: Manifest, variant: Variant, executor: Executor) -> None:
         self.manifest = manifest
         self.variant = variant
+        self.tuned: TunedNote | None = None
         self._executor = executor
         self._inputs = build_borders(executor.inputs, variant.inputs, manifest.inputs)
         self._outputs = build_borders(executor.outputs, variant.outputs, manifest.outputs)
@@ -157,8 +213,9 @@ class Session:
         return built
 
     def facts(self) -> dict[str, JsonValue]:
-        """Engine, version, providers, threads and options that really run."""
-        return self._executor.facts()
+        """Engine, version, providers, threads and options that really run; `tuned` where a choice was stored."""
+        note = {} if self.tuned is None else {"tuned": {"used": self.tuned.used, "text": self.tuned.text}}
+        return {**self._executor.facts(), **note}
 
     def layer_times(self) -> tuple[LayerTime, ...]:
         """Per-layer means; only for a session made by `load_profiled`."""

@@ -68,6 +68,7 @@ class SessionHandlers:
             threads=body.get("threads"),
             engine=body.get("engine"),
             options=body.get("options") or {},
+            tuned=bool(body.get("tuned", True)),
         )
         return Message(
             {

@@ -1,0 +1,138 @@
+"""Who takes part in a race: every variant on every engine here, with the engines' documented options for latency."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgert.bundle import Gate, Variant
+from edgert.runtime.engines import ENGINES, EXTRAS, get_engine
+from edgert.runtime.settings import Choice, describe
+
+__all__ = [
+    "FLOAT_PRECISIONS",
+    "LATENCY_OPTIONS",
+    "Entry",
+    "list_entries",
+    "physical_cores",
+    "thread_counts",
+    "without_effect",
+]
+
+LATENCY_OPTIONS: Mapping[str, tuple[Mapping[str, str], ...]] = {
+    # ONNX Runtime, "Thread management": spinning threads lower latency where the cores are free; the graph
+    # optimizations that its page on performance advises stay at `all`, which is the default here
+    "onnxruntime": ({}, {"allow_spinning": "0"}),
+    # LiteRT: with or without XNNPACK, and the operators that XNNPACK has behind a flag
+    "litert": ({}, {"latest_features": "1"}, {"xnnpack": "0"}),
+    # OpenVINO, "Optimizing for latency": PERFORMANCE_HINT=LATENCY and one stream, which are the defaults here
+    "openvino": ({},),
+}
+"""Engine -> sets of options that are raced; an engine without an entry is raced with its defaults."""
+
+_NEEDS_THREADS = frozenset({"allow_spinning"})
+"""Options that do nothing on one thread."""
+
+_TELLING: Mapping[str, tuple[str, ...]] = {"litert": ("nodes", "xnnpack_nodes", "xnnpack_pieces")}
+"""Engine -> facts that are equal where an option of LATENCY_OPTIONS changed nothing."""
+
+
+FLOAT_PRECISIONS = frozenset({"fp32", "as-is"})
+"""Precisions whose outputs are compared as floats; `as-is` is a plain file."""
+
+Facts = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One candidate, or with a `refusal` what cannot take part and why."""
+
+    choice: Choice
+    precision: str
+    gate: Gate
+    is_reference: bool
+    is_unverified: bool
+    engine_version: str = ""
+    refusal: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The choice in words: unique among the candidates of a race."""
+        return describe(self.choice)
+
+
+def list_entries(variants: Sequence[Variant], reference: str, threads: int | None, cores: int) -> tuple[Entry, ...]:
+    """Returns the candidates for the variants of one model, those nearest to the defaults first.
+
+    An engine that does not read a variant's format is passed over; one that is not installed is listed once.
+
+    Args:
+        variants: of the bundle, or the one of a plain file.
+        reference: id of the float variant that the others were judged against.
+        threads: the number for all; None: 1 and all cores are raced.
+        cores: physical cores that may be used.
+    """
+    versions = {name: get_engine(name).version() for name in ENGINES}
+    counts = thread_counts(threads, cores)
+    found: list[Entry] = []
+    for variant in variants:
+        unverified = "unverified" in variant.notes and variant.id != reference
+        facts = variant.precision, variant.gate, variant.id == reference, unverified
+        for engine, version in versions.items():
+            if version is not None and get_engine(engine).refusal(variant) is None:
+                choices = _choices(variant.id, engine, counts)
+                found += [Entry(choice, *facts, engine_version=version) for choice in choices]
+    absent = [name for name, version in versions.items() if version is None]
+    return (*found, *(_absent(name) for name in absent))
+
+
+def thread_counts(threads: int | None, cores: int) -> tuple[int, ...]:
+    """Returns the numbers of threads that are raced."""
+    if threads is not None:
+        return (threads,)
+    return tuple(sorted({1, max(1, cores)}))
+
+
+def without_effect(entry: Entry, facts: Facts, earlier: Iterable[tuple[Entry, Facts]]) -> str | None:
+    """Returns why a candidate need not be measured: the same engine said the same facts of other options."""
+    keys = _TELLING.get(entry.choice.engine or "", ())
+    if not keys or any(key not in facts for key in keys):
+        return None
+    for other, known in earlier:
+        same = (other.choice.variant, other.choice.engine, other.choice.threads) == (
+            entry.choice.variant,
+            entry.choice.engine,
+            entry.choice.threads,
+        )
+        if same and all(known.get(key) == facts[key] for key in keys):
+            return f"the same as {other.name}"
+    return None
+
+
+def physical_cores(root: Path = Path("/")) -> int:
+    """Returns how many physical cores this process may use; logical ones where the system does not tell them apart."""
+    allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    seen = set()
+    for cpu in allowed:
+        try:
+            siblings = (root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text().strip()
+        except OSError:
+            return len(allowed)
+        seen.add(siblings)
+    return len(seen) or 1
+
+
+def _choices(variant: str, engine: str, counts: Sequence[int]) -> list[Choice]:
+    return [
+        Choice(variant, engine, count, dict(options))
+        for options in LATENCY_OPTIONS.get(engine, ({},))
+        for count in counts
+        if count > 1 or not _NEEDS_THREADS & set(options)
+    ]
+
+
+def _absent(engine: str) -> Entry:
+    reason = f"not installed (pip install 'edgert[{EXTRAS[engine]}]')"
+    return Entry(Choice("any variant", engine), "", Gate.NONE, False, False, refusal=reason)
