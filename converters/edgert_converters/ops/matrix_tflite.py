@@ -93,7 +93,7 @@ def write_matmul(node: ir.Node, graph: ExportGraph) -> None:
     """Writes a FULLY_CONNECTED where the second factor is a constant matrix, else a BATCH_MATMUL."""
     shapes = [graph.shape(value) for value in node.inputs[:2]]
     w_params = graph.input_params(node, 1)
-    has_matrix = len(shapes[1]) == 2 and graph.constant(node.inputs[1]) is not None
+    has_matrix = len(shapes[1]) == 2 and len(shapes[0]) > 1 and graph.constant(node.inputs[1]) is not None
     if not has_matrix and w_params is not None and w_params.axis is not None:
         graph.compute_in_float(node)  # BATCH_MATMUL takes one scale
     if has_matrix and w_params is not None and any(w_params.zero_point):
