@@ -13,13 +13,15 @@ pytest.importorskip("tflite")
 
 from edgert.dtypes import DType
 from edgert.errors import ModelError
-from edgert.quant import QuantParams, quantize
+from edgert.quant import QuantParams, dequantize, quantize
 from edgert_converters.importers.tflite_file import build_onnx
+from edgert_converters.interpreter import Interpreter
 from edgert_converters.ops.spec import Array
 from edgert_converters.tflite.model import OptionValue, TfModel, TfOperator, TfSignature, TfSubgraph, TfTensor
 from edgert_converters.tflite.read import parse_tflite
 from edgert_converters.tflite.versions import with_versions
 from edgert_converters.tflite.write import serialize_tflite
+from tests.conformance.q31_models import run_tflm
 from tests.conformance.tflite_chain import largest_difference, run_litert, run_onnx
 
 TOLERANCE = 1e-6
@@ -106,6 +108,7 @@ _BILINEAR = {
     }.items()
 }
 _FLOAT = GLUE | _BILINEAR
+_RESIZED = [(9, 11), (2, 3), (3, 4), (1, 1), (6, 8), (1, 9)]
 
 
 def _file(glue: Glue, dtype: DType = DType.FLOAT, quant: QuantParams | None = None) -> bytes:
@@ -236,3 +239,14 @@ def test_a_cast_of_scaled_integers_is_refused() -> None:
     glue = Glue("CAST", (2, 3), (), ((2, 3),))
     with pytest.raises(ModelError, match="CAST: of a tensor with a scale"):
         build_onnx(parse_tflite(_file(glue, DType.INT8, PARAMS)))
+
+
+@pytest.mark.parametrize("size", _RESIZED)
+@pytest.mark.parametrize("name", _BILINEAR)
+def test_bilinear_integers_are_those_of_tensorflow_lite_micro(name: str, size: Shape) -> None:
+    pytest.importorskip("tflite_micro")
+    glue = replace(_BILINEAR[name], constants=(_ints(list(size)),), outputs=((1, *size, 2),))
+    data = _file(glue, DType.INT8, PARAMS)
+    x = np.random.default_rng(3).integers(-128, 128, glue.shape).astype(np.int8)
+    found = Interpreter(build_onnx(parse_tflite(data))).run({"x0": dequantize(x, PARAMS)})
+    assert np.array_equal(run_tflm(data, [x]), quantize(found.outputs["y0"].astype(np.float32), PARAMS))

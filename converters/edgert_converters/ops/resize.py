@@ -34,8 +34,9 @@ from edgert_converters.ops.interpolation import (
     source_positions,
     weigh_taps,
 )
+from edgert_converters.ops.resize_q31 import resize_bilinear_q31
 from edgert_converters.ops.resize_tflite import read_resize_bilinear, read_resize_nearest, write_resize
-from edgert_converters.ops.rules import elementwise_float32, move_integers, no_macs
+from edgert_converters.ops.rules import elementwise_float32, move_integers, no_macs, rescale
 from edgert_converters.ops.samples import ints, normal
 from edgert_converters.ops.spec import (
     Array,
@@ -111,6 +112,23 @@ def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Seque
     if get_str(node, "mode", "nearest") == "nearest" and not cropped:
         return move_integers(reference)(node, inputs, outputs)
     return elementwise_float32(_interpolate_float32)(node, inputs, outputs)
+
+
+def integer_q31(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
+    """Returns TensorFlow Lite's integers for a linear resize of height and width that it knows, else `integer`'s."""
+    x = require_input(node, inputs, 0)
+    plain = [None, *(v.values if isinstance(v, QTensor) else v for v in inputs[1:])]
+    plan = _resamplings(node, plain, x.values.shape)
+    place = get_str(node, "coordinate_transformation_mode", "half_pixel")
+    special = get_int(node, "antialias", 0) or get_int(node, "exclude_outside", 0)
+    known = place in {"half_pixel", "align_corners", "asymmetric"} and not special
+    if get_str(node, "mode", "nearest") != "linear" or not known or any(change.changes for change in plan[:-2]):
+        return integer(node, inputs, outputs)
+    flags = {"align": place == "align_corners", "half": place == "half_pixel"}
+    moved = resize_bilinear_q31(x.values.astype(np.int64), *plan[-2:], **flags)
+    low, high = x.params.dtype.integer_range
+    values = np.clip(moved, low, high).astype(x.params.dtype.numpy)
+    return [rescale(QTensor(values, x.params), outputs[0])]
 
 
 def _interpolate_float32(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
@@ -264,6 +282,7 @@ def _operator(op_type: str, cases: tuple[Case, ...], note: str, *, fused: bool) 
         channels=ChannelRule.KEEPS,
         cases=cases,
         integer=integer,
+        integer_q31=integer_q31,
         onnxruntime_int8=fused,
         note=note,
         from_tflite=_READERS if op_type == "Resize" else {},
