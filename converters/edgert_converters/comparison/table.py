@@ -30,7 +30,7 @@ from edgert_converters.ops.case_models import build_qdq_model
 from edgert_converters.ops.spec import Array, Case, Operator
 from edgert_converters.requantize import Requantize, set_requantize
 
-__all__ = ["COLUMNS", "PAGE", "Cell", "Column", "main", "measure", "render_page", "render_row"]
+__all__ = ["COLUMNS", "PAGE", "Cell", "Column", "main", "measure", "measured_on", "render_page", "render_row"]
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "engines.md"
 _RANDOM_SETS = 2
@@ -105,7 +105,7 @@ def render_page() -> str:
     rows = "".join(render_row(OPERATORS[name]) for name in sorted(OPERATORS) if OPERATORS[name].integer is not None)
     titles = ("operator", *(column.title for column in COLUMNS), "measured on")
     header = f"| {' | '.join(titles)} |\n{'|---' * len(titles)}|\n"
-    return f"{_HEAD.format(measured_on=_measured_on())}{header}{rows}"
+    return f"{_HEAD.format(measured_on=measured_on())}{header}{rows}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -158,7 +158,12 @@ def _random_like(array: Array, rng: np.random.Generator) -> Array:
     return rng.integers(low, high, array.shape, endpoint=True).astype(array.dtype)
 
 
-def _measured_on() -> str:
+def measured_on() -> str:
+    """Returns what the page says of this computer and its engines.
+
+    Raises:
+        EngineError: an engine is not installed.
+    """
     engines = []
     for name, make in _ENGINES:
         version = make().version()
