@@ -102,7 +102,7 @@ def exported(single: Single, mode: Requantize = Requantize.Q31) -> bytes:
     return export_tflite(single.model(mode)).data
 
 
-def stored_inputs(data: bytes, single: Single) -> list[Array]:
+def stored_inputs(single: Single) -> list[Array]:
     """Returns the integers as the file lays them out: channels last where it says so."""
     file = export_tflite(single.model(Requantize.Q31))
     result = []
@@ -189,7 +189,7 @@ def bias(rng: Rng, x: Operand, w: Operand, size: int) -> Operand:
 
 def fitted(rng: Rng, single: Single) -> Single:
     """Returns the operator with an output range that its real output fills to a random share, from a tenth to all."""
-    real = _real_output(single)
+    real = real_output(single)
     low, high = min(float(real.min()), 0.0), max(float(real.max()), 0.0)
     share = float(rng.uniform(0.1, 1.2))
     # a clamp may leave nothing but zeros
@@ -198,7 +198,8 @@ def fitted(rng: Rng, single: Single) -> Single:
     return replace(single, output=QuantParams((step,), (zero,), DType.INT8))
 
 
-def _real_output(single: Single) -> Array:
+def real_output(single: Single) -> Array:
+    """Returns what the operator and its clamp give before they are quantized."""
     feed = {name: dequantize(operand.values, operand.params) for name, operand in single.activations if operand.params}
     model = single.model(Requantize.FP32)
     for node in list(model.graph):

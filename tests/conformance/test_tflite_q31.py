@@ -247,7 +247,7 @@ def test_random_files_give_the_bytes_of_tensorflow_lite_micro(name: str) -> None
     def check(seed: int) -> None:
         single = MAKERS[name](np.random.default_rng(seed))
         data = exported(single)
-        expected = plain_output(single, run_tflm(data, stored_inputs(data, single)))
+        expected = plain_output(single, run_tflm(data, stored_inputs(single)))
         found = interpreted(single, Requantize.Q31)
         np.testing.assert_array_equal(found, expected.reshape(found.shape))
 
@@ -288,7 +288,7 @@ def test_litert_gives_the_integers_of_fp32_mode(name: str) -> None:
     for seed in range(10):
         single = MAKERS[name](np.random.default_rng(seed))
         data = exported(single, Requantize.FP32)
-        expected = plain_output(single, run_litert(data, stored_inputs(data, single), reference=False))
+        expected = plain_output(single, run_litert(data, stored_inputs(single), reference=False))
         found = interpreted(single, Requantize.FP32)
         np.testing.assert_array_equal(found, expected.reshape(found.shape))
 

@@ -80,16 +80,12 @@ def requantize_channels(
             product = (np.float32(x.params.scale[0]) * w_scale).astype(np.float64)
         fixed, shift = multiplier_q31(product / np.float64(np.float32(params.scale[0])))
         fixed, shift = (part.reshape(shape if part.size > 1 else ()) for part in (fixed, shift))
-        rule = requantize_q15 if x.params.dtype is DType.INT16 and _is_wide(bias) else requantize_q31
+        # with 16-bit activations the bias is int64 in the file and sums have 64 bits
+        rule = requantize_q15 if x.params.dtype is DType.INT16 else requantize_q31
         return QTensor(rule(acc, fixed, shift, params), params)
     multiplier = multiplier_fp32(x.params.scale[0], w_scale, params.scale[0])
     spread = multiplier.reshape(shape) if multiplier.size > 1 else multiplier.reshape(())
     return QTensor(requantize_fp32(acc, spread, params), params)
-
-
-def _is_wide(bias: QTensor | Array | None) -> bool:
-    """True where TensorFlow Lite accumulates 16-bit activations in 64 bits: unless the bias is int32."""
-    return not isinstance(bias, QTensor) or bias.values.dtype == np.int64
 
 
 def requantize_q15(acc: NDArray[np.int64], multiplier: Raw, shift: Raw, params: QuantParams) -> Array:

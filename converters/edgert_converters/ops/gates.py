@@ -19,6 +19,7 @@ from edgert.quant import QuantParams, multiplier_q31, multiply_q31
 from edgert_converters.ops.attributes import require_input
 from edgert_converters.ops.element_wise_tflite import with_hooks
 from edgert_converters.ops.fixed_point import Raw, divide_by_power, logistic, tanh
+from edgert_converters.ops.fixed_point_int16 import sigmoid_int16, tanh_int16
 from edgert_converters.ops.gates_tflite import GATE_READERS, GATE_WRITERS
 from edgert_converters.ops.q31 import centred_integers, clamped, scale_of
 from edgert_converters.ops.rules import table_rule
@@ -52,6 +53,8 @@ def hard_swish(node: Node, x: Float64) -> Float64:
 def sigmoid_q31(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
     """Returns what LOGISTIC gives; its output is fixed to scale 1 / 256, so another one takes the table."""
     x, params = require_input(node, inputs, 0), outputs[0]
+    if _is_int16(x, params):
+        return [clamped(sigmoid_int16(x.values.astype(np.int64), scale_of(x.params)), params)]
     if params.scale[0] != 1 / 256 or x.params.dtype is not DType.INT8:
         return table_rule(sigmoid)(node, inputs, outputs)
     return [_through_q4(x, params, lambda raw: divide_by_power(logistic(raw, _INPUT_BITS), 23), 256)]
@@ -60,9 +63,19 @@ def sigmoid_q31(node: Node, inputs: Sequence[QTensor | Array | None], outputs: S
 def tanh_q31(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
     """Returns what TANH gives; its output is fixed to scale 1 / 128, so another one takes the table."""
     x, params = require_input(node, inputs, 0), outputs[0]
+    if _is_int16(x, params):
+        return [clamped(tanh_int16(x.values.astype(np.int64), scale_of(x.params)), params)]
     if params.scale[0] != 1 / 128 or x.params.dtype is not DType.INT8:
         return table_rule(hyperbolic_tangent)(node, inputs, outputs)
     return [_through_q4(x, params, lambda raw: divide_by_power(tanh(raw, _INPUT_BITS), 24), 128)]
+
+
+def _is_int16(x: QTensor, params: QuantParams) -> bool:
+    """True where the 16-bit kernels apply: both ends symmetric, output scale 2^-15."""
+    kinds = {x.params.dtype, params.dtype}
+    return (
+        kinds == {DType.INT16} and params.scale[0] == 1 / 32768 and not (x.params.zero_point[0] or params.zero_point[0])
+    )
 
 
 def _through_q4(x: QTensor, params: QuantParams, function: Callable[[Raw], Raw], limit: int) -> QTensor:

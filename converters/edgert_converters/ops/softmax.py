@@ -12,9 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from edgert.dtypes import DType
 from edgert.quant import QuantParams
 from edgert_converters.ops.attributes import get_int, normalise_axis, require_input
 from edgert_converters.ops.fixed_point import divide_by_power, exp_negative, high_multiply, reciprocal, rescale
+from edgert_converters.ops.fixed_point_int16 import softmax_int16
 from edgert_converters.ops.q31 import DIFFERENCE_BITS, SUM_BITS, scale_of, scaled_differences
 from edgert_converters.ops.rules import no_macs
 from edgert_converters.ops.samples import normal
@@ -47,6 +49,11 @@ def integer_q31(node: Node, inputs: Sequence[QTensor | Array | None], outputs: S
     """
     x, params = require_input(node, inputs, 0), outputs[0]
     low, high = params.dtype.integer_range
+    if x.params.dtype is params.dtype is DType.INT16 and params.scale[0] == 1 / 32768 and node.opset >= 13:
+        axis = _axes(node, x.values.ndim)[0]
+        wide = x.values.astype(np.int64)
+        steps = softmax_int16(wide - wide.max(axis=axis, keepdims=True), scale_of(x.params), axis)
+        return [QTensor(steps.astype(np.int16), params)]
     if (params.scale[0], params.zero_point[0]) != (1 / 256, low) or x.params.dtype.itemsize_bytes != 1:
         return integer(node, inputs, outputs)
     axes = _axes(node, x.values.ndim)
