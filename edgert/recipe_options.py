@@ -124,7 +124,7 @@ OPTIONS: tuple[Option, ...] = (
         Kind.CHOICES,
         ("int8",),
         "variant to make beside the float one",
-        choices=("int8", "fp16"),
+        choices=("int8", "fp16", "int16x8", "dynamic"),
     ),
     Option(
         "--format",
@@ -246,7 +246,8 @@ def _data(option: Option, value: object, where: str, folder: Path) -> object:
 
 def _choice(option: Option, value: object, where: str, folder: Path) -> object:
     text = value.value if isinstance(value, RangeMethod) else expect_text(value, where)
-    return RangeMethod(_checked_choice(text, option, where))
+    chosen = _checked_choice(text, option, where)
+    return RangeMethod(chosen) if option.field == "ranges" else chosen
 
 
 def _plain_text(option: Option, value: object, where: str, folder: Path) -> object:

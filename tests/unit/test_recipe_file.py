@@ -25,6 +25,7 @@ target = ["raspberry-pi-5", "host"]
 output = "net.edge"
 [model]
 path = "net.onnx"
+layout = "nchw"
 trust_pickle = true
 shape = { image = [1, 3, 320, 320] }
 [data]
@@ -64,6 +65,7 @@ def test_every_key(tmp_path: Path) -> None:
         targets=("raspberry-pi-5", "host"),
         output=tmp_path / "net.edge",
         shapes={"image": (1, 3, 320, 320)},
+        layout="nchw",
         calib=str(tmp_path / "cal.npz"),
         eval="my_data:samples",
         metric="top5",
