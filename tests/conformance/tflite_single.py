@@ -5,16 +5,20 @@ from __future__ import annotations
 import collections
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
 
 from edgert.bundle import TensorSpec
 from edgert.dtypes import DType
+from edgert.errors import ModelError
 from edgert.quant import QuantParams, dequantize, quantize
 from edgert_converters.exporters.tflite import TfliteFile, export_tflite
 from edgert_converters.importers.tflite_file import build_onnx
 from edgert_converters.interpreter import Interpreter
+from edgert_converters.ops import OPERATORS
+from edgert_converters.ops.case_models import build_float_model, build_qdq_model
 from edgert_converters.ops.spec import Array
 from edgert_converters.tflite.layout import channels_last, invert
 from edgert_converters.tflite.model import TfModel, TfOperator, TfSignature, TfSubgraph, TfTensor
@@ -170,6 +174,25 @@ def single_file(
     names = {tensors[index].name: index for index in fed}
     signature = TfSignature("serving_default", names, {tensors[index].name: index for index in results})
     return serialize_tflite(TfModel((graph,), (signature,)))
+
+
+def write_single_operator_files(folder: Path) -> set[str]:
+    """Writes every case of every operator that TFLite can express, float and int8; returns the names without suffix."""
+    names = set()
+    for spec in OPERATORS.values():
+        for case in spec.cases if spec.to_tflite is not None else ():
+            quantized = build_qdq_model(spec, case, DType.INT8)
+            models = {"float": build_float_model(spec, case), "int8": quantized and quantized[0]}
+            for kind, model in models.items():
+                try:
+                    data = b"" if model is None else export_tflite(model).data
+                except ModelError:
+                    continue
+                if data:
+                    name = f"{spec.op_type}-{case.name}-{kind}"
+                    (folder / f"{name}.tflite").write_bytes(data)
+                    names.add(name)
+    return names
 
 
 def _check_operators(data: bytes) -> None:

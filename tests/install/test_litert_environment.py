@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conformance.tflite_single import write_single_operator_files
 from tests.install.conftest import Converted, find_python
 from tests.install.environments import Environment, make_environment
 from tests.install.test_empty_environment import LOADED
@@ -91,6 +92,26 @@ def test_a_package_that_numpy_2_breaks_says_so(wheel: Path, zoo: Path, tmp_path:
     (line,) = done.stderr.splitlines()
     assert "'tflite-runtime' 2.14.0 needs numpy below 2, found 2." in line
     assert line.endswith("run: pip install 'numpy<2'")
+
+
+RUN_FILES = """
+import pathlib, sys
+import numpy as np
+from tflite_runtime.interpreter import Interpreter
+for path in sorted(pathlib.Path(sys.argv[1]).glob("*.tflite")):
+    runtime = Interpreter(str(path), num_threads=1)
+    runtime.allocate_tensors()
+    for detail in runtime.get_input_details():
+        runtime.set_tensor(detail["index"], np.ones(detail["shape"], detail["dtype"]))
+    runtime.invoke()
+    print(path.stem)
+"""
+
+
+def test_every_written_operator_runs_in_the_old_runtime(old_board: Environment, tmp_path: Path) -> None:
+    names = write_single_operator_files(tmp_path)
+    assert len(names) > 400
+    assert set(old_board.script(RUN_FILES, tmp_path).split()) == names
 
 
 def test_onnx_files_name_the_extra_that_reads_them(newest: Environment, demo: Converted) -> None:
