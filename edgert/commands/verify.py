@@ -184,4 +184,5 @@ def _steps(count: int) -> str:
 
 
 def _share(share: float) -> str:
-    return "0" if share == 0 else f"{100 * share:.2g} %"
+    percent = 100 * share
+    return "0" if share == 0 else f"{percent:{'.2g' if percent < 10 else '.0f'}} %"

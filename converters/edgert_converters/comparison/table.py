@@ -18,6 +18,7 @@ import onnx_ir as ir
 
 from edgert.dtypes import DType
 from edgert.errors import EngineError, ModelError
+from edgert.quant import dequantize
 from edgert.runtime.cpu import dot_product
 from edgert_converters.comparison.isolated import compare_unit, known_values
 from edgert_converters.comparison.onnxruntime_peer import OnnxRuntimePeer
@@ -26,9 +27,10 @@ from edgert_converters.comparison.tflite_form import ExportedForm
 from edgert_converters.comparison.tflite_peer import litert_reference, litert_xnnpack, tflm
 from edgert_converters.interpreter import Interpreter
 from edgert_converters.ops import OPERATORS
-from edgert_converters.ops.case_models import build_qdq_model
+from edgert_converters.ops.case_models import build_qdq_model, case_node
 from edgert_converters.ops.spec import Array, Case, Operator
 from edgert_converters.requantize import Requantize, set_requantize
+from edgert_converters.units import static_params
 
 __all__ = ["COLUMNS", "PAGE", "Cell", "Column", "main", "measure", "measured_on", "render_page", "render_row"]
 
@@ -72,7 +74,8 @@ class Cell:
         """Returns the largest difference, the share of differing values, and letters that the page explains."""
         if not self.count:
             return "-"
-        share = f" ({100 * self.differing / self.count:.2g} %)" if self.differing else ""
+        percent = 100 * self.differing / self.count
+        share = f" ({percent:{'.2g' if percent < 10 else '.0f'}} %)" if self.differing else ""
         letters = "f" * self.in_float + "b" * self.without_xnnpack + "p" * bool(self.missing)
         return f"{self.max_steps}{share}{' ' if letters else ''}{letters}"
 
@@ -86,7 +89,7 @@ def measure(spec: Operator, column: Column) -> Cell:
     for case in spec.cases:
         built = build_qdq_model(spec, case, column.encoding)
         if built is not None:
-            _add_case(cell, peer, column, case, *built)
+            _add_case(cell, peer, column, _Quantized(spec, case, *built))
     return cell
 
 
@@ -126,13 +129,44 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _add_case(cell: Cell, peer: Peer, column: Column, case: Case, model: ir.Model, feeds: dict[str, Array]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Quantized:
+    """A case in QDQ form with its own integers."""
+
+    spec: Operator
+    case: Case
+    model: ir.Model
+    feeds: dict[str, Array]
+
+    def inputs(self) -> Iterator[Known]:
+        """Yields the case's own integers and random ones; those without a finite result have no right answer."""
+        yield self.feeds
+        rng = np.random.default_rng(len(self.case.name))
+        for _ in range(_RANDOM_SETS):
+            feeds = {name: _random_like(array, rng) for name, array in self.feeds.items()}
+            if self._is_finite(feeds):
+                yield feeds
+
+    def _is_finite(self, feeds: Known) -> bool:
+        inputs = list(self.case.inputs)
+        for node in self.model.graph:
+            source = node.inputs[0]
+            if node.op_type == "DequantizeLinear" and source is not None and source.name in feeds:
+                values = feeds[source.name]
+                inputs[int(source.name.strip("x_q"))] = dequantize(values, static_params(node, values.ndim))
+        with np.errstate(all="ignore"):
+            results = self.spec.reference(case_node(self.spec, self.case), inputs)
+        return all(np.isfinite(y).all() for y in results)
+
+
+def _add_case(cell: Cell, peer: Peer, column: Column, quantized: _Quantized) -> None:
+    model = quantized.model
     set_requantize(model, column.mode)
     interpreter = Interpreter(model)
     if len(interpreter.units) != 1:
         return
     try:
-        samples = [known_values(interpreter, one) for one in _inputs(feeds, case)]
+        samples = [known_values(interpreter, feeds) for feeds in quantized.inputs()]
         row = compare_unit(peer, Subject(model, ExportedForm(model)), interpreter.units[0], samples)
     except (ModelError, EngineError):
         cell.missing += 1
@@ -142,13 +176,6 @@ def _add_case(cell: Cell, peer: Peer, column: Column, case: Case, model: ir.Mode
     cell.count += row.count
     cell.in_float |= not row.is_fused or "DEQUANTIZE" in row.kernels
     cell.without_xnnpack |= peer.name == "litert-xnnpack" and any(name.startswith("built-in") for name in row.kernels)
-
-
-def _inputs(feeds: dict[str, Array], case: Case) -> Iterator[Known]:
-    yield feeds
-    rng = np.random.default_rng(len(case.name))
-    for _ in range(_RANDOM_SETS):
-        yield {name: _random_like(array, rng) for name, array in feeds.items()}
 
 
 def _random_like(array: Array, rng: np.random.Generator) -> Array:
@@ -186,7 +213,8 @@ Measured on {measured_on}.
 
 Each operator alone, integers in and out, against the integer interpreter ([numerics.md](numerics.md)): every case of
 the operator table that has an integer form, quantized with the ranges of the case's data, on that data and on two sets
-of uniformly random integers. A cell is the largest difference in quantization steps and the share of differing values.
+of uniformly random integers (where those have a finite result). A cell is the largest difference in quantization steps
+and the share of differing values.
 
 - The first five columns judge by `fp32` requantization, which is what edgert makes; the last two by `q31`, what
   imported .tflite files carry and TensorFlow Lite Micro's reference kernels compute.
