@@ -2,60 +2,128 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import onnx_ir as ir
 
+from edgert.bundle import TensorSpec
 from edgert.dtypes import DType
 from edgert.errors import ModelError
+from edgert.recipe import Recipe
 from edgert_converters.built import Built
 from edgert_converters.exporters.tflite import export_tflite
+from edgert_converters.importers import ImportedModel
 from edgert_converters.quantize.insert import apply_plan
+from edgert_converters.quantize.plan import make_plan
+from edgert_converters.quantize.weight_only import quantize_weights_only
+from edgert_converters.tflite.metadata import (
+    LABELS_FILE,
+    METADATA_KEY,
+    FileMetadata,
+    PortMetadata,
+    append_files,
+    build_metadata,
+)
 
 __all__ = ["with_tflite"]
 
 
-def with_tflite(built: Sequence[Built], *, float_io: bool, required: bool) -> list[Built]:
-    """Returns the ONNX variants, each followed by its TFLite twin where it has one.
+def with_tflite(built: Sequence[Built], recipe: Recipe, imported: ImportedModel, *, required: bool) -> list[Built]:
+    """Returns the ONNX variants, each followed by its TFLite twin where it has one, and what exists as TFLite only.
 
     Args:
         built: the reference first, which is float unless the model came quantized.
-        float_io: keep float inputs and outputs of integer files.
+        recipe: precisions, float or integer inputs and outputs, labels and pre-processing.
+        imported: the model, for its inputs and outputs.
         required: TFLite was asked for by name, so a model without a TFLite form is an error, not a note.
 
     Raises:
         ModelError: required, and an operator has no TFLite form; the node is named.
     """
+    writer = _Writer(recipe, imported, built[0], required)
     result: list[Built] = []
     done: set[str] = set()
     for source in built:
         result.append(source)
-        if source.precision not in {"fp32", "int8"} or source.precision in done:
-            continue
-        done.add(source.precision)
-        try:
-            result.append(_twin(source, built[0].model, float_io=float_io))
-        except ModelError as error:
-            if required:
-                raise
-            result[-1] = replace(source, notes=(*source.notes, f"no TFLite variant: {error}"))
+        if source.precision in {"fp32", "int8"} and source.precision not in done:
+            done.add(source.precision)
+            result[-1:] = writer.add(source, source.precision, partial(writer.signed_graph, source))
+    if built[0].precision == "fp32" and "int16x8" in recipe.precisions:
+        result[-1:] = writer.add(result[-1], "int16x8", writer.wide_graph)
+    if built[0].precision == "fp32" and "dynamic" in recipe.precisions:
+        result[-1:] = writer.add(result[-1], "dynamic", lambda: quantize_weights_only(built[0].model)[0])
     return result
 
 
-def _twin(source: Built, reference: ir.Model, *, float_io: bool) -> Built:
-    """TFLite's integer kernels are signed: a plan carried out with uint8 activations is carried out again with int8."""
-    shifted = source.plan is not None and source.encoding is not DType.INT8
-    model = apply_plan(reference, source.plan, DType.INT8) if shifted and source.plan is not None else source.model
-    file = export_tflite(model, float_io=float_io)
-    return replace(
-        source,
-        id=f"tflite-{source.precision}",
-        model=model,
-        data=file.data,
-        inputs=file.inputs,
-        outputs=file.outputs,
-        format="tflite",
-        encoding=None if source.precision == "fp32" else DType.INT8,
-        notes=(),
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    recipe: Recipe
+    imported: ImportedModel
+    reference: Built
+    required: bool
+
+    def add(self, before: Built, precision: str, make_graph: Callable[[], ir.Model]) -> list[Built]:
+        """Returns `before` and the new variant, or `before` with a note that says why there is none."""
+        try:
+            return [before, self._write(before, precision, make_graph())]
+        except ModelError as error:
+            if self.required:
+                raise
+            return [replace(before, notes=(*before.notes, f"no tflite-{precision}: {error}"))]
+
+    def signed_graph(self, source: Built) -> ir.Model:
+        """TFLite's integer kernels are signed: a plan made for uint8 activations is carried out again with int8."""
+        if source.plan is None or source.encoding is DType.INT8:
+            return source.model
+        return apply_plan(self.reference.model, source.plan, DType.INT8)
+
+    def wide_graph(self) -> ir.Model:
+        """Activations of 16 bits, weights of 8."""
+        model, statistics = self.reference.model, self.reference.statistics
+        if statistics is None:
+            raise AssertionError("int16x8 was asked for without calibration")
+        recipe = self.recipe
+        plan = make_plan(model, statistics, recipe.ranges, recipe.percentile, activations=DType.INT16)
+        return apply_plan(model, plan, DType.INT16)
+
+    def _write(self, source: Built, precision: str, model: ir.Model) -> Built:
+        metadata = _describe(self.recipe, self.imported)
+        blobs = {METADATA_KEY: build_metadata(metadata)}
+        file = export_tflite(model, float_io=self.recipe.float_io, metadata=blobs)
+        labels = {LABELS_FILE: "\n".join(self.recipe.labels).encode()} if self.recipe.labels else {}
+        shares = precision == source.precision
+        return Built(
+            id=f"tflite-{precision}",
+            precision=precision,
+            model=model,
+            data=append_files(file.data, labels),
+            targets=source.targets,
+            inputs=file.inputs,
+            outputs=file.outputs,
+            format="tflite",
+            encoding=_ENCODINGS.get(precision),
+            plan=source.plan if shares else None,
+            statistics=source.statistics if shares else None,
+        )
+
+
+_ENCODINGS = {"int8": DType.INT8, "int16x8": DType.INT16}
+
+
+def _describe(recipe: Recipe, imported: ImportedModel) -> FileMetadata:
+    """Labels and normalization of the recipe in the form that the TFLite ecosystem reads."""
+    normalize = next((step for step in recipe.preprocess if step["op"] == "normalize"), None)
+    mean = tuple(map(float, normalize["mean"])) if normalize else ()
+    std = tuple(map(float, normalize["std"])) if normalize else ()
+    inputs = tuple(
+        PortMetadata(spec.name, is_image=bool(recipe.preprocess) and len(spec.shape) == 4, mean=mean, std=std)
+        for spec in imported.inputs
     )
+    return FileMetadata(recipe.model.stem, inputs=inputs, outputs=tuple(_output(recipe, s) for s in imported.outputs))
+
+
+def _output(recipe: Recipe, spec: TensorSpec) -> PortMetadata:
+    is_labelled = bool(recipe.labels) and spec.shape[-1:] == (len(recipe.labels),)
+    return PortMetadata(spec.name, files=(LABELS_FILE,) if is_labelled else ())

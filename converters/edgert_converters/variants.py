@@ -1,4 +1,4 @@
-"""Builds the variants of one imported model: float, int8 in each encoding that the targets want, float16 on request.
+"""Builds the variants of one imported model: float, int8 in each encoding that the targets want, others on request.
 
 Every format is written from the same graphs, so an int8 variant holds the same integers as ONNX and as TFLite.
 """
@@ -46,8 +46,9 @@ __all__ = [
 ]
 
 FORMATS = ("onnx", "tflite")
-PRECISIONS = ("int8", "fp16")
-INTEGER_PRECISIONS = frozenset({"int8"})
+TFLITE_ONLY = ("int16x8", "dynamic")
+PRECISIONS = ("int8", "fp16", *TFLITE_ONLY)
+INTEGER_PRECISIONS = frozenset({"int8", "int16x8"})
 REFERENCE_ID = "onnx-fp32"
 RANDOM_SAMPLES = 32
 
@@ -88,10 +89,11 @@ def build_variants(
         DataError: the calibration data does not fit.
     """
     formats = _formats(recipe, targets)
+    _check_forms(recipe.precisions, formats)
     built = _onnx_variants(imported, recipe, targets, formats, (samples, sample_count, progress))
     if "tflite" in formats:
         required = "tflite" in recipe.formats or _suffix(recipe) == "tflite"
-        built = with_tflite(built, float_io=recipe.float_io, required=required)
+        built = with_tflite(built, recipe, imported, required=required)
     unread = {"onnx", "tflite"} - set(formats)
     return tuple(variant for variant in built if variant is built[0] or variant.format not in unread)
 
@@ -117,6 +119,17 @@ def _formats(recipe: Recipe, targets: Sequence[Target]) -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in read)
 
 
+def _check_forms(precisions: Sequence[str], formats: Sequence[str]) -> None:
+    """Refuses a precision that none of the formats has.
+
+    Raises:
+        UsageError: names the format that has it.
+    """
+    homeless = [name for name in precisions if name in TFLITE_ONLY and "tflite" not in formats]
+    if homeless:
+        raise UsageError(f"{homeless[0]} exists as TFLite only; add --format tflite")
+
+
 def _onnx_variants(
     imported: ImportedModel,
     recipe: Recipe,
@@ -127,14 +140,15 @@ def _onnx_variants(
     """The variants whose graphs every format is written from, the reference first."""
     names = tuple(target.name for target in targets)
     model, samples = imported.model, calibration[0]
-    if is_quantized(model):
-        if not recipe.requantize:
-            note = "already quantized: every scale and integer is kept; --requantize starts again from float"
-            return [_onnx(imported, "onnx-int8", "int8", model, names, notes=(note,))]
+    if is_quantized(model) and not recipe.requantize:
+        note = "already quantized: every scale and integer is kept; --requantize starts again from float"
+        return [_onnx(imported, "onnx-int8", "int8", model, names, notes=(note,))]
     model = strip_quantization(model)
-    built = [_onnx(imported, REFERENCE_ID, "fp32", model, names)]
-    if "int8" in recipe.precisions:
+    statistics = None
+    if INTEGER_PRECISIONS & set(recipe.precisions):
         statistics = collect_statistics(model, values_to_watch(model), samples(), calibration[2], calibration[1])
+    built = [_onnx(imported, REFERENCE_ID, "fp32", model, names, statistics=statistics)]
+    if "int8" in recipe.precisions and statistics is not None:
         built += _int8_variants(imported, model, statistics, recipe, targets, formats)
     fast = tuple(target.name for target in targets if any(engine.computes_fp16 for engine in target.engines))
     if fast or "fp16" in recipe.precisions:

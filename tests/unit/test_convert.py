@@ -53,11 +53,19 @@ def test_summary_has_the_promised_shape(converted: ConvertResult) -> None:
     assert summary["gate"] == "passed"
     assert summary["reference"]["metric"] == "top1"
     assert summary["reference"]["n"] == 900
-    assert [v["id"] for v in summary["variants"]] == ["onnx-fp32", "onnx-int8", "onnx-fp16"]
+    assert [v["id"] for v in summary["variants"]] == [
+        "onnx-fp32",
+        "tflite-fp32",
+        "onnx-int8",
+        "tflite-int8",
+        "onnx-fp16",
+    ]
     for variant in summary["variants"]:
         assert set(variant) >= {"id", "format", "precision", "bytes", "value", "agree", "drop", "ci95"}
-    assert summary["variants"][1]["agree"] > 0.98
-    assert summary["variants"][1]["bytes"] < 0.4 * summary["variants"][0]["bytes"]
+    rows = {variant["id"]: variant for variant in summary["variants"]}
+    for variant_id in ("onnx-int8", "tflite-int8"):
+        assert rows[variant_id]["agree"] > 0.98
+        assert rows[variant_id]["bytes"] < 0.4 * rows["onnx-fp32"]["bytes"]
     assert len(summary["worst_layers"]) == 5
 
 
@@ -101,9 +109,13 @@ def test_one_file_and_a_folder_hold_ordinary_models(tmp_path: Path) -> None:
     single = _convert(tmp_path / "net.onnx", eval=None)
     assert [path.name for path in single.written] == ["net.onnx", "net.report.json"]
     folder = _convert(tmp_path / "files", eval=None)
-    assert sorted(path.name for path in folder.written) == ["onnx-fp32.onnx", "onnx-int8.onnx", "report.json"]
+    names = ["onnx-fp32.onnx", "onnx-int8.onnx", "report.json", "tflite-fp32.tflite", "tflite-int8.tflite"]
+    assert sorted(path.name for path in folder.written) == names
     for path in (single.written[0], *folder.written[:2]):
         onnx.checker.check_model(onnx.load(path), full_check=True)
+    plain = _convert(tmp_path / "net.tflite", eval=None).written[0].read_bytes()
+    assert plain == (tmp_path / "files" / "tflite-int8.tflite").read_bytes()
+    assert edgert.load(tmp_path / "net.tflite").inputs[0].shape == (None, 32, 32, 1)
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 
@@ -140,10 +152,11 @@ def test_a_failed_gate_names_layers_and_their_gain(tmp_path: Path) -> None:
 def test_two_encodings_hold_the_same_integers(tmp_path: Path) -> None:
     result = _convert(tmp_path / "net.edge", targets=("host", "raspberry-pi-5"), eval=None)
     ids = [variant["id"] for variant in result.summary["variants"]]
-    assert ids == ["onnx-fp32", "onnx-int8", "onnx-int8-s8"]
+    assert ids == ["onnx-fp32", "tflite-fp32", "onnx-int8", "tflite-int8", "onnx-int8-s8"]
     with Bundle.open(result.written[0]) as bundle:
         golden = bundle.golden()
     assert np.abs(golden["onnx-int8/logits"] - golden["onnx-int8-s8/logits"]).max() < 0.2
+    assert np.array_equal(golden["onnx-int8/logits"], golden["tflite-int8/logits"])
 
 
 def test_a_quantized_model_keeps_every_scale_and_integer(tmp_path: Path) -> None:
@@ -158,7 +171,7 @@ def test_a_quantized_model_keeps_every_scale_and_integer(tmp_path: Path) -> None
     assert constants(kept.written[0]) == constants(first)
     again = _convert(tmp_path / "again.edge", model=first, requantize=True)
     assert again.gate is not Gate.FAILED
-    assert [v["id"] for v in again.summary["variants"]] == ["onnx-fp32", "onnx-int8"]
+    assert [v["id"] for v in again.summary["variants"]][::2] == ["onnx-fp32", "onnx-int8"]
 
 
 def test_outputs_that_cannot_be_written_are_refused_first(tmp_path: Path) -> None:
@@ -174,7 +187,7 @@ def test_outputs_that_cannot_be_written_are_refused_first(tmp_path: Path) -> Non
 
 
 def test_unknown_precision(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="unknown precision 'int4'; allowed: int8, fp16"):
+    with pytest.raises(UsageError, match="unknown precision 'int4'; allowed: int8, fp16, int16x8, dynamic"):
         _convert(tmp_path / "net.edge", precisions=("int4",))
 
 
@@ -199,3 +212,13 @@ def test_options_of_the_python_call_are_checked(tmp_path: Path) -> None:
         edgert.convert(DEMO / "digits.onnx", calibs="x.npz")
     result = edgert.convert(str(DEMO / "digits.onnx"), output=str(tmp_path / "net.edge"))
     assert result.written == (tmp_path / "net.edge",)
+
+
+def test_a_precision_that_only_tflite_has(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="int16x8 exists as TFLite only; add --format tflite"):
+        _convert(tmp_path / "net.edge", precisions=("int16x8",), formats=("onnx",))
+
+
+def test_a_file_of_a_kind_that_was_not_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"net.tflite is a .tflite file, but --format says onnx"):
+        _convert(tmp_path / "net.tflite", formats=("onnx",))

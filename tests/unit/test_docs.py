@@ -154,7 +154,9 @@ def assert_documented(path: Path) -> None:
         for part in (report, *(report[name][-1] for name in ("variants", "layers", "worst_samples", "passes"))):
             keys |= set(part)
         keys |= set(report["reference"]) | set(report["calibration"]) | set(report["changes"][0])
-        assert {name.split("/")[0] for name in bundle.golden()} == {"input", "onnx-fp32", "onnx-int8"}
+        variants = {variant.id for variant in bundle.manifest.variants}
+        assert variants == {"onnx-fp32", "onnx-int8", "tflite-fp32", "tflite-int8"}
+        assert {name.split("/")[0] for name in bundle.golden()} == {"input", *variants}
     assert sorted(key for key in keys if f"`{key}`" not in page) == []
 
 

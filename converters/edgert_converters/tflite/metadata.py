@@ -17,6 +17,7 @@ from typing import Any
 from edgert.errors import ModelError
 
 __all__ = [
+    "LABELS_FILE",
     "METADATA_KEY",
     "FileMetadata",
     "PortMetadata",
