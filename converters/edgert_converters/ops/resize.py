@@ -124,8 +124,8 @@ def integer_q31(node: Node, inputs: Sequence[QTensor | Array | None], outputs: S
     known = place in {"half_pixel", "align_corners", "asymmetric"} and not special
     if get_str(node, "mode", "nearest") != "linear" or not known or any(change.changes for change in plan[:-2]):
         return integer(node, inputs, outputs)
-    flags = {"align": place == "align_corners", "half": place == "half_pixel"}
-    moved = resize_bilinear_q31(x.values.astype(np.int64), *plan[-2:], **flags)
+    stored = x.values.astype(np.int64)
+    moved = resize_bilinear_q31(stored, plan[-2], plan[-1], align=place == "align_corners", half=place == "half_pixel")
     low, high = x.params.dtype.integer_range
     values = np.clip(moved, low, high).astype(x.params.dtype.numpy)
     return [rescale(QTensor(values, x.params), outputs[0])]
