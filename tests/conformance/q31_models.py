@@ -57,12 +57,12 @@ class Single:
                 nodes.append(helper.make_node("QuantizeLinear", [f"{name}_in", *extra], [f"{name}__q"]))
             else:
                 constants.append(numpy_helper.from_array(operand.values, f"{name}__q"))
-            axis = {} if operand.params.axis is None else {"axis": operand.params.axis}
+            axis: dict[str, Any] = {} if operand.params.axis is None else {"axis": operand.params.axis}
             nodes.append(helper.make_node("DequantizeLinear", [f"{name}__q", *extra], [name], **axis))
         nodes.append(helper.make_node(self.op_type, names, ["made"], name="node", **self.attributes))
         last = "made"
         if self.clamp is not None:
-            limits = [numpy_helper.from_array(np.float32(v), f"limit{k}") for k, v in enumerate(self.clamp)]
+            limits = [numpy_helper.from_array(np.asarray(v, np.float32), f"limit{k}") for k, v in enumerate(self.clamp)]
             constants += limits
             nodes.append(helper.make_node("Clip", [last, "limit0", "limit1"], ["clamped"]))
             last = "clamped"
@@ -71,7 +71,9 @@ class Single:
         nodes.append(helper.make_node("DequantizeLinear", ["y__q", *extra], ["y"]))
         outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, self.shape)]
         graph = helper.make_graph(nodes, "single", inputs, outputs, constants)
-        model = ir.from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8))
+        model: ir.Model = ir.from_proto(
+            helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+        )
         set_requantize(model, mode)
         return model
 
@@ -177,6 +179,11 @@ def weights(rng: Rng, shape: Sequence[int], axis: int | None) -> Operand:
     return Operand(values, QuantParams(scales, (0,) * count, DType.INT8, axis))
 
 
+def number(value: float) -> Operand:
+    """Returns a float32 scalar."""
+    return Operand(np.asarray(value, np.float32))
+
+
 def bias(rng: Rng, x: Operand, w: Operand, size: int) -> Operand:
     """Returns int32 numbers with the scales of the products."""
     assert x.params is not None and w.params is not None
@@ -205,7 +212,9 @@ def real_output(single: Single) -> Array:
     for node in list(model.graph):
         if node.op_type == "QuantizeLinear" and node.outputs[0].name == "y__q":
             model.graph.outputs[0] = node.inputs[0]  # type: ignore[assignment]
-    model.graph.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
+    value = model.graph.outputs[0]
+    assert value is not None
+    value.type = ir.TensorType(ir.DataType.FLOAT)
     found = Interpreter(model).run(feed).outputs
     return np.asarray(next(iter(found.values())))
 

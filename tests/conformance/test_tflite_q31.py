@@ -28,6 +28,7 @@ from tests.conformance.q31_models import (
     fitted,
     integers,
     interpreted,
+    number,
     params,
     plain_output,
     run_litert,
@@ -85,12 +86,12 @@ def _windowed(rng: Rng, op_type: str, operands: tuple[Operand, ...], attributes:
 
 def gemm(rng: Rng) -> Single:
     depth, columns = (int(v) for v in rng.integers(1, 40, 2))
-    x, w = activation(rng, (1, depth)), weights(rng, (columns, depth), rng.choice([None, 0]))
+    x, w = activation(rng, (1, depth)), weights(rng, (columns, depth), None if rng.integers(2) else 0)
     return fitted(rng, Single("Gemm", (x, w, bias(rng, x, w, columns)), ANY, (1, columns), {"transB": 1}, _clamp(rng)))
 
 
 def matmul(rng: Rng) -> Single:
-    x, w = activation(rng, (1, 3, 8)), weights(rng, (8, 5), rng.choice([None, 1]))
+    x, w = activation(rng, (1, 3, 8)), weights(rng, (8, 5), None if rng.integers(2) else 1)
     return fitted(rng, Single("MatMul", (x, w), ANY, (1, 3, 5)))
 
 
@@ -179,13 +180,13 @@ def prelu(rng: Rng) -> Single:
 
 def clip(rng: Rng) -> Single:
     x = activation(rng, (2, 60))
-    low, high = sorted(float(v) for v in np.float32(rng.uniform(-3, 3, 2)))
-    return Single("Clip", (x, Operand(np.float32(low)), Operand(np.float32(high))), params(rng), (2, 60))
+    low, high = sorted(float(v) for v in rng.uniform(-3, 3, 2).astype(np.float32))
+    return Single("Clip", (x, number(low), number(high)), params(rng), (2, 60))
 
 
 def relu6(rng: Rng) -> Single:
     x = activation(rng, (2, 60))
-    return Single("Clip", (x, Operand(np.float32(0)), Operand(np.float32(6))), x.params or ANY, (2, 60))
+    return Single("Clip", (x, number(0), number(6)), x.params or ANY, (2, 60))
 
 
 def concat(rng: Rng) -> Single:
@@ -199,7 +200,7 @@ def pad(rng: Rng) -> Single:
     x = activation(rng, (1, 3, 4, 5))
     pads = rng.integers(0, 3, 8).astype(np.int64)
     pads[[0, 4]] = 0
-    fill = [Operand(np.float32(rng.uniform(-2, 2)))] if rng.integers(2) else []
+    fill = [number(rng.uniform(-2, 2))] if rng.integers(2) else []
     shape = tuple(int(n + pads[a] + pads[a + 4]) for a, n in enumerate((1, 3, 4, 5)))
     return Single("Pad", (x, Operand(pads), *fill), x.params or ANY, shape)
 

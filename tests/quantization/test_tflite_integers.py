@@ -156,4 +156,4 @@ def test_a_file_with_float_ends_agrees_with_tensorflow_lite_micro(zoo: Path) -> 
     found = np.stack([next(iter(interpreter.run({feed: s[None]}).outputs.values())).reshape(-1) for s in inputs])
     expected = _micro((zoo / "models" / f"{name}.tflite").read_bytes(), inputs, x.shape)
     # the integers are equal; the float LogSoftmax behind them is not rounded alike
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found.astype(np.float64), expected.astype(np.float64), rtol=1e-5, atol=1e-5)
