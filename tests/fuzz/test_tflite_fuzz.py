@@ -1,7 +1,7 @@
 """Mutated .tflite files give a model or a typed error, within bounded time and memory, and never another exception.
 
 `tests/fuzz/tflite_child.py` runs the cases; a case is named by seed and number and can be run alone:
-`EDGERT_FUZZ_SEED=0 EDGERT_FUZZ_COUNT=4000 pytest tests/fuzz/test_tflite_fuzz.py`.
+`EDGERT_FUZZ_SEED=0 EDGERT_FUZZ_COUNT=2500 pytest tests/fuzz/test_tflite_fuzz.py`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edgert_converters.tflite.read import parse_tflite
 from tests.fuzz.mutate_tflite import mutate_file
 from tests.fuzz.test_bundle_fuzz import ROOT, SEED
 
-COUNT = int(os.environ.get("EDGERT_FUZZ_COUNT", "4000"))
+COUNT = int(os.environ.get("EDGERT_FUZZ_COUNT", "2500"))
 INSPECTIONS = 10
 TIME_LIMIT_S = 240
 MODELS = ("mlperf_tiny_kws_dscnn_int8", "micro_speech", "microwakeword_okay_nabu", "mnist_lenet_300_100_ptq")
