@@ -10,6 +10,14 @@ import pytest
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "zoo"
 
 
+@pytest.fixture(autouse=True)
+def settings_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder where a test stores what it tunes: what the user has tuned neither counts in tests nor is touched."""
+    folder = tmp_path / "settings"
+    monkeypatch.setenv("EDGERT_SETTINGS", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def zoo() -> Path:
     """Folder of real models and data."""
