@@ -414,6 +414,18 @@ KEEPS = [
         {"t": ints(-1, 6, 4, 8)},
         ("N", 3, 8, 8),
     ),
+    Keep(
+        "identity that moves integers to another scale",
+        remove_no_ops,
+        [
+            node("QuantizeLinear", "x s z", "q"),
+            node("DequantizeLinear", "q s z", "d"),
+            node("Identity", "d", "i"),
+            node("QuantizeLinear", "i t z", "r"),
+            node("DequantizeLinear", "r t z", "y"),
+        ],
+        {"s": scalar(0.1), "t": scalar(0.2), "z": np.asarray(0, np.int8)},
+    ),
     Keep("identity from input to output", remove_no_ops, [node("Identity", "x", "y")]),
     Keep(
         "max pooling borders are not zero",

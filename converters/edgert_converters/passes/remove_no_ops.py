@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 
-from edgert_converters.passes.graph_edits import bypass, constant_array, is_onnx_op, static_dims
+from edgert_converters.passes.graph_edits import Array, bypass, constant_array, is_onnx_op, static_dims
 
 __all__ = ["remove_no_ops"]
 
@@ -22,9 +22,31 @@ def remove_no_ops(model: ir.Model) -> int:
             continue
         if any(output.uses() or output.is_graph_output() for output in node.outputs[1:]):
             continue
-        if claim(node, source) and bypass(model.graph, node, source):
+        if claim(node, source) and not _requantizes(node, source) and bypass(model.graph, node, source):
             count += 1
     return count
+
+
+def _requantizes(node: ir.Node, source: ir.Value) -> bool:
+    """True between a DequantizeLinear and a QuantizeLinear of other parameters: what moves integers to another scale.
+
+    With the node it is one integer operator; without it, an engine and the interpreter would go through float.
+    """
+    before = source.producer()
+    readers = [use.node for use in node.outputs[0].uses()]
+    if before is None or not is_onnx_op(before, "DequantizeLinear") or not readers:
+        return False
+    given = [constant_array(value) for value in before.inputs[1:3]]
+    for reader in readers:
+        if not is_onnx_op(reader, "QuantizeLinear"):
+            return False
+        if not all(map(_same, given, [constant_array(value) for value in reader.inputs[1:3]])):
+            return True
+    return False
+
+
+def _same(a: Array | None, b: Array | None) -> bool:
+    return a is not None and b is not None and a.dtype == b.dtype and np.array_equal(a, b)
 
 
 def _always(_node: ir.Node, _source: ir.Value) -> bool:
