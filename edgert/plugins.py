@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, runtime_checkable
@@ -26,6 +27,9 @@ __all__ = [
     "Engine",
     "EngineOptions",
     "Executor",
+    "Int8Answer",
+    "Int8Basis",
+    "Int8Payoff",
     "Judgement",
     "LayerTime",
     "ModelSummary",
@@ -59,6 +63,47 @@ class ConvertResult:
     messages: tuple[str, ...] = ()
 
 
+class Int8Answer(enum.Enum):
+    """Whether an int8 form would run faster than the float one; UNKNOWN: nothing that was measured or is a fact says."""
+
+    YES = "yes"
+    NO = "no"
+    SAME = "about the same"
+    UNKNOWN = "unknown"
+
+
+class Int8Basis(enum.Enum):
+    """What an answer rests on."""
+
+    MEASURED = "measured here"
+    """Both forms of the whole network were timed on this computer."""
+    LAYERS = "layers measured here"
+    """The network was not timed; single layers like all of its own were."""
+    FACTS = "target facts"
+    NOTHING = "never measured"
+
+
+@dataclass(frozen=True, slots=True)
+class Int8Payoff:
+    """Will int8 pay? One answer for an engine of this computer, or for a target.
+
+    `ratio` is time int8 / float (below 1: int8 is faster), `interval` where it is expected to lie; None where nothing
+    was measured. `decides` says in words what costs most, `reason` what an answer without a ratio rests on.
+    """
+
+    target: str
+    engine: str
+    answer: Int8Answer
+    basis: Int8Basis
+    threads: int | None = None
+    ratio: float | None = None
+    interval: tuple[float, float] | None = None
+    float_ms: float | None = None
+    int8_ms: float | None = None
+    decides: tuple[str, ...] = ()
+    reason: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSummary:
     """What `edgert inspect` prints. `support[target]` maps an operator to the reason it is not supported there."""
@@ -75,6 +120,7 @@ class ModelSummary:
     layers: tuple[LayerRecord, ...]
     support: dict[str, dict[str, str]]
     notes: tuple[str, ...] = ()
+    int8_payoff: tuple[Int8Payoff, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +162,19 @@ class Converter(Protocol):
         """Converts a PyTorch program in memory; `recipe.model` only names it."""
         ...
 
-    def inspect(self, path: Path, shapes: Mapping[str, tuple[int, ...]], targets: Sequence[str]) -> ModelSummary:
-        """Describes a model file without writing anything."""
+    def inspect(
+        self,
+        path: Path,
+        shapes: Mapping[str, tuple[int, ...]],
+        targets: Sequence[str],
+        *,
+        measure: bool = False,
+        progress: ProgressReporter | None = None,
+    ) -> ModelSummary:
+        """Describes a model file; writes nothing but the cache of measurements, and that only with `measure`.
+
+        `measure` times float against int8 in the engines of this computer where the cache does not tell.
+        """
         ...
 
     def verify(self, request: VerifyRequest, progress: ProgressReporter) -> VerifyReport:

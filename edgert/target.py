@@ -48,6 +48,8 @@ class Target:
     """A kind of device.
 
     `activation_encoding` is the signedness in which the engine's int8 kernels are fast (int8 or uint8);
+    `dot_product` names the 8-bit dot-product instructions of its CPU in the words of `edgert.runtime.cpu.DotProduct`,
+    None where boards of this kind differ; `is_this_computer` marks the target that measurements made here speak for;
     `hardware_verified` is None until a measured card from a real board exists, else where it stands.
     """
 
@@ -59,6 +61,8 @@ class Target:
     cores: int | None = None
     ram_bytes: int | None = None
     threads: int | None = None
+    dot_product: str | None = None
+    is_this_computer: bool = False
     hardware_verified: str | None = None
     sources: tuple[str, ...] = ()
 
