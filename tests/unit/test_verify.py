@@ -31,7 +31,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     edgert.convert(
         DEMO / "digits.onnx",
         calib=str(DEMO / "digits_calib.npz"),
-        eval=str(DEMO / "digits_eval.npz"),
+        calib_samples=20,
         preprocess=PREPROCESS,
         output=output,
     )
@@ -76,7 +76,7 @@ def test_onnxruntime_and_xnnpack_give_the_interpreters_integers(digits: Path, ca
 
 def test_a_divergence_is_shown_and_decides_the_exit_code_only_on_request(digits: Path, call: Call) -> None:
     """LiteRT's reference kernels requantize in fixed point, this bundle in fp32."""
-    words = (digits, "--engine", "litert-reference")
+    words = (digits, "--engine", "litert-reference", "--mode", "end_to_end", "--samples", "1")
     status, out, _ = call(*words)
     assert status == 0
     assert "first divergence" in out
@@ -109,7 +109,7 @@ def test_a_plain_file_gets_seeded_random_inputs(digits: Path, call: Call, tmp_pa
     with Bundle.open(digits) as bundle:
         path = tmp_path / "net.onnx"
         path.write_bytes(bundle.read(bundle.manifest.variant("onnx-int8").path))
-    words = (path, "--engine", "onnxruntime", "--json", "--seed", "7")
+    words = (path, "--engine", "onnxruntime", "--json", "--seed", "7", "--samples", "1")
     document = json.loads(call(*words)[1])
     assert "random with seed 7: give real ones with --input" in document["samples"]
     assert all(pair["max_steps"] == 0 for pair in document["pairs"])
