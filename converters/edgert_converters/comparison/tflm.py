@@ -18,7 +18,7 @@ from edgert_converters.tflite.read import parse_tflite
 
 __all__ = ["TflmEngine"]
 
-_FIRST_ARENA_BYTES = 1 << 20
+_FIRST_ARENA_BYTES = 1 << 24
 _LARGEST_ARENA_BYTES = 1 << 28
 # the package also parses the flatbuffer in Python, without checks
 _REFUSALS = (RuntimeError, ValueError, TypeError, AttributeError, IndexError, KeyError, struct.error)
