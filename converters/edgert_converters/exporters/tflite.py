@@ -13,6 +13,7 @@ from edgert.errors import ModelError
 from edgert.quant import QuantParams
 from edgert_converters.layers import typed_shapes
 from edgert_converters.ops import OPERATORS
+from edgert_converters.quantize.weight_only import quantize_weights_only
 from edgert_converters.tflite.export_graph import ExportGraph, Stored
 from edgert_converters.tflite.layout import Order, channels_last, identity
 from edgert_converters.tflite.model import TfModel, TfSignature, TfSubgraph
@@ -22,7 +23,7 @@ from edgert_converters.tflite.wide_integers import with_wide_integers
 from edgert_converters.tflite.write import serialize_tflite
 from edgert_converters.units import find_units, is_standard, static_params
 
-__all__ = ["TfliteFile", "export_tflite"]
+__all__ = ["TfliteFile", "export_dynamic_range", "export_tflite"]
 
 _LAYOUTS = {3: ("NCW", "NWC"), 4: ("NCHW", "NHWC"), 5: ("NCDHW", "NDHWC")}
 _SIGNATURE = "serving_default"
@@ -90,6 +91,17 @@ def export_tflite(
     blobs = {"min_runtime_version": minimum_runtime_blob(subgraph.operators), **(metadata or {})}
     file = TfModel((subgraph,), (signature,), blobs, "edgert")
     return TfliteFile(serialize_tflite(file), inputs, outputs, graph.homes(), tuple(stored_outputs))
+
+
+def export_dynamic_range(
+    model: ir.Model, *, name: str = "main", metadata: Mapping[str, bytes] | None = None
+) -> TfliteFile:
+    """Returns a float model as TFLite with int8 weights and float activations; see quantize/weight_only.py.
+
+    Raises:
+        ModelError: an operator has no TFLite counterpart; the node is named.
+    """
+    return export_tflite(quantize_weights_only(model)[0], name=name, metadata=metadata)
 
 
 def _write_node(graph: ExportGraph, node: ir.Node) -> None:

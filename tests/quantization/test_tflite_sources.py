@@ -1,0 +1,44 @@
+"""Published .tflite files of unusual kinds give LiteRT's bytes in the integer interpreter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgert.dtypes import DType
+from edgert.quant import dequantize, quantize
+from edgert_converters.importers import import_model
+from edgert_converters.interpreter import Interpreter
+from edgert_converters.tflite.read import parse_tflite
+from tests.tflite_graphs import run_litert
+
+SAMPLES = 3
+FLOAT_TOLERANCE = 1e-5
+"""Of the LogSoftmax behind the integers."""
+MODELS = ("mobilenet_v1_0.25_128_quant", "mnist_lenet_300_100_ptq")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_bytes_of_litert_reference_kernels(zoo: Path, name: str) -> None:
+    """uint8 with per-tensor asymmetric weights; int8 between float borders."""
+    path = zoo / "models" / f"{name}.tflite"
+    data, imported = path.read_bytes(), import_model(path, {})
+    graph = parse_tflite(data).subgraphs[0]
+    source, target = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
+    interpreter = Interpreter(imported.model)
+    rng = np.random.default_rng(0)
+    for _ in range(SAMPLES):
+        x: np.ndarray[Any, Any] = rng.normal(size=source.shape).astype(np.float32)
+        stored = quantize(x, source.quant) if source.quant is not None else x
+        real = dequantize(stored, source.quant) if source.quant is not None else x
+        outputs = interpreter.run({imported.inputs[0].name: real}).outputs
+        found = np.asarray(outputs[imported.outputs[0].name], np.float32)
+        (expected,) = run_litert(data, stored, reference=True)
+        if target.quant is not None and target.dtype is DType.UINT8:
+            np.testing.assert_array_equal(quantize(found, target.quant), expected)
+        else:
+            np.testing.assert_allclose(found, expected, rtol=FLOAT_TOLERANCE, atol=FLOAT_TOLERANCE)
+        assert np.ptp(expected) > 0
