@@ -150,10 +150,10 @@ class _Quantized:
     def _is_finite(self, feeds: Known) -> bool:
         inputs = list(self.case.inputs)
         for node in self.model.graph:
-            source = node.inputs[0]
-            if node.op_type == "DequantizeLinear" and source is not None and source.name in feeds:
-                values = feeds[source.name]
-                inputs[int(source.name.strip("x_q"))] = dequantize(values, static_params(node, values.ndim))
+            source = str(node.inputs[0].name) if node.inputs[0] is not None else ""
+            if node.op_type == "DequantizeLinear" and source in feeds:
+                position = int(source.removeprefix("x").removesuffix("_q"))
+                inputs[position] = dequantize(feeds[source], static_params(node, feeds[source].ndim))
         with np.errstate(all="ignore"):
             results = self.spec.reference(case_node(self.spec, self.case), inputs)
         return all(np.isfinite(y).all() for y in results)
