@@ -94,8 +94,7 @@ class Crew:
         for start in range(0, len(entries), _STARTED_TOGETHER):
             group = [Member(entry) for entry in entries[start : start + _STARTED_TOGETHER]]
             self.members += group
-            with ThreadPoolExecutor(max(1, cores)) as pool:
-                list(pool.map(self._guarded_open, group))
+            self._open_all(group, cores)
             for member in group:
                 self._check(member)
                 if member.refusal is None:
@@ -127,6 +126,16 @@ class Crew:
             client.close()
             raise
         return client
+
+    def _open_all(self, group: Sequence[Member], cores: int) -> None:
+        """Loads several at once, since nothing is measured yet."""
+        with ThreadPoolExecutor(max(1, cores)) as pool:
+            try:
+                list(pool.map(self._guarded_open, group))
+            except BaseException:  # Ctrl-C: threads that wait for a worker would hold up the end
+                for member in group:
+                    member.free()
+                raise
 
     def _guarded_open(self, member: Member) -> None:
         try:

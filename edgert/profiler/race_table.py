@@ -17,6 +17,8 @@ from edgert.runtime.settings import Choice
 __all__ = ["RaceResult", "RaceRow", "build_notes", "build_rows", "lap_of", "why_not_raced"]
 
 _NEAR = 1.1
+FEW_ROUNDS = 7
+"""With fewer rounds (the first look is one of them) no candidate could leave; see edgert.profiler.race."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ def build_notes(winner: Member, rows: Sequence[RaceRow], judged: Mapping[str, Ju
         notes.append(f"the accuracy of the winner is undecided: {judgement.sentence}")
     elif judgement is None and entry.gate is Gate.UNDECIDED:
         notes.append("the accuracy of the winner was undecided at conversion; --eval with more data decides")
+    if len(rows) > 1 and lap.rounds < FEW_ROUNDS and any(row.left_out == "slower" for row in rows):
+        notes.append(f"only {lap.rounds} rounds were made; for a sound choice give more --seconds")
     for row in rows:
         if row.left_out is None or row.p99_ms is None or row.p50_ms is None or "slower" not in row.left_out:
             continue

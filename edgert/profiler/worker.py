@@ -121,8 +121,7 @@ def _measure(request: ProfileRequest, arrays: Mapping[str, Array]) -> tuple[Reco
         memory = MemoryRecord(load_ms, first_ms, rss_before, rss_after, read_memory_bytes("VmHWM"))
         stages = _stages(session, run, arrays, request.seed)
         facts, variant, manifest = session.facts(), session.variant, session.manifest
-    no_layers = facts.get("no_layer_times")
-    latency = summarize(windows)
+    no_layers, latency = facts.get("no_layer_times"), summarize(windows)
     environment = EnvironmentRecord(before, tuple(watch.samples), after)
     samples = sum(window.size for window in windows)
     method = Method("perf_counter_ns", warmup.runs, warmup.steady, len(windows), samples, method_input, request.seed)
@@ -183,8 +182,7 @@ def _prepare(
     session: Session, request: ProfileRequest, arrays: Mapping[str, Array]
 ) -> tuple[Callable[[], object], str]:
     given = _given(session, arrays)
-    shapes = request.shapes
-    inputs, origin = choose_input(session, given, _golden(Path(request.path)), shapes, request.seed)
+    inputs, origin = choose_input(session, given, _golden(Path(request.path)), request.shapes, request.seed)
     feed: Any = next(iter(inputs.values())) if len(inputs) == 1 else inputs  # Any: either form of Session.run
     return lambda: session.run(feed), origin
 

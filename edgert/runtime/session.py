@@ -26,7 +26,7 @@ from edgert.runtime.border import Border, build_borders
 from edgert.runtime.checks import feeds_by_name
 from edgert.runtime.engines import choose_engine
 from edgert.runtime.plain_model import is_bundle, load_plain, read_plain
-from edgert.runtime.settings import UNDO, Choice, look_up
+from edgert.runtime.settings import UNDO, Choice, look_up, words_of_threads
 
 __all__ = ["Array", "Inputs", "Session", "load"]
 
@@ -106,7 +106,7 @@ def _load_tuned(path: Path, sha256: str, asked: Choice, tuned: bool, load_as: Ca
         return load_as(asked)
     text = advice.text
     if advice.choice is not None and not asked.leaves_open(advice.choice):
-        text = f"the stored choice is not used: it was tuned for {advice.choice.threads} threads; {UNDO}"
+        text = f"the stored choice is not used: it was tuned for {words_of_threads(advice.choice)}; {UNDO}"
     elif advice.choice is not None:
         try:
             session = load_as(advice.choice)

@@ -18,10 +18,21 @@ from pathlib import Path
 from edgert.bundle import replace_atomically
 from edgert.codec import CodecError, from_plain, parse_json, to_plain
 from edgert.errors import EdgertError
-from edgert.runtime.cpu import dot_product
 from edgert.runtime.engines import get_engine
 
-__all__ = ["SCHEMA", "Advice", "Choice", "Tuned", "cpu_identity", "forget", "look_up", "settings_folder", "store"]
+__all__ = [
+    "SCHEMA",
+    "Advice",
+    "Choice",
+    "Tuned",
+    "cpu_identity",
+    "forget",
+    "look_up",
+    "describe",
+    "settings_folder",
+    "store",
+    "words_of_threads",
+]
 
 SCHEMA = 1
 UNDO = "edgert run --tune MODEL tunes anew, edgert run --forget MODEL forgets it"
@@ -98,9 +109,16 @@ def look_up(path: Path, sha256: str) -> Advice | None:
 
 def describe(choice: Choice) -> str:
     """Returns a choice in a few words."""
-    threads = "" if choice.threads is None else f", {choice.threads} thread{'s' if choice.threads != 1 else ''}"
+    threads = "" if choice.threads is None else f", {words_of_threads(choice)}"
     options = "".join(f", {key}={value}" for key, value in choice.options.items())
     return f"{choice.variant or 'default variant'} on {choice.engine or 'default engine'}{threads}{options}"
+
+
+def words_of_threads(choice: Choice) -> str:
+    """Returns ``1 thread``, ``4 threads`` or ``the engine's own number of threads``."""
+    if choice.threads is None:
+        return "the engine's own number of threads"
+    return f"{choice.threads} thread{'s' if choice.threads != 1 else ''}"
 
 
 def store(tuned: Tuned) -> Path:
@@ -134,6 +152,8 @@ def forget(path: Path, sha256: str) -> bool:
 @functools.cache
 def cpu_identity() -> str:
     """Returns one line that changes where the processor, or what of it can be used, changes."""
+    from edgert.runtime.cpu import dot_product  # 4 ms that only a stored choice needs
+
     found: dict[str, str] = {}
     for line in _text("/proc/cpuinfo").splitlines():
         name, _, value = line.partition(":")
