@@ -11,6 +11,7 @@ import onnx_ir as ir
 import pytest
 
 from edgert.dtypes import DType
+from edgert.errors import ModelError
 from edgert.quant import QuantParams
 from edgert.recipe import RangeMethod
 from edgert_converters.exporters.tflite import TfliteFile, export_tflite
@@ -144,7 +145,7 @@ def test_dynamic_range_agrees_with_float(network: ir.Model, clips: tuple[Array, 
     assert agreement(answers(file, clips[1]), answers(plain, clips[1])) >= 0.99
 
 
-def test_dynamic_range_of_a_matrix_has_one_scale(network: ir.Model) -> None:
+def test_dynamic_range_of_a_matrix_has_one_scale() -> None:
     """Kernels with a scale per row came after tflite-runtime 2.14."""
     import onnx.parser
 
@@ -163,3 +164,17 @@ def test_dynamic_range_of_a_matrix_has_one_scale(network: ir.Model) -> None:
     x = np.random.default_rng(1).normal(size=(1, 64)).astype(np.float32)
     (found,) = run_litert(data, x)
     np.testing.assert_allclose(found, x @ weights, rtol=0, atol=0.02 * np.abs(x @ weights).max())
+
+
+def test_an_operator_that_means_something_else_in_the_opset_of_16_bits() -> None:
+    import onnx.parser
+
+    model = ir.from_proto(
+        onnx.parser.parse_model(
+            '<ir_version: 8, opset_import: ["": 18]> g (float[1, 4, 8] x, float[2] s, float[2] b) => (float[1, 4, 8] y)'
+            "{ y = GroupNormalization<num_groups = 2>(x, s, b) }"
+        )
+    )
+    plan = make_plan(model, {}, RangeMethod.MSE, 99.99, activations=DType.INT16)
+    with pytest.raises(ModelError, match="GroupNormalization cannot be part of a model with 16-bit activations"):
+        apply_plan(model, plan, DType.INT16)

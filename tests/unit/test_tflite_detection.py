@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -107,3 +108,11 @@ def test_integer_inputs() -> None:
 def test_a_detector_that_cannot_be_read(model: TfModel, text: str) -> None:
     with pytest.raises(ModelError, match=text):
         build_onnx(model)
+
+
+def test_a_detector_with_an_output_too_few() -> None:
+    model = detector()
+    graph = model.subgraphs[0]
+    operator = replace(graph.operators[0], outputs=(3, 4, 5))
+    with pytest.raises(ModelError, match="it must have 3 inputs and 4 outputs"):
+        build_onnx(replace(model, subgraphs=(replace(graph, operators=(operator,), outputs=(3, 4, 5)),)))

@@ -235,3 +235,38 @@ def test_float16_weights_behind_dequantize_are_constants(tmp_path: Path) -> None
     x = rng.normal(size=(1, 4, 4, 3)).astype(np.float32)
     expected = run_litert(path.read_bytes(), x)[0]
     np.testing.assert_allclose(run_imported(TfModel((graph,)), x)[0], expected, rtol=0, atol=1e-6)
+
+
+def lost_buffer(builder: Any, table: str, fields: dict[str, Any]) -> None:
+    if table == "Tensor":
+        fields["Buffer"] = 77
+
+
+def no_graph(builder: Any, table: str, fields: dict[str, Any]) -> None:
+    if table == "Model":
+        fields.pop("Subgraphs")
+
+
+def unknown_code(builder: Any, table: str, fields: dict[str, Any]) -> None:
+    if table == "OperatorCode":
+        fields["BuiltinCode"] = 9999
+
+
+@pytest.mark.parametrize(
+    ("edit", "text"),
+    [
+        (lost_buffer, "buffer number 77 does not exist"),
+        (no_graph, "holds no graph; it is damaged"),
+        (unknown_code, "operator code 9999 is not in the schema"),
+    ],
+)
+def test_parts_that_are_missing(edit: Any, text: str) -> None:
+    with pytest.raises(ModelError, match=text):
+        parse_tflite(write_edited(add_graph(), edit))
+
+
+def test_integers_without_a_scale() -> None:
+    tensors = (add_graph().tensors[0], TfTensor("y", (1, 4), DType.INT8))
+    graph = replace(add_graph(), tensors=tensors, operators=(TfOperator("QUANTIZE", (0,), (1,)),))
+    with pytest.raises(ModelError, match="QUANTIZE: its output has no scale"):
+        build_onnx(TfModel((graph,)))

@@ -234,3 +234,11 @@ def test_a_damaged_list_of_states() -> None:
 
 def test_a_file_with_variables_can_be_written() -> None:
     assert b"total" in write(accumulator().subgraphs[0])
+
+
+def test_a_state_without_start_that_no_step_writes() -> None:
+    model = accumulator()
+    graph = model.subgraphs[0]
+    operators = (*graph.operators[1:4], TfOperator("ADD", (3, 3), (5,), PLAIN_ADD))
+    with pytest.raises(ModelError, match="state 'total' is read and never written"):
+        build_onnx(replace(model, subgraphs=(replace(graph, operators=operators), model.subgraphs[1])))
