@@ -23,7 +23,7 @@ _DEFAULT_SECONDS = 10.0
 
 
 def add_tune_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds --tune, --seconds, --eval, --shape, --seed and --forget."""
+    """Adds --tune, --seconds, --eval, --shape and --forget."""
     group = parser.add_argument_group("tuning", "find what runs the model fastest here, and keep to it")
     group.add_argument(
         "--tune", action="store_true", help="race variants, engines and options, and store the winner on the device"
@@ -53,6 +53,7 @@ def execute_tune(arguments: argparse.Namespace, console: Console) -> int:
         evaluation=arguments.eval,
         device=arguments.device,
         shapes=parse_shapes(arguments.shape),
+        timeout_s=arguments.timeout,
         progress=console.progress,
     )
     for note in result.notes:
@@ -77,7 +78,7 @@ def tune(
     evaluation: str | None = None,
     device: str | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
-    seed: int = 0,
+    timeout_s: float = 600.0,
     progress: ProgressReporter | None = None,
 ) -> RaceResult:
     """Races what can run a model on a device and stores the winner in the device's settings; see docs/tune.md.
@@ -89,7 +90,7 @@ def tune(
         evaluation: data that the winner must pass the accuracy gate on, as in a recipe.
         device: URL; None: this computer.
         shapes: full shapes of inputs with axes that vary, where there are no golden inputs.
-        seed: of random inputs.
+        timeout_s: a candidate that does not answer one call within this is left out.
         progress: told what is going on.
 
     Raises:
@@ -97,7 +98,7 @@ def tune(
         EngineError: nothing can run the model there, or nothing that runs it passes.
         InputFileError: the model or the data is damaged.
     """
-    request = TuneRequest(Path(model), seconds, threads, evaluation, dict(shapes or {}), seed)
+    request = TuneRequest(Path(model), seconds, threads, evaluation, dict(shapes or {}), timeout_s=timeout_s)
     transport = connect(device)
     try:
         return tune_on(transport, request, progress or _silent)

@@ -71,9 +71,15 @@ class Crew:
     """The members of one race on one device. Use as a context manager: leaving it ends every worker."""
 
     def __init__(
-        self, transport: Transport, model: Path, golden: Golden, shapes: Mapping[str, Sequence[int]], seed: int
+        self,
+        transport: Transport,
+        model: Path,
+        golden: Golden,
+        shapes: Mapping[str, Sequence[int]],
+        seed: int,
+        timeout_s: float = 600.0,
     ) -> None:
-        self._transport, self._model, self._golden = transport, model, golden
+        self._transport, self._model, self._golden, self._timeout_s = transport, model, golden, timeout_s
         self._inputs = {"shapes": {name: list(shape) for name, shape in shapes.items()}, "seed": seed}
         self.members: list[Member] = []
 
@@ -155,11 +161,12 @@ class Crew:
             engine=choice.engine,
             options=choice.options,
             tuned=False,
+            timeout_s=self._timeout_s,
         )
         member.facts = loaded["facts"]
         inputs, outputs = (tuple(from_plain(TensorSpec, row) for row in loaded[key]) for key in ("inputs", "outputs"))
         member.inputs = inputs, outputs
-        reply = member.client.call("answers", self._inputs)
+        reply = member.client.call("answers", self._inputs, timeout_s=self._timeout_s)
         member.outputs = dict(reply.arrays)
         member.origin = str(reply.body["origin"])
 
@@ -192,7 +199,8 @@ class Crew:
         def window(duration_s: float) -> NDArray[np.float64]:
             try:
                 client = self.reopen(member)
-                return client.call("window", {"duration_s": duration_s}).arrays["times_ms"]
+                body = {"duration_s": duration_s}
+                return client.call("window", body, timeout_s=self._timeout_s).arrays["times_ms"]
             except EdgertError as error:
                 member.refusal = lane.left = f"failed: {error}"
                 return np.full(1, np.inf)

@@ -32,7 +32,10 @@ _MODULE = "edgert.profiler.race_worker"
 
 @dataclass(frozen=True, slots=True)
 class TuneRequest:
-    """What to race: `seconds` of measuring time; `threads` None: 1 and all cores; `evaluation`: data for the gate."""
+    """What to race: `seconds` of measuring time; `threads` None: 1 and all cores; `evaluation`: data for the gate.
+
+    A candidate that does not answer one call within `timeout_s` is left out.
+    """
 
     model: Path
     seconds: float = 10.0
@@ -40,12 +43,15 @@ class TuneRequest:
     evaluation: str | None = None
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     seed: int = 0
+    timeout_s: float = 600.0
 
     def __post_init__(self) -> None:
         if not self.seconds >= MIN_SECONDS:
             raise UsageError(f"--seconds is {self.seconds:g}; a race needs at least {MIN_SECONDS:g}")
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"threads is {self.threads}; it must be at least 1")
+        if not self.timeout_s > 0:
+            raise UsageError(f"--timeout is {self.timeout_s:g}; it must be above 0 seconds")
 
 
 def tune_on(transport: Transport, request: TuneRequest, progress: ProgressReporter) -> RaceResult:
@@ -64,7 +70,7 @@ def tune_on(transport: Transport, request: TuneRequest, progress: ProgressReport
     golden = _golden(request.model, str(survey["reference"]))
     has_data = request.evaluation is not None
     able = [entry for entry in entries if why_not_raced(entry, has_data) is None]
-    with Crew(transport, request.model, golden, request.shapes, request.seed) as crew:
+    with Crew(transport, request.model, golden, request.shapes, request.seed, request.timeout_s) as crew:
         measured_s = _measure(crew, able, request, progress)
         if not any(member.refusal is None for member in crew.members):
             raise EngineError(_nobody(request.model, entries, crew.members, has_data))

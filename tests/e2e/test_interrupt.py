@@ -50,8 +50,9 @@ def test_while_verifying_the_old_file_stays(tmp_path: Path) -> None:
     [
         (["run", "endless.onnx", "--input", "x.npy", "--output", "y.npz"], "edgert.runtime.worker"),
         (["profile", "endless.onnx", "-o", "record.json"], "edgert.profiler.worker"),
+        (["run", "endless.onnx", "--tune"], "edgert.profiler.race_worker"),
     ],
-    ids=["run", "profile"],
+    ids=["run", "profile", "tune"],
 )
 def test_while_a_worker_runs(tmp_path: Path, words: list[str], module: str) -> None:
     save_endless_model(tmp_path / "endless.onnx")

@@ -23,6 +23,7 @@ from edgert.profiler.candidates import Entry
 from edgert.profiler.crew import Crew, Golden
 from edgert.runtime.settings import Choice
 from tests import bundle_example as example
+from tests.e2e.caught_work import save_endless_model
 from tests.tflite_example import passing_model
 
 DEMO = Path(edgert.__file__).parent / "demo"
@@ -210,6 +211,12 @@ def test_a_model_that_crashes_or_is_damaged_has_no_winner(tmp_path: Path) -> Non
     assert edgert_settings() == []
 
 
+def test_a_candidate_that_never_answers_is_left_out_by_the_time_limit(tmp_path: Path) -> None:
+    save_endless_model(tmp_path / "endless.onnx")
+    with pytest.raises(EngineError, match="answers did not finish within 2 s and was ended"):
+        tune(tmp_path / "endless.onnx", seconds=SECONDS, threads=1, timeout_s=2.0)
+
+
 def test_a_size_that_varies_must_be_given(tmp_path: Path) -> None:
     model = tmp_path / "net.onnx"
     nodes = [example.helper.make_node("Relu", ["x"], ["y"])]
@@ -226,6 +233,7 @@ def test_a_size_that_varies_must_be_given(tmp_path: Path) -> None:
         (("--seconds", "0.1"), "--seconds is 0.1; a race needs at least 0.5"),
         (("--seconds", "nan"), "--seconds is nan"),
         (("--threads", "0"), "threads is 0"),
+        (("--timeout", "0"), "--timeout is 0"),
         (("--variant", "onnx-int8"), "--tune chooses variant, engine and options itself"),
         (("--engine", "litert"), "--tune chooses variant"),
         (("--untuned",), "--tune chooses variant"),
