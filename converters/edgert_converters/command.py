@@ -33,6 +33,7 @@ from edgert_converters.layer_errors import Gain, LayerError, measure_gains, meas
 from edgert_converters.metrics import Metric, choose_metric, load_metric
 from edgert_converters.ops.spec import Array
 from edgert_converters.output import REPORT, check_output, to_json_bytes, write_output
+from edgert_converters.payoff.answer import describe_known
 from edgert_converters.quantize.insert import apply_plan
 from edgert_converters.quantize.plan import make_plan
 from edgert_converters.summary import build_messages, build_report, build_summary
@@ -78,9 +79,17 @@ class _DefaultConverter:
         progress("import", 0, 0)
         return _convert(import_torch(program, example_inputs, recipe.shapes), recipe, progress)
 
-    def inspect(self, path: Path, shapes: Mapping[str, tuple[int, ...]], targets: Sequence[str]) -> ModelSummary:
+    def inspect(
+        self,
+        path: Path,
+        shapes: Mapping[str, tuple[int, ...]],
+        targets: Sequence[str],
+        *,
+        measure: bool = False,
+        progress: ProgressReporter | None = None,
+    ) -> ModelSummary:
         """Describes a model file."""
-        return inspect_model(path, shapes, targets)
+        return inspect_model(path, shapes, targets, measure=measure, progress=progress)
 
     def verify(self, request: VerifyRequest, progress: ProgressReporter) -> VerifyReport:
         """Compares engines with the integer interpreter."""
@@ -118,6 +127,7 @@ def _check_request(recipe: Recipe) -> None:
 
 def _convert(imported: ImportedModel, recipe: Recipe, progress: ProgressReporter) -> ConvertResult:
     targets = [get_target(name) for name in recipe.targets]
+    known = describe_known(imported, targets) if "int8" in recipe.precisions else None
     data = _load_data(recipe, imported)
     samples, count = _calibration(data, imported, recipe.seed)
     built = build_variants(imported, recipe, targets, samples, count, progress)
@@ -126,7 +136,7 @@ def _convert(imported: ImportedModel, recipe: Recipe, progress: ProgressReporter
     errors = _layer_errors(conversion, samples, progress)
     gains = _gains(conversion, errors, samples, progress)
     conversion = replace(conversion, errors=errors, gains=gains)
-    conversion = replace(conversion, messages=build_messages(conversion))
+    conversion = replace(conversion, messages=(*([known] if known else []), *build_messages(conversion)))
     manifest, files = _pack(conversion, samples)
     written = write_output(_output(recipe), manifest, files, conversion.chosen.id)
     gate = conversion.gate(conversion.chosen.id)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgert.plugins import ModelSummary
+from edgert.plugins import ModelSummary, ProgressReporter
 from edgert.target import Target, get_target
 from edgert.units import format_bytes
 from edgert_converters.control_flow import CONTROL_FLOW
@@ -15,6 +15,7 @@ from edgert_converters.importers import import_model
 from edgert_converters.layers import build_layers, operators_without_macs, peak_activation_bytes, weight_values
 from edgert_converters.ops import OPERATORS
 from edgert_converters.ops.spec import QuantRule
+from edgert_converters.payoff.answer import answer_payoff
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -26,9 +27,17 @@ _TIME_LIMIT_S = 45.0
 
 
 def inspect_model(
-    path: Path, shapes: Mapping[str, tuple[int, ...]], targets: Sequence[str], *, trust_pickle: bool = False
+    path: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    targets: Sequence[str],
+    *,
+    trust_pickle: bool = False,
+    measure: bool = False,
+    progress: ProgressReporter | None = None,
 ) -> ModelSummary:
     """Returns what `edgert inspect` prints; facts are for one sample and after clean-up, as it would be deployed.
+
+    `measure` times float against int8 on this computer where earlier measurements do not tell (payoff/answer.py).
 
     Raises:
         ModelError: the file cannot be read or converted.
@@ -47,6 +56,7 @@ def inspect_model(
     notes = list(imported.notes)
     if unknown:
         notes.append(f"not in the operator table, counted with 0 MACs: {', '.join(unknown)}")
+    payoff = answer_payoff(imported, layers, facts, measure=measure, progress=progress)
     return ModelSummary(
         name=path.stem,
         format=imported.source.format,
@@ -59,7 +69,8 @@ def inspect_model(
         peak_activation_bytes=peak,
         layers=layers,
         support={target.name: _refusals(model, target, weight_bytes + peak) for target in facts},
-        notes=tuple(notes),
+        notes=(*notes, *payoff.notes),
+        int8_payoff=payoff.rows,
     )
 
 

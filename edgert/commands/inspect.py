@@ -11,7 +11,7 @@ from edgert.bundle import Bundle, TensorSpec
 from edgert.codec import JsonValue, to_plain
 from edgert.commands.console import Console, format_table
 from edgert.commands.shapes import parse_shapes
-from edgert.plugins import ModelSummary, load_converter
+from edgert.plugins import Int8Payoff, ModelSummary, ProgressReporter, load_converter
 from edgert.runtime.checks import describe_shape
 from edgert.runtime.plain_model import is_bundle
 from edgert.target import list_targets
@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--variant", metavar="ID", help="variant of the bundle (default: the bundle's own choice)")
     parser.add_argument("-t", "--target", action="append", dest="targets", metavar="NAME", help="only these targets")
     parser.add_argument("--shape", action="append", default=[], metavar="NAME=1,3,224,224", help="size of an input")
+    parser.add_argument(
+        "--no-measure", action="store_true", help="will int8 pay? answer from earlier measurements and facts alone"
+    )
     parser.add_argument("--layers", action="store_true", help="also list every layer")
 
 
@@ -37,6 +40,8 @@ def execute(arguments: argparse.Namespace, console: Console) -> int:
         variant=arguments.variant,
         targets=arguments.targets,
         shapes=parse_shapes(arguments.shape),
+        measure=not arguments.no_measure,
+        progress=console.progress,
     )
     plain = to_plain(summary)
     if is_bundle(arguments.model):
@@ -51,10 +56,14 @@ def inspect(
     variant: str | None = None,
     targets: Sequence[str] | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
+    measure: bool = False,
+    progress: ProgressReporter | None = None,
 ) -> ModelSummary:
-    """Describes a bundle from its manifest, or a model file through the installed converter; writes nothing.
+    """Describes a bundle from its manifest, or a model file through the installed converter.
 
-    For a bundle `support` names the targets the variant was made for, without reasons: those stand in its report.
+    Writes nothing, but with `measure` the cache of measurements: float is timed against int8 in the engines of this
+    computer, for about ten seconds, where earlier measurements do not tell whether int8 will pay. For a bundle
+    `support` names the targets the variant was made for, without reasons: those stand in its report.
 
     Raises:
         InputFileError: the file is damaged or of an unknown kind.
@@ -64,7 +73,7 @@ def inspect(
     path = Path(model)
     if is_bundle(path):
         return _inspect_bundle(path, variant)
-    return load_converter().inspect(path, shapes or {}, targets or list_targets())
+    return load_converter().inspect(path, shapes or {}, targets or list_targets(), measure=measure, progress=progress)
 
 
 def _inspect_bundle(path: Path, variant_id: str | None) -> ModelSummary:
@@ -124,6 +133,9 @@ def _text(summary: ModelSummary, plain: Mapping[str, JsonValue], with_layers: bo
     support = [_support_row(target, reasons) for target, reasons in summary.support.items()]
     if support:
         parts.append(format_table(("target", "supported", "reason"), [row for rows in support for row in rows]))
+    if summary.int8_payoff:
+        parts.append(_payoff_table(summary.int8_payoff))
+        parts += _payoff_lines(summary.int8_payoff)
     if with_layers:
         parts.append(_layer_table(summary))
     parts += [f"note: {note}" for note in summary.notes]
@@ -148,6 +160,33 @@ def _support_row(target: str, reasons: Mapping[str, str]) -> list[tuple[str, str
     if not reasons:
         return [(target, "yes", "")]
     return [(target, "no", f"{name}: {reason}") for name, reason in reasons.items()]
+
+
+def _payoff_table(rows: Sequence[Int8Payoff]) -> str:
+    cells = [
+        (
+            row.target,
+            row.engine,
+            row.answer.value,
+            "" if row.ratio is None else f"{row.ratio:.2f}",
+            "" if row.interval is None else f"{row.interval[0]:.2f} to {row.interval[1]:.2f}",
+            row.basis.value,
+        )
+        for row in rows
+    ]
+    return format_table(("target", "engine", "will int8 pay?", "time int8/float", "interval", "rests on"), cells)
+
+
+def _payoff_lines(rows: Sequence[Int8Payoff]) -> list[str]:
+    """What decides, or why there is no ratio; said once where it holds for several."""
+    by_text: dict[str, list[str]] = {}
+    for row in rows:
+        where = (
+            row.engine if row.ratio is not None else row.target if "," in row.engine else f"{row.target} {row.engine}"
+        )
+        for text in (*row.decides, *([row.reason] if row.reason else [])):
+            by_text.setdefault(text, []).append(where)
+    return ["\n".join(f"{', '.join(names)}: {text}" for text, names in by_text.items())] if by_text else []
 
 
 def _layer_table(summary: ModelSummary) -> str:

@@ -74,7 +74,7 @@ def test_inspect_of_mutated_models(tmp_path: Path, capsys: pytest.CaptureFixture
         rng = random.Random(f"{SEED}/inspect/{case}")
         path = tmp_path / "model.onnx"
         path.write_bytes(mutated_model(rng, rng.choice(sources)))
-        status = cli.main(["inspect", str(path), "--json"])
+        status = cli.main(["inspect", str(path), "--json", "--no-measure"])
         said = capsys.readouterr().err
         outcomes[status] += 1
         assert status in {0, 2, 4}, f"case {case}: {said}"  # 2: an axis has lost its size, --shape is printed

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import onnx_ir as ir
 
@@ -15,6 +16,7 @@ from edgert.dtypes import DType
 from edgert_converters.control_flow import captured_values, is_control_flow
 from edgert_converters.layers import typed_shapes
 from edgert_converters.ops import OPERATORS
+from edgert_converters.ops.nodes import build_node
 from edgert_converters.ops.spec import QuantRule
 from edgert_converters.payoff.structure import structure_of
 from edgert_converters.units import IntegerUnit, dequantizer_of, find_units
@@ -26,10 +28,16 @@ Typed = Mapping[str, tuple[tuple[int, ...], DType]]
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One layer as a model of its own; `structure` is what its time depends on."""
+    """One layer as a model of its own.
+
+    `structure` is what its time depends on; `kind` says in words what it computes; `work` orders layers by size: the
+    multiply-accumulates, else the values at its ends.
+    """
 
     name: str
     op: str
+    kind: str
+    work: int
     model: ir.Model
     structure: str
 
@@ -105,4 +113,20 @@ def _cut(
         value.dtype = ir.DataType[dtype.name]
     graph.opset_imports.update(model.graph.opset_imports)
     part = ir.Model(graph, ir_version=model.ir_version or 8)
-    return Piece(node.name or "", node.op_type, part, structure_of(part))
+    shapes = {name: shape for name, (shape, _) in typed.items()}
+    operator = OPERATORS.get(node.op_type)
+    macs = 0 if operator is None else int(operator.macs(build_node(node, shapes)))
+    work = macs or sum(prod(typed[str(value.name)][0]) for value in (*graph.inputs, *graph.outputs))
+    return Piece(node.name or "", node.op_type, _kind(node, typed), work, part, structure_of(part))
+
+
+def _kind(node: ir.Node, typed: Typed) -> str:
+    """The operator; of a convolution also its kernel, and whether it is depthwise, which decides its time."""
+    if node.op_type not in {"Conv", "ConvTranspose"} or node.inputs[1] is None:
+        return node.op_type
+    source = node.inputs[0]
+    channels = typed[str(source.name)][0][1] if source is not None else 0
+    kernel = typed[str(node.inputs[1].name)][0][2:]
+    group = node.attributes.get_int("group", 1)
+    words = "depthwise " if group == channels and group > 1 else "grouped " if group > 1 else ""
+    return f"{words}{node.op_type} {'x'.join(map(str, kernel))}"

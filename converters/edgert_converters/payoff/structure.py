@@ -24,14 +24,13 @@ def structure_of(model: ir.Model) -> str:
     1, and the opset. Bodies of control flow count by their operators.
     """
     numbers: dict[str, int] = {}
+    inputs = [value for value in model.graph.inputs if value.name not in model.graph.initializers]
     rows: list[object] = [model.opset_imports.get("", 0)]
-    for value in model.graph.inputs:
-        if value.name not in model.graph.initializers:
-            rows.append(["input", _number(value, numbers), str(value.dtype), _shape(value)])
+    rows += [["input", _number(value, numbers), str(value.dtype), _shape(value)] for value in inputs]
     for node in model.graph:
-        inputs = [_operand(value, numbers) for value in node.inputs]
-        outputs = [_number(value, numbers) for value in node.outputs if value.name]
-        rows.append([node.domain, node.op_type, _attributes(node), inputs, outputs])
+        operands = [_operand(value, numbers) for value in node.inputs]
+        results = [_number(value, numbers) for value in node.outputs if value.name]
+        rows.append([node.domain, node.op_type, _attributes(node), operands, results])
     rows.append([_number(value, numbers) for value in model.graph.outputs])
     return hashlib.sha256(json.dumps(rows, default=str).encode()).hexdigest()[:32]
 
