@@ -47,7 +47,10 @@ Facts = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One candidate, or with a `refusal` what cannot take part and why."""
+    """One candidate, or with a `refusal` what cannot take part and why.
+
+    `is_unverified`: nobody has measured how accurate the variant is.
+    """
 
     choice: Choice
     precision: str
@@ -78,8 +81,8 @@ def list_entries(variants: Sequence[Variant], reference: str, threads: int | Non
     counts = thread_counts(threads, cores)
     found: list[Entry] = []
     for variant in variants:
-        unverified = "unverified" in variant.notes and variant.id != reference
-        facts = variant.precision, variant.gate, variant.id == reference, unverified
+        is_reference = variant.id == reference
+        facts = variant.precision, variant.gate, is_reference, variant.gate is Gate.NONE and not is_reference
         for engine, version in versions.items():
             if version is not None and get_engine(engine).refusal(variant) is None:
                 choices = _choices(variant.id, engine, counts)

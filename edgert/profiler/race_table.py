@@ -144,8 +144,8 @@ def _accuracy(entry: Entry, member: Member | None, judgement: Judgement | None) 
     if member is not None and (member.refusal or "").startswith("wrong outputs"):
         return "failed"
     checked = "" if member is None or not member.outputs else ", outputs agree"
+    if entry.refusal is not None:
+        return "-"
     if entry.is_reference:
         return f"reference{checked}"
-    if entry.gate is not Gate.NONE:
-        return f"{entry.gate.value} at conversion{checked}"
-    return f"{'unverified' if entry.is_unverified else 'not judged'}{checked}"
+    return f"{'unverified' if entry.is_unverified else f'{entry.gate.value} at conversion'}{checked}"

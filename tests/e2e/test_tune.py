@@ -15,6 +15,7 @@ import pytest
 import edgert
 from edgert import cli
 from edgert.bundle import Bundle, Gate, Manifest, write_bundle
+from edgert.codec import from_plain
 from edgert.commands.tune import forget, tune
 from edgert.demo import PREPROCESS
 from edgert.devices import connect
@@ -49,8 +50,6 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def edited(bundle: Path, folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
     """A copy of a bundle with another manifest."""
-    from edgert.codec import from_plain
-
     with Bundle.open(bundle) as opened:
         plain = json.loads(opened.manifest_bytes)
         files = {name: opened.read(name) for name in opened.manifest.files}
@@ -183,7 +182,7 @@ def test_bf16_is_caught_by_the_golden_outputs(digits: Path) -> None:
     transport.close()
 
 
-def test_a_plain_onnx_file_is_raced_on_its_engines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plain_onnx_file_is_raced_on_its_engines(tmp_path: Path) -> None:
     model = tmp_path / "net.onnx"
     model.write_bytes(example.float_model())
     result = tune(model, seconds=SECONDS, threads=1)
@@ -279,10 +278,15 @@ def test_two_races_at_once_leave_a_whole_setting(tmp_path: Path) -> None:
         race.start()
     for race in races:
         race.join()
-    session = edgert.load(model)
-    assert session.tuned is not None
-    assert session.tuned.used
+    assert edgert.load(model).facts()["tuned"]["used"] is True
     assert [name for name in edgert_settings() if name.endswith(".part")] == []
+
+
+def test_integers_that_nobody_has_measured_take_no_part(tmp_path: Path) -> None:
+    result = tune(example.write(tmp_path), seconds=SECONDS, threads=1)
+    assert result.winner.choice.variant == "onnx-fp32"
+    reasons = {row.left_out for row in result.rows if row.choice.variant in {"onnx-int8", "onnx-io8"}}
+    assert reasons == {"unverified: its accuracy was never measured; give --eval DATA"}
 
 
 def test_an_unknown_device_is_refused(tmp_path: Path) -> None:

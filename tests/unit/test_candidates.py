@@ -16,9 +16,9 @@ from edgert.runtime.settings import Choice
 TABLES = {"onnxruntime": onnxruntime.OPTIONS, "litert": litert.OPTIONS, "openvino": openvino.OPTIONS}
 
 
-def variant(variant_id: str = "onnx-fp32", gate: Gate = Gate.NONE, notes: tuple[str, ...] = ()) -> Variant:
+def variant(variant_id: str = "onnx-fp32", gate: Gate = Gate.NONE) -> Variant:
     kind, _, precision = variant_id.partition("-")
-    return Variant(variant_id, kind, precision, "x", (), (), (), 0, gate, notes=notes)
+    return Variant(variant_id, kind, precision, "x", (), (), (), 0, gate)
 
 
 def names(*variants: Variant, threads: int | None = None, cores: int = 4) -> list[str]:
@@ -65,9 +65,9 @@ def test_an_engine_that_is_not_installed_is_listed_once(monkeypatch: pytest.Monk
         (variant("onnx-int8", Gate.PASSED), None, None),
         (variant("onnx-int8", Gate.UNDECIDED), None, None),
         (variant("onnx-int8", Gate.FAILED), "gate failed", "gate failed"),
-        (variant("onnx-int8", notes=("unverified",)), None, "unverified"),
-        (variant("onnx-fp16", notes=("unverified",)), None, "unverified"),
-        (variant("tflite-fp32", notes=("unverified",)), None, None),
+        (variant("onnx-int8"), None, "unverified"),
+        (variant("onnx-fp16"), None, "unverified"),
+        (variant("tflite-fp32"), None, None),
     ],
     ids=["reference", "passed", "undecided", "failed", "unverified int8", "unverified fp16", "unverified fp32"],
 )
