@@ -8,41 +8,31 @@ from functools import partial
 
 import onnx_ir as ir
 
-from edgert.bundle import TensorSpec
 from edgert.dtypes import DType
 from edgert.errors import ModelError
 from edgert.recipe import Recipe
 from edgert_converters.built import Built
 from edgert_converters.exporters.tflite import export_tflite
-from edgert_converters.importers import ImportedModel
+from edgert_converters.exporters.tflite_metadata import describe_file, with_label_file
 from edgert_converters.quantize.insert import apply_plan
 from edgert_converters.quantize.plan import make_plan
 from edgert_converters.quantize.weight_only import quantize_weights_only
-from edgert_converters.tflite.metadata import (
-    LABELS_FILE,
-    METADATA_KEY,
-    FileMetadata,
-    PortMetadata,
-    append_files,
-    build_metadata,
-)
 
 __all__ = ["with_tflite"]
 
 
-def with_tflite(built: Sequence[Built], recipe: Recipe, imported: ImportedModel, *, required: bool) -> list[Built]:
+def with_tflite(built: Sequence[Built], recipe: Recipe, *, required: bool) -> list[Built]:
     """Returns the ONNX variants, each followed by its TFLite twin where it has one, and what exists as TFLite only.
 
     Args:
         built: the reference first, which is float unless the model came quantized.
         recipe: precisions, float or integer inputs and outputs, labels and pre-processing.
-        imported: the model, for its inputs and outputs.
         required: TFLite was asked for by name, so a model without a TFLite form is an error, not a note.
 
     Raises:
         ModelError: required, and an operator has no TFLite form; the node is named.
     """
-    writer = _Writer(recipe, imported, built[0], required)
+    writer = _Writer(recipe, built[0], required)
     result: list[Built] = []
     done: set[str] = set()
     for source in built:
@@ -60,7 +50,6 @@ def with_tflite(built: Sequence[Built], recipe: Recipe, imported: ImportedModel,
 @dataclass(frozen=True, slots=True)
 class _Writer:
     recipe: Recipe
-    imported: ImportedModel
     reference: Built
     required: bool
 
@@ -89,16 +78,15 @@ class _Writer:
         return apply_plan(model, plan, DType.INT16)
 
     def _write(self, source: Built, precision: str, model: ir.Model) -> Built:
-        metadata = _describe(self.recipe, self.imported)
-        blobs = {METADATA_KEY: build_metadata(metadata)}
-        file = export_tflite(model, float_io=self.recipe.float_io, metadata=blobs)
-        labels = {LABELS_FILE: "\n".join(self.recipe.labels).encode()} if self.recipe.labels else {}
+        recipe = self.recipe
+        describe = partial(describe_file, recipe.model.stem, preprocess=recipe.preprocess, labels=recipe.labels)
+        file = export_tflite(model, float_io=recipe.float_io, describe=describe)
         shares = precision == source.precision
         return Built(
             id=f"tflite-{precision}",
             precision=precision,
             model=model,
-            data=append_files(file.data, labels),
+            data=with_label_file(file.data, recipe.labels),
             targets=source.targets,
             inputs=file.inputs,
             outputs=file.outputs,
@@ -110,20 +98,3 @@ class _Writer:
 
 
 _ENCODINGS = {"int8": DType.INT8, "int16x8": DType.INT16}
-
-
-def _describe(recipe: Recipe, imported: ImportedModel) -> FileMetadata:
-    """Labels and normalization of the recipe in the form that the TFLite ecosystem reads."""
-    normalize = next((step for step in recipe.preprocess if step["op"] == "normalize"), None)
-    mean = tuple(map(float, normalize["mean"])) if normalize else ()
-    std = tuple(map(float, normalize["std"])) if normalize else ()
-    inputs = tuple(
-        PortMetadata(spec.name, is_image=bool(recipe.preprocess) and len(spec.shape) == 4, mean=mean, std=std)
-        for spec in imported.inputs
-    )
-    return FileMetadata(recipe.model.stem, inputs=inputs, outputs=tuple(_output(recipe, s) for s in imported.outputs))
-
-
-def _output(recipe: Recipe, spec: TensorSpec) -> PortMetadata:
-    is_labelled = bool(recipe.labels) and spec.shape[-1:] == (len(recipe.labels),)
-    return PortMetadata(spec.name, files=(LABELS_FILE,) if is_labelled else ())

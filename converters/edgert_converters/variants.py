@@ -93,7 +93,7 @@ def build_variants(
     built = _onnx_variants(imported, recipe, targets, formats, (samples, sample_count, progress))
     if "tflite" in formats:
         required = "tflite" in recipe.formats or _suffix(recipe) == "tflite"
-        built = with_tflite(built, recipe, imported, required=required)
+        built = with_tflite(built, recipe, required=required)
     unread = {"onnx", "tflite"} - set(formats)
     return tuple(variant for variant in built if variant is built[0] or variant.format not in unread)
 

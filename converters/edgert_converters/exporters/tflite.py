@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import onnx_ir as ir
 
@@ -13,7 +14,7 @@ from edgert.errors import ModelError
 from edgert.quant import QuantParams
 from edgert_converters.layers import typed_shapes
 from edgert_converters.ops import OPERATORS
-from edgert_converters.quantize.weight_only import quantize_weights_only
+from edgert_converters.tflite.drop_unused import drop_unused_tensors
 from edgert_converters.tflite.export_graph import ExportGraph, Stored
 from edgert_converters.tflite.layout import Order, channels_last, identity
 from edgert_converters.tflite.model import TfModel, TfSignature, TfSubgraph
@@ -23,11 +24,15 @@ from edgert_converters.tflite.wide_integers import with_wide_integers
 from edgert_converters.tflite.write import serialize_tflite
 from edgert_converters.units import find_units, is_standard, static_params
 
-__all__ = ["TfliteFile", "export_dynamic_range", "export_tflite"]
+__all__ = ["Describe", "TfliteFile", "export_tflite"]
 
 _LAYOUTS = {3: ("NCW", "NWC"), 4: ("NCHW", "NHWC"), 5: ("NCDHW", "NDHWC")}
 _SIGNATURE = "serving_default"
 _CONTROL_FLOW = {"If", "Loop", "Scan"}
+
+
+Describe: TypeAlias = Callable[[Sequence[TensorSpec], Sequence[TensorSpec]], Mapping[str, bytes]]
+"""Inputs and outputs of a file in, named blobs out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ class TfliteFile:
 
 
 def export_tflite(
-    model: ir.Model, *, float_io: bool = False, name: str = "main", metadata: Mapping[str, bytes] | None = None
+    model: ir.Model, *, float_io: bool = False, name: str = "main", describe: Describe | None = None
 ) -> TfliteFile:
     """Returns a model as TFLite: float, or quantized as its QuantizeLinear and DequantizeLinear nodes say.
 
@@ -57,7 +62,7 @@ def export_tflite(
         float_io: keep float inputs and outputs of a quantized model behind QUANTIZE and DEQUANTIZE; otherwise the file
             takes and gives the integers themselves.
         name: of the graph.
-        metadata: named blobs to store in the file.
+        describe: gives the named blobs to store in the file, from what it takes and gives.
 
     Raises:
         ModelError: an operator has no TFLite counterpart; the node is named.
@@ -74,13 +79,19 @@ def export_tflite(
     for node in model.graph:
         _write_node(graph, node)
     stored_outputs = [graph.add_output(value, integers=not float_io) for value in model.graph.outputs]
-    subgraph = with_wide_integers(graph.subgraph(name))
+    subgraph, numbers = drop_unused_tensors(with_wide_integers(graph.subgraph(name)))
+    ends = tuple(Stored(numbers[stored.index], stored.order) for stored in stored_outputs)
+    homes = {
+        value: Stored(numbers[stored.index], stored.order)
+        for value, stored in graph.homes().items()
+        if stored.index in numbers
+    }
     inputs = tuple(
         _spec(model, value, subgraph, Stored(index, order))
         for value, order, index in zip(_inputs(model), stored_inputs, subgraph.inputs, strict=True)
     )
     outputs = tuple(
-        _spec(model, value, subgraph, stored) for value, stored in zip(model.graph.outputs, stored_outputs, strict=True)
+        _spec(model, value, subgraph, stored) for value, stored in zip(model.graph.outputs, ends, strict=True)
     )
     signature = TfSignature(
         _SIGNATURE,
@@ -88,20 +99,12 @@ def export_tflite(
         {spec.name: index for spec, index in zip(outputs, subgraph.outputs, strict=True)},
     )
     subgraph = with_versions(subgraph)
-    blobs = {"min_runtime_version": minimum_runtime_blob(subgraph.operators), **(metadata or {})}
+    blobs = {
+        "min_runtime_version": minimum_runtime_blob(subgraph.operators),
+        **(describe(inputs, outputs) if describe is not None else {}),
+    }
     file = TfModel((subgraph,), (signature,), blobs, "edgert")
-    return TfliteFile(serialize_tflite(file), inputs, outputs, graph.homes(), tuple(stored_outputs))
-
-
-def export_dynamic_range(
-    model: ir.Model, *, name: str = "main", metadata: Mapping[str, bytes] | None = None
-) -> TfliteFile:
-    """Returns a float model as TFLite with int8 weights and float activations; see quantize/weight_only.py.
-
-    Raises:
-        ModelError: an operator has no TFLite counterpart; the node is named.
-    """
-    return export_tflite(quantize_weights_only(model)[0], name=name, metadata=metadata)
+    return TfliteFile(serialize_tflite(file), inputs, outputs, homes, ends)
 
 
 def _write_node(graph: ExportGraph, node: ir.Node) -> None:

@@ -41,7 +41,7 @@ def describe_file(
     preprocess: Sequence[Step] = (),
     labels: Sequence[str] = (),
 ) -> dict[str, bytes]:
-    """Returns the named blobs for `export_tflite(metadata=...)`.
+    """Returns the named blobs for `export_tflite(describe=...)`.
 
     Args:
         name: of the model.

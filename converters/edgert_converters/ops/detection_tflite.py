@@ -98,7 +98,8 @@ def _read_options(operator: TfOperator) -> _Options:
     from flatbuffers import flexbuffers
 
     try:
-        found: Mapping[str, Any] = flexbuffers.Loads(operator.custom_options)  # Any: numbers and booleans
+        loaded: Any = flexbuffers.Loads(operator.custom_options)  # Any: numbers and booleans
+        found: Mapping[str, Any] = loaded
         options = _Options(
             max_detections=int(found["max_detections"]),
             classes=int(found["num_classes"]),

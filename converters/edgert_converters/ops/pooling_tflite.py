@@ -136,8 +136,8 @@ def write_average_pool(node: ir.Node, graph: ExportGraph) -> None:
     """Writes an AVERAGE_POOL_2D where it computes the same, else a depthwise convolution of ones.
 
     AVERAGE_POOL_2D ignores the scale of its output. An integer pool with an output range of its own is a depthwise
-    convolution with weights 1 of scale 1 / n, which rounds once: on LiteRT with XNNPACK 0 of 108,712 values of 60 random
-    pools differ from edgert's rule. A pool and a QUANTIZE round twice: 32 % of them would differ, by up to 6 steps.
+    convolution with weights 1 of scale 1 / n, which rounds once: on LiteRT with XNNPACK 0 of 108,712 values of 60
+    random pools differ from edgert's rule. A pool and a QUANTIZE round twice: 32 % would differ, by up to 6 steps.
     """
     x, y = graph.input_params(node, 0), graph.output_params(node)
     if x != y and _is_global(node, graph):

@@ -161,8 +161,8 @@ class Operator:
     `onnxruntime_int8`: ONNX Runtime on x86 runs its QDQ form with uint8 activations on integers (the conformance suite
     looks at the kernels that ran). `fixed_output`: scale and int8 zero point that a quantized output must have.
     `integer_q31`: the rule in `q31` requantization mode, bit for bit what TensorFlow Lite Micro's reference kernel
-    gives; None: `integer` holds in both modes. `from_tflite`: by TFLite operator, for those that this operator stands for;
-    `to_tflite` also writes the quantized form.
+    gives; None: `integer` holds in both modes. `from_tflite`: by TFLite operator, for those that this operator stands
+    for; `to_tflite` also writes the quantized form.
     """
 
     op_type: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
@@ -20,26 +20,18 @@ from edgert.errors import ModelError
 from edgert.quant import QuantParams, dequantize
 from edgert_converters.ops.nodes import build_node
 from edgert_converters.ops.spec import Array, Node
-from edgert_converters.tflite.layout import Order, channels_last, compose, identity, invert, moves_no_data, permuted
-from edgert_converters.tflite.model import OptionValue, TfOperator, TfSubgraph, TfTensor
+from edgert_converters.tflite.layout import Order, channels_last, identity, permuted
+from edgert_converters.tflite.model import TfTensor
+from edgert_converters.tflite.subgraph_builder import Stored, SubgraphBuilder
 from edgert_converters.units import IntegerUnit, constant_inputs, dequantizer_of, is_standard, static_params
 
 __all__ = ["ExportGraph", "Stored"]
 
-_INT64_TO = np.int32  # TFLite's index inputs are int32
 _HYBRID = {"Conv", "Gemm", "MatMul"}  # float operators that TFLite computes with int8 weights
 _INT32_CODE, _INT64_CODE = 2, 4  # in the schema's TensorType
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A tensor that holds an ONNX value: its axis k is the value's axis `order[k]`."""
-
-    index: int
-    order: Order
-
-
-class ExportGraph:
+class ExportGraph(SubgraphBuilder):
     """Builds one TFLite subgraph from one ONNX graph, node by node in graph order."""
 
     def __init__(
@@ -60,19 +52,13 @@ class ExportGraph:
             types: of values that do not carry their own.
             hybrid: integer weights of float operators stay integers, where TFLite has kernels for that.
         """
+        super().__init__(dynamic_batch=dynamic_batch)
         self._shapes = shapes
         self._types = types or {}
         self._hybrid = hybrid
         self._units = {unit.node: unit for unit in units}
-        self.dynamic_batch = dynamic_batch
-        self._tensors: list[TfTensor] = []
-        self._operators: list[TfOperator] = []
         self._stored: dict[ir.Value, Stored] = {}
-        self._moved: dict[tuple[int, Order], int] = {}
         self._reordered: dict[ir.Value, tuple[NDArray[np.int64], int]] = {}
-        self._names: set[str] = set()
-        self.inputs: list[int] = []
-        self.outputs: list[int] = []
         self.done: set[ir.Node] = {node for unit in units for node in unit.absorbed}
 
     # what a hook asks
@@ -176,7 +162,7 @@ class ExportGraph:
         if value is not None and array is not None:
             return self.constant_tensor(str(value.name), array, order)
         stored = self.read(node, index)
-        return self._move(stored, order)
+        return self.moved(stored, order)
 
     def plain(self, node: ir.Node, index: int) -> int:
         """Returns the tensor of an input in ONNX's own axis order."""
@@ -232,72 +218,15 @@ class ExportGraph:
 
     # what a hook writes
 
-    def constant_tensor(
-        self, name: str, array: Array, order: Order | None = None, params: QuantParams | None = None
-    ) -> int:
-        """Adds a constant, transposed by `order`; `params` are those of `array` as given. Indices become int32."""
-        if order is not None and order != identity(array.ndim):
-            array = np.transpose(array, order)
-            if params is not None and params.axis is not None:
-                params = QuantParams(params.scale, params.zero_point, params.dtype, order.index(params.axis))
-        if array.dtype == np.int64 and params is None:
-            array = np.clip(array, np.iinfo(_INT64_TO).min, np.iinfo(_INT64_TO).max).astype(_INT64_TO)
-        dtype = DType.from_numpy(array.dtype)
-        return self._add_tensor(TfTensor(name, array.shape, dtype, np.ascontiguousarray(array), params))
-
     def tensor(self, value: ir.Value, order: Order | None = None) -> int:
         """Adds the tensor of a computed value, stored in `order`, and remembers it."""
         place = order if order is not None else identity(len(self.shape(value)))
         shape = permuted(self._shapes[str(value.name)], place)
         node = value.producer()
         params = static_params(node) if node is not None and is_standard(node, "QuantizeLinear") else None
-        index = self._add_tensor(TfTensor(self._tensor_name(value), shape, self._dtype(value), None, params))
+        index = self.add_tensor(TfTensor(self._tensor_name(value), shape, self._dtype(value), None, params))
         self._stored[value] = Stored(index, place)
         return index
-
-    def scratch(self, name: str, shape: Sequence[int], dtype: DType, params: QuantParams | None = None) -> int:
-        """Adds a tensor between two operators of one ONNX node."""
-        return self._add_tensor(TfTensor(name, tuple(shape), dtype, None, params))
-
-    def emit(
-        self, operator: str, inputs: Sequence[int], outputs: Sequence[int], version: int = 1, **options: OptionValue
-    ) -> None:
-        """Adds an operator; its final version is set by `operator_version` where that is higher."""
-        self._operators.append(TfOperator(operator, tuple(inputs), tuple(outputs), options, version))
-
-    def padded(self, index: int, pads: Sequence[tuple[int, int]]) -> int:
-        """Adds a PAD by zeros (an integer tensor's zero point), `pads` per axis of the tensor; returns its output."""
-        source = self._tensors[index]
-        shape = tuple(size + before + after for size, (before, after) in zip(source.shape, pads, strict=True))
-        target = self._add_tensor(replace(source, name=f"{source.name}_padded", shape=shape, data=None))
-        amounts = self.constant_tensor("pads", np.asarray(pads, np.int32))
-        self.emit("PAD", [index, amounts], [target])
-        return target
-
-    def like(self, index: int, name: str, shape: Sequence[int]) -> int:
-        """Adds a tensor of another shape between two operators of one ONNX node, otherwise as tensor `index`."""
-        return self._add_tensor(replace(self._tensors[index], name=name, shape=tuple(shape), data=None))
-
-    def made(self, index: int) -> TfTensor:
-        """Returns the description of a tensor of this graph."""
-        return self._tensors[index]
-
-    def reshape(self, source: int, target: int) -> None:
-        """Adds a RESHAPE from one tensor to another."""
-        self._reshape(source, target)
-
-    def reshaped(self, index: int, shape: Sequence[int]) -> int:
-        """Adds a RESHAPE to `shape` (for batch 1) and returns its output."""
-        source = self._tensors[index]
-        target = self._add_tensor(replace(source, name=f"{source.name}_reshaped", shape=tuple(shape), data=None))
-        self._reshape(index, target)
-        return target
-
-    def as_plane(self, index: int) -> int:
-        """Adds a tensor [N, 1, L, C] like tensor `index`, [N, L, C]: what an operator over planes makes of a line."""
-        made = self._tensors[index]
-        n, length, channels = made.shape
-        return self._add_tensor(replace(made, name=f"{made.name}_plane", shape=(n, 1, length, channels)))
 
     def place(self, value: ir.Value, index: int, order: Order) -> None:
         """Makes an existing tensor the home of a value (a Transpose or Identity that moves no data)."""
@@ -318,7 +247,7 @@ class ExportGraph:
             home, dtype = next(use.node.outputs[0] for use in value.uses()), params.dtype
         elif dtype.is_quantized:
             params = _reader_params(value)
-        index = self._add_tensor(TfTensor(str(value.name), shape, dtype, None, params))
+        index = self.add_tensor(TfTensor(str(value.name), shape, dtype, None, params))
         self._stored[home] = Stored(index, order)
         self.inputs.append(index)
 
@@ -334,14 +263,14 @@ class ExportGraph:
         stored = self._float(source)
         plain = identity(len(stored.order))
         if stored.order != channels_last(len(plain)):
-            stored = Stored(self._move(stored, plain), plain)
+            stored = Stored(self.moved(stored, plain), plain)
         tensor = self._tensors[stored.index]
         if stored.index in self.inputs or stored.index in self.outputs or tensor.data is not None:
-            copy = self._add_tensor(replace(tensor, name=f"{value.name}", data=None))
-            self._copy(stored.index, copy)
+            copy = self.add_tensor(replace(tensor, name=f"{value.name}", data=None))
+            self.reshape(stored.index, copy)
             stored = Stored(copy, stored.order)
         if tensor.dtype is DType.INT32 and self._declared(value) is DType.INT64:
-            wide = self._add_tensor(replace(tensor, name=f"{value.name}", dtype=DType.INT64, data=None))
+            wide = self.add_tensor(replace(tensor, name=f"{value.name}", dtype=DType.INT64, data=None))
             self.emit("CAST", [stored.index], [wide], in_data_type=_INT32_CODE, out_data_type=_INT64_CODE)
             stored = Stored(wide, stored.order)
         self.outputs.append(stored.index)
@@ -360,11 +289,6 @@ class ExportGraph:
     def homes(self) -> dict[str, Stored]:
         """Returns where every computed value lies, by its ONNX name; of a quantized value the name of its integers."""
         return {str(value.name): stored for value, stored in self._stored.items()}
-
-    def subgraph(self, name: str) -> TfSubgraph:
-        """Returns the finished graph."""
-        tensors = tuple(self._with_signature(tensor) for tensor in self._tensors)
-        return TfSubgraph(tensors, tuple(self._operators), tuple(self.inputs), tuple(self.outputs), name)
 
     # inside
 
@@ -392,36 +316,6 @@ class ExportGraph:
         self.emit("DEQUANTIZE", [stored.index], [self.tensor(value, stored.order)])
         return self._stored[value]
 
-    def _move(self, stored: Stored, order: Order) -> int:
-        if stored.order == order:
-            return stored.index
-        key = (stored.index, order)
-        if key not in self._moved:
-            source = self._tensors[stored.index]
-            step = compose(invert(stored.order), order)
-            moved = replace(source, name=f"{source.name}_moved", shape=permuted(source.shape, step), data=None)
-            index = self._add_tensor(moved)
-            if moves_no_data(source.shape, step):
-                self._reshape(stored.index, index)
-            else:
-                perm = self.constant_tensor("perm", np.asarray(step, np.int32))
-                self.emit("TRANSPOSE", [stored.index, perm], [index])
-            self._moved[key] = index
-        return self._moved[key]
-
-    def _reshape(self, source: int, target: int) -> None:
-        shape = self.batched_shape(self._tensors[target].shape)
-        self.emit(
-            "RESHAPE", [source, self.constant_tensor("shape", np.asarray(shape, np.int32))], [target], new_shape=shape
-        )
-
-    def batched_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Returns the target of a RESHAPE: -1 for the leading axis where the batch may vary."""
-        return (-1, *shape[1:]) if self.dynamic_batch and shape and shape[0] == 1 else tuple(shape)
-
-    def _copy(self, source: int, target: int) -> None:
-        self._reshape(source, target)
-
     def _operand(self, node: ir.Node, index: int, order: Order) -> int:
         value = node.inputs[index]
         shape = self.shape(value)
@@ -438,23 +332,15 @@ class ExportGraph:
             return self.constant_tensor(str(value.name), array.reshape(extended), order, params)
         source = self.plain(node, index)
         tensor = self._tensors[source]
-        target = self._add_tensor(replace(tensor, name=f"{tensor.name}_extended", shape=extended, data=None))
-        self._reshape(source, target)
-        return self._move(Stored(target, identity(len(order))), order)
+        target = self.add_tensor(replace(tensor, name=f"{tensor.name}_extended", shape=extended, data=None))
+        self.reshape(source, target)
+        return self.moved(Stored(target, identity(len(order))), order)
 
     def _unit_activation(self, unit: IntegerUnit) -> int:
         number = _activation_number(unit.clamps[0]) if unit.clamps[0] else 0
         if number is None:
             raise self.unsupported(unit.node, "the clamp behind it is none of RELU, RELU6 and RELU_N1_TO_1")
         return number
-
-    def _add_tensor(self, tensor: TfTensor) -> int:
-        name, number = tensor.name, 1
-        while name in self._names:
-            name, number = f"{tensor.name}_{number}", number + 1
-        self._names.add(name)
-        self._tensors.append(replace(tensor, name=name))
-        return len(self._tensors) - 1
 
     def _tensor_name(self, value: ir.Value) -> str:
         name = str(value.name)
@@ -472,11 +358,6 @@ class ExportGraph:
         if value.dtype is None:
             return self._types.get(str(value.name), DType.FLOAT)
         return DType(value.dtype.name.lower())
-
-    def _with_signature(self, tensor: TfTensor) -> TfTensor:
-        if not self.dynamic_batch or tensor.data is not None or not tensor.shape or tensor.shape[0] != 1:
-            return tensor
-        return replace(tensor, signature=(-1, *tensor.shape[1:]))
 
 
 def _reader_params(value: ir.Value) -> QuantParams | None:
