@@ -27,8 +27,15 @@ HAIR_MS = 0.003
 P99_LIMIT = 1.5
 """Of equally fast candidates, one whose p99 is more than this times the best p99 among them does not win."""
 
-_FAR_BEHIND = 1.5
-_MIN_ROUNDS = 6
+_FAR_BEHIND = 2.0
+_MIN_ROUNDS = 8
+_NOBODY_LEAVES_SHARE = 0.2
+_EARLY_SHARE = 0.5
+_EARLY_MARGIN = 0.25
+"""Other work on the computer comes in bursts of seconds, and hits those most that use several threads. So nobody
+leaves in the first fifth of the time; before half of it only who is slower by a quarter, and never the second fastest;
+and nobody who was not slower in each quarter of the rounds so far."""
+_PARTS = 4
 _RESAMPLES = 400
 _ONE_SIDED_PERCENT = 1.0
 _WINDOW_S = 0.025
@@ -77,8 +84,8 @@ def race(
     """Measures the lanes in turns until the time is over or one is left; fills `rounds` and `left` of each.
 
     A round is one window of every lane still in the race, in rotating order. A lane leaves when its median over the
-    rounds is slower than the leader's by more than a hair with 99 % confidence (one-sided, paired by round), or when
-    its window raises.
+    rounds is slower than the leader's by more than a hair (before half of the time: by more than a quarter) with 99 %
+    confidence (one-sided, paired by round), or when its window sets `left`.
 
     Args:
         lanes: may hold earlier windows.
@@ -102,7 +109,8 @@ def race(
             lane.rounds[number] = lane.window(window_s)
             if lane.left is not None:
                 left(lane)
-        for lane in _slower([lane for lane in running if lane.left is None], first):
+        able = [lane for lane in running if lane.left is None]
+        for lane in _slower(able, first, (clock() - start) / seconds):
             left(lane)
         number += 1
 
@@ -128,18 +136,25 @@ def choose(laps: Sequence[Lap]) -> Lap:
     return min(held, key=lambda lap: (lap.threads, lap.p50_ms))
 
 
-def _slower(running: Sequence[Lane], first: int) -> list[Lane]:
-    """Marks the lanes that are slower than the leader beyond doubt, and returns them."""
-    medians = {lane.name: _round_medians(lane, first) for lane in running}
-    if len(running) < 2 or min(len(values) for values in medians.values()) < _MIN_ROUNDS:
+def _slower(running: Sequence[Lane], first: int, gone_share: float) -> list[Lane]:
+    """Marks the lanes that are slower than the leader beyond doubt, and returns them.
+
+    Args:
+        running: the lanes in the race.
+        first: number of its first round.
+        gone_share: of the time.
+    """
+    if len(running) < 2 or gone_share < _NOBODY_LEAVES_SHARE:
         return []
-    leader = min(running, key=lambda lane: float(np.median(list(medians[lane.name].values()))))
+    is_early = gone_share < _EARLY_SHARE
+    medians = {lane.name: _round_medians(lane, first) for lane in running}
+    if min(len(values) for values in medians.values()) < _MIN_ROUNDS:
+        return []
+    leader, *others = sorted(running, key=lambda lane: float(np.median(list(medians[lane.name].values()))))
     gone = []
-    for lane in running:
-        if lane is leader:
-            continue
-        low = _least_gap(medians[leader.name], medians[lane.name])
-        if low > 0:
+    for lane in others[1:] if is_early else others:
+        margin = _EARLY_MARGIN if is_early else HAIR_SHARE
+        if _least_gap(medians[leader.name], medians[lane.name], margin) > 0:
             lane.left = f"slower than {leader.name}"
             gone.append(lane)
     return gone
@@ -149,10 +164,14 @@ def _round_medians(lane: Lane, first: int) -> Mapping[int, float]:
     return {number: float(np.median(window)) for number, window in lane.rounds.items() if number >= first}
 
 
-def _least_gap(leader: Mapping[int, float], other: Mapping[int, float]) -> float:
-    """The 1 % percentile of the median over rounds of (other - leader), less a hair; seeded, so repeatable."""
-    pairs = np.array([(leader[number], other[number]) for number in leader.keys() & other.keys()])
-    hair = max(HAIR_MS, HAIR_SHARE * float(np.median(pairs[:, 0])))
-    gaps = pairs[:, 1] - pairs[:, 0] - hair
+def _least_gap(leader: Mapping[int, float], other: Mapping[int, float], margin: float) -> float:
+    """The 1 % percentile of the median over rounds of (other - leader), less the margin; seeded, so repeatable.
+
+    Where a part of the rounds says otherwise, its own median is returned if that is less.
+    """
+    pairs = np.array([(leader[number], other[number]) for number in sorted(leader.keys() & other.keys())])
+    allowed = max(HAIR_MS, margin * float(np.median(pairs[:, 0])))
+    gaps = pairs[:, 1] - pairs[:, 0] - allowed
     drawn = np.random.default_rng(0).integers(0, gaps.size, (_RESAMPLES, gaps.size))
-    return float(np.percentile(np.median(gaps[drawn], axis=1), _ONE_SIDED_PERCENT))
+    bound = float(np.percentile(np.median(gaps[drawn], axis=1), _ONE_SIDED_PERCENT))
+    return min(bound, *(float(np.median(part)) for part in np.array_split(gaps, _PARTS)))

@@ -17,7 +17,7 @@ from edgert.runtime.settings import Choice
 __all__ = ["RaceResult", "RaceRow", "build_notes", "build_rows", "lap_of", "why_not_raced"]
 
 _NEAR = 1.1
-FEW_ROUNDS = 7
+FEW_ROUNDS = 9
 """With fewer rounds (the first look is one of them) no candidate could leave; see edgert.profiler.race."""
 
 

@@ -65,7 +65,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ([], "say what to do"),
         (["rum"], "no verb 'rum'; did you mean 'run'?"),
-        (["run"], "required: BUNDLE, --input"),
+        (["run"], "required: BUNDLE"),
         (["targets", "--nope"], "unrecognized arguments: --nope"),
     ],
 )
