@@ -22,7 +22,7 @@ __all__ = ["Answers", "answer_payoff", "classify", "describe_known"]
 
 SAME = 0.05
 """Ratios within this of 1 are about the same."""
-LAYERS_ERROR = 1.35
+LAYERS_ERROR = 1.5
 """Factor by which the ratio of sums of single layers may miss that of the whole network (docs/decisions/0010)."""
 
 

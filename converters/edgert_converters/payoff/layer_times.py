@@ -22,6 +22,8 @@ __all__ = ["CONVERSIONS", "KindTimes", "float_lines", "kind_lines", "sum_layers"
 CONVERSIONS = "conversion between float and integers"
 _WEIGHTED = frozenset(op for op, spec in OPERATORS.items() if spec.channels is ChannelRule.PRODUCES)
 _LEAST_KNOWN = 0.9
+_LEAST_MS = 0.1
+"""A shorter run is mostly what no layer has: the call, and the conversion of inputs and outputs."""
 _MOST_LINES = 3
 _LEAST_SHARE = 0.05
 _QDQ = {"QuantizeLinear", "DequantizeLinear"}
@@ -40,11 +42,11 @@ class KindTimes:
 def sum_layers(network: Network, site: Site, place: Place) -> tuple[float, float] | None:
     """Returns the milliseconds of the float and the int8 form as sums of single layers; None: too few are known.
 
-    Every layer with weights must be known and nine tenths of the others.
+    Every layer with weights must be known and nine tenths of the others, and the sum must be large enough to tell.
     """
     base = place.layers.get(BASE)
     sums = [_sum(pieces, place.layers) for pieces in (network.float_pieces, network.int8_pieces(site.encoding))]
-    if base is None or sums[0] is None or sums[1] is None:
+    if base is None or sums[0] is None or sums[1] is None or sums[0] < _LEAST_MS:
         return None
     return base + sums[0], base + sums[1]
 

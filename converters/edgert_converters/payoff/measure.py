@@ -41,6 +41,7 @@ __all__ = ["BASE", "measure_site"]
 BASE = ""
 """Key of the engine's own time per run among the layers."""
 
+_CHILD = "edgert_converters.payoff.stopwatch"
 _PAIR_S = 1.2
 _LAYERS_S = 1.2
 _MOST_LAYERS = 80
@@ -164,7 +165,7 @@ def _run_child(folder: Path) -> str | None:
     roots = [str(Path(package.__path__[0]).resolve().parent) for package in (edgert, edgert_converters)]
     environment = dict(os.environ)
     environment["PYTHONPATH"] = os.pathsep.join([*roots, *filter(None, [os.environ.get("PYTHONPATH")])])
-    command = [sys.executable, "-P", "-m", "edgert_converters.payoff.stopwatch", str(folder)]
+    command = [sys.executable, "-P", "-m", _CHILD, str(folder)]
     try:
         done = subprocess.run(
             command,
