@@ -8,9 +8,8 @@ order that their producer made (`Placed.order`); data moves only where a reader 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -22,15 +21,10 @@ from edgert_converters.ops.spec import Array
 from edgert_converters.tflite.known_shapes import KnownShapes, batched_target
 from edgert_converters.tflite.layout import Order, channels_first, compose, identity, invert, moves_no_data, permuted
 from edgert_converters.tflite.model import TfOperator, TfSubgraph, TfTensor
+from edgert_converters.tflite.onnx_builder import OnnxBuilder
 from edgert_converters.tflite.schema import ACTIVATIONS
 
 __all__ = ["ImportGraph", "Placed"]
-
-_CLAMPS: dict[str, tuple[float | None, float | None]] = {
-    "RELU": (0.0, None),
-    "RELU6": (0.0, 6.0),
-    "RELU_N1_TO_1": (-1.0, 1.0),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +35,16 @@ class Placed:
     order: Order
 
 
-class ImportGraph:
+class ImportGraph(OnnxBuilder):
     """Builds one ONNX graph from one TFLite subgraph."""
 
     def __init__(self, source: TfSubgraph, opset: int, *, dynamic_batch: bool) -> None:
         """Starts an empty graph; `dynamic_batch`: the leading axis of the inputs may vary."""
+        super().__init__(source.name or "main", opset)
         self.source = source
         self.dynamic_batch = dynamic_batch
-        self.graph = ir.Graph([], [], nodes=[], opset_imports={"": opset}, name=source.name or "main")
         self._placed: dict[int, Placed] = {}
         self._moved: dict[tuple[int, Order], ir.Value] = {}
-        self._names: dict[str, int] = {}
-        self._held: set[str] = set()
         self._known = KnownShapes(self.graph, opset)
         self._tensor_names = {
             index: self.unique(tensor.name or f"t{index}") for index, tensor in enumerate(source.tensors)
@@ -198,40 +190,6 @@ class ImportGraph:
 
     # what a hook writes
 
-    def add(
-        self,
-        op_type: str,
-        inputs: Sequence[ir.Value | None],
-        attributes: Mapping[str, Any] | None = None,  # Any: what onnx_ir takes as attribute
-        outputs: int = 1,
-    ) -> ir.Value:
-        """Adds a node and returns its first output; the others are `value.producer().outputs`."""
-        clean = {key: value for key, value in (attributes or {}).items() if value is not None}
-        node = ir.node(op_type, list(inputs), clean, num_outputs=outputs, name=self.unique(op_type))
-        for position, value in enumerate(node.outputs):
-            value.name = self.unique(f"{node.name}_{position}")
-        self.graph.append(node)
-        return node.outputs[0]
-
-    def initializer(self, name: str, array: Array) -> ir.Value:
-        """Adds a constant under `name`, made unique."""
-        unique = self.unique(name)
-        tensor = ir.tensor(np.asarray(array, order="C"), name=unique)  # ascontiguousarray would make scalars 1-D
-        value = ir.Value(name=unique, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
-        self.graph.register_initializer(value)
-        return value
-
-    def ints(self, values: Sequence[int]) -> ir.Value:
-        """Adds an int64 constant, for shapes and axes."""
-        return self.initializer("const", np.asarray(values, np.int64))
-
-    def dequantized(self, name: str, integers: Array, params: QuantParams) -> ir.Value:
-        """Adds an integer constant behind DequantizeLinear and returns the real-valued result."""
-        data = self.initializer(f"{name}__q", integers)
-        scale, zero_point = self._parameters(name, params)
-        attributes = {} if params.axis is None else {"axis": params.axis}
-        return self.add("DequantizeLinear", [data, scale, zero_point], attributes)
-
     def kept(self, value: ir.Value, index: int) -> ir.Value:
         """Returns `value`, which holds the numbers of tensor `index` moved, as integers again where it is quantized.
 
@@ -240,7 +198,7 @@ class ImportGraph:
         params = self.tensor(index).quant
         if params is None or not params.dtype.is_quantized:
             return value
-        return self._quantized(value, f"{self.name(index)}_moved", params, is_input=True)
+        return self.quantized(value, f"{self.name(index)}_moved", params, is_input=True)
 
     def finish(
         self,
@@ -266,9 +224,9 @@ class ImportGraph:
         value = self.activated(value, name)
         place = order if order is not None else identity(len(tensor.shape))
         if tensor.quant is not None and tensor.quant.dtype.is_quantized:
-            value = self._quantized(value, self.name(index), tensor.quant)
+            value = self.quantized(value, self.name(index), tensor.quant)
         elif not value.is_graph_input() and not value.is_initializer() and index not in self._placed:
-            self._rename(value, self.name(index))
+            self.rename(value, self.name(index))
         self._placed[index] = Placed(value, place)
 
     def place(self, operator: TfOperator, value: ir.Value, order: Order, *, output: int = 0) -> None:
@@ -285,25 +243,11 @@ class ImportGraph:
         params = self.tensor(index).quant
         if params is None or not params.dtype.is_quantized:
             raise self.error(operator, "its output has no scale; the file is damaged")
-        self._placed[index] = Placed(self._quantized(value, self.name(index), params, is_input=True), order)
+        self._placed[index] = Placed(self.quantized(value, self.name(index), params, is_input=True), order)
 
     def alias(self, operator: TfOperator, source: int) -> None:
         """Makes the operator's output the same value as tensor `source` (DEQUANTIZE, a copy)."""
         self._placed[operator.outputs[0]] = self.read(source)
-
-    def activated(self, value: ir.Value, activation: str) -> ir.Value:
-        """Returns the value after a fused activation."""
-        if activation == "NONE":
-            return value
-        if activation == "RELU":
-            return self.add("Relu", [value])
-        if activation in _CLAMPS:
-            low, high = _CLAMPS[activation]
-            limits = [self.initializer("limit", np.asarray(limit, np.float32)) for limit in (low, high)]
-            return self.add("Clip", [value, *limits])
-        if activation == "TANH":
-            return self.add("Tanh", [value])
-        raise ModelError(f"fused activation {activation} is not supported")
 
     def add_input(self, index: int, order: Order | None = None) -> None:
         """Makes a tensor an input of the graph; a quantized one is fed real numbers and quantized at once.
@@ -324,7 +268,7 @@ class ImportGraph:
         value = ir.Value(name=self.name(index), shape=ir.Shape(dims), type=kind)
         self.graph.inputs.append(value)
         if quantized and tensor.quant is not None:
-            value = self._quantized(value, self.name(index), tensor.quant, is_input=True)
+            value = self.quantized(value, self.name(index), tensor.quant, is_input=True)
         self._placed[index] = Placed(value, place)
 
     def add_output(self, index: int, name: str, *, as_it_lies: bool = False) -> None:
@@ -341,7 +285,7 @@ class ImportGraph:
         dtype = DType.FLOAT if quantized else tensor.dtype or DType.FLOAT
         value.type = ir.TensorType(ir.DataType[dtype.name])
         if value.name != name:
-            self._give_name(value, name)
+            self.give_name(value, name)
         self.graph.outputs.append(value)
 
     def homes(self) -> dict[str, tuple[int, Order]]:
@@ -363,55 +307,11 @@ class ImportGraph:
         output = self.tensor(operator.outputs[0]).name if operator.outputs else ""
         return ModelError(f"{operator.name}: {text}", node=output or operator.name)
 
-    def unique(self, name: str) -> str:
-        """Returns `name`, numbered where it is taken, and takes it."""
-        count = self._names.get(name, 0)
-        self._names[name] = count + 1
-        return name if not count else self.unique(f"{name}_{count}")
-
     def _fused(self, operator: TfOperator) -> str:
         number = operator.options.get("fused_activation_function", 0)
         if not isinstance(number, int) or not 0 <= number < len(ACTIVATIONS):
             raise self.error(operator, f"fused activation number {number} is not in the schema")
         return ACTIVATIONS[number]
-
-    def _rename(self, value: ir.Value, name: str) -> None:
-        """Gives a value the name of the tensor it holds, unless another value that holds the same tensor has it."""
-        if name not in self._held:
-            self._held.add(name)
-            value.name = name
-
-    def _give_name(self, value: ir.Value, name: str) -> None:
-        """Gives an output its name; a value inside the graph that has it gives it up, an input or output does not."""
-        taken = [*self.graph.inputs, *self.graph.outputs, *self.graph.initializers.values()]
-        if any(other.name == name for other in taken):
-            name = self.unique(name)
-        for node in self.graph:
-            for other in node.outputs:
-                if other.name == name and other is not value:
-                    other.name = self.unique(f"{name}_inside")
-        self._held.add(name)
-        self._names.setdefault(name, 1)
-        value.name = name
-
-    def _quantized(self, value: ir.Value, name: str, params: QuantParams, *, is_input: bool = False) -> ir.Value:
-        if not is_input:
-            value.name = self.unique(f"{name}__float")
-        scale, zero_point = self._parameters(name, params)
-        quantized = self.add("QuantizeLinear", [value, scale, zero_point])
-        quantized.name = self.unique(f"{name}__q")
-        quantized.type = ir.TensorType(ir.DataType[params.dtype.name])
-        restored = self.add("DequantizeLinear", [quantized, scale, zero_point])
-        restored.name = self.unique(f"{name}__dq") if is_input else name
-        self._held.add(name)
-        return restored
-
-    def _parameters(self, name: str, params: QuantParams) -> tuple[ir.Value, ir.Value]:
-        scale = np.asarray(params.scale, np.float32)
-        zero_point = np.asarray(params.zero_point, params.dtype.numpy)
-        if params.axis is None:
-            scale, zero_point = scale.reshape(()), zero_point.reshape(())
-        return self.initializer(f"{name}__scale", scale), self.initializer(f"{name}__zero_point", zero_point)
 
     def _move(self, index: int, placed: Placed, order: Order) -> ir.Value:
         step = compose(invert(placed.order), order)
