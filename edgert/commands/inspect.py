@@ -11,7 +11,8 @@ from edgert.bundle import Bundle, TensorSpec
 from edgert.codec import JsonValue, to_plain
 from edgert.commands.console import Console, format_table
 from edgert.commands.shapes import parse_shapes
-from edgert.plugins import Int8Payoff, ModelSummary, ProgressReporter, load_converter
+from edgert.payoff import Int8Payoff
+from edgert.plugins import ModelSummary, ProgressReporter, load_converter
 from edgert.runtime.checks import describe_shape
 from edgert.runtime.plain_model import is_bundle
 from edgert.target import list_targets

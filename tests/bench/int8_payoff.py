@@ -24,7 +24,7 @@ import numpy as np
 
 import edgert
 from edgert.commands.console import format_table
-from edgert.plugins import Int8Answer, Int8Basis, Int8Payoff
+from edgert.payoff import Int8Answer, Int8Basis, Int8Payoff
 from edgert.runtime.cpu import dot_product
 from edgert.target import get_target
 from edgert_converters.importers import import_model

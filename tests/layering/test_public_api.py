@@ -18,6 +18,7 @@ MODULES = (
     "edgert.bundle",
     "edgert.dtypes",
     "edgert.errors",
+    "edgert.payoff",
     "edgert.plugins",
     "edgert.quant",
     "edgert.recipe",

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 import edgert
 from edgert import cli
 from edgert.dtypes import DType
-from edgert.plugins import Int8Answer, Int8Basis, Int8Payoff
+from edgert.payoff import Int8Answer, Int8Basis, Int8Payoff
 from edgert.runtime.cpu import DotProduct
 from edgert.target import get_target
 from edgert_converters.importers import import_model

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from edgert.bundle import LayerRecord
 from edgert.errors import EdgertError
-from edgert.plugins import Int8Answer, Int8Basis, Int8Payoff, ProgressReporter
+from edgert.payoff import Int8Answer, Int8Basis, Int8Payoff
+from edgert.plugins import ProgressReporter
 from edgert.runtime.cpu import dot_product
 from edgert.target import Target
 from edgert_converters.importers import ImportedModel

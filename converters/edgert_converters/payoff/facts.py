@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgert.bundle import LayerRecord
-from edgert.plugins import Int8Answer, Int8Basis, Int8Payoff
+from edgert.payoff import Int8Answer, Int8Basis, Int8Payoff
 from edgert.runtime.cpu import DotProduct
 from edgert.target import Target
 from edgert_converters.payoff.network import Network
