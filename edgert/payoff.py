@@ -9,7 +9,7 @@ __all__ = ["Int8Answer", "Int8Basis", "Int8Payoff"]
 
 
 class Int8Answer(enum.Enum):
-    """Whether an int8 form would run faster than the float one; UNKNOWN: nothing that was measured or is a fact says."""
+    """Whether int8 would run faster than float; UNKNOWN: nothing that was measured or is a fact says."""
 
     YES = "yes"
     NO = "no"
