@@ -127,6 +127,7 @@ def _check_request(recipe: Recipe) -> None:
 
 def _convert(imported: ImportedModel, recipe: Recipe, progress: ProgressReporter) -> ConvertResult:
     targets = [get_target(name) for name in recipe.targets]
+    recipe = replace(recipe, labels=recipe.labels or imported.labels)
     known = describe_known(imported, targets) if "int8" in recipe.precisions else None
     data = _load_data(recipe, imported)
     samples, count = _calibration(data, imported, recipe.seed)

@@ -13,10 +13,10 @@ from edgert.errors import ModelError
 from edgert.recipe import Recipe
 from edgert_converters.built import Built
 from edgert_converters.exporters.tflite import export_tflite
-from edgert_converters.exporters.tflite_metadata import describe_file, with_label_file
 from edgert_converters.quantize.insert import apply_plan
 from edgert_converters.quantize.plan import make_plan
 from edgert_converters.quantize.weight_only import quantize_weights_only
+from edgert_converters.tflite.description import describe_file, with_label_file
 
 __all__ = ["with_tflite"]
 

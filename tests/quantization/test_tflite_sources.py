@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgert.bundle import Bundle
 from edgert.dtypes import DType
 from edgert.quant import dequantize, quantize
 from edgert_converters.importers import import_model
 from edgert_converters.interpreter import Interpreter
+from edgert_converters.tflite.description import read_described
 from edgert_converters.tflite.read import parse_tflite
+from tests.quantization.command_line import edgert
 from tests.tflite_graphs import run_litert
 
 SAMPLES = 3
@@ -42,3 +45,16 @@ def test_the_bytes_of_litert_reference_kernels(zoo: Path, name: str) -> None:
         else:
             np.testing.assert_allclose(found, expected, rtol=FLOAT_TOLERANCE, atol=FLOAT_TOLERANCE)
         assert np.ptp(expected) > 0
+
+
+def test_labels_of_the_file_become_those_of_the_bundle(zoo: Path, tmp_path: Path) -> None:
+    model, bundle = zoo / "models" / "mobilenet_v1_0.25_128_quant.tflite", tmp_path / "mobilenet.edge"
+    done = edgert("convert", model, "-o", bundle, "--json")
+    with Bundle.open(bundle) as opened:
+        manifest = opened.manifest
+        again = read_described(opened.read(manifest.variant("tflite-int8").path))
+    assert manifest.labels[:2] == ("background", "tench, Tinca tinca")
+    assert len(manifest.labels) == 1001
+    assert again.labels == manifest.labels
+    assert any("mean [127.5] and std [127.5]" in message for message in done.json["messages"])
+    assert manifest.variant("tflite-int8").requantize == "q31"

@@ -12,7 +12,7 @@ import pytest
 from edgert.bundle import TensorSpec
 from edgert.dtypes import DType
 from edgert.errors import ModelError
-from edgert_converters.exporters.tflite_metadata import (
+from edgert_converters.tflite.description import (
     describe_file,
     normalization,
     read_described,

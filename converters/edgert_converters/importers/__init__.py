@@ -31,7 +31,8 @@ class ImportedModel:
     """A model after import and clean-up.
 
     `model` is ONNX with an opset and IR version that the oldest supported engine reads; a batch axis that may vary is
-    symbolic in it and None in `inputs` and `outputs`. `passes` says what clean-up changed and how far outputs moved.
+    symbolic in it and None in `inputs` and `outputs`. `passes` says what clean-up changed and how far outputs moved;
+    `labels` are class names that the file carries.
     """
 
     model: onnx_ir.Model
@@ -40,6 +41,7 @@ class ImportedModel:
     outputs: tuple[TensorSpec, ...]
     notes: tuple[str, ...]
     passes: tuple[PassRecord, ...]
+    labels: tuple[str, ...] = ()
 
 
 def import_model(
@@ -110,7 +112,7 @@ def import_torch(
 
 def _finish(request: ImportRequest, source: Source, time_limit_s: float) -> ImportedModel:
     result, model = run_isolated(request, time_limit_s)
-    return ImportedModel(model, source, result.inputs, result.outputs, result.notes, result.passes)
+    return ImportedModel(model, source, result.inputs, result.outputs, result.notes, result.passes, result.labels)
 
 
 def _file_kind(path: Path, *, trust_pickle: bool) -> str:

@@ -68,7 +68,26 @@ def _import(request: ImportRequest, folder: Path) -> ImportResult:
     proto = _load_tflite(request, notes) if request.kind == "tflite" else _load_onnx(request, folder, path, shown)
     normalised = normalise(proto, request.shapes, shown)
     (folder / MODEL).write_bytes(normalised.serialized)
-    return ImportResult(normalised.inputs, normalised.outputs, (*notes, *normalised.notes), normalised.passes)
+    labels = _read_labels(path, notes) if request.kind == "tflite" else ()
+    notes += normalised.notes
+    return ImportResult(normalised.inputs, normalised.outputs, tuple(notes), normalised.passes, labels)
+
+
+def _read_labels(path: Path, notes: list[str]) -> tuple[str, ...]:
+    """Returns the class names in a .tflite file's metadata; what it says of normalization becomes a note."""
+    from edgert_converters.tflite.description import read_described
+
+    try:
+        described = read_described(path.read_bytes())
+    except ModelError as error:
+        notes.append(f"its metadata is left aside: {error}")
+        return ()
+    notes.extend(
+        f"its metadata says (pixel - mean) / std with mean {step['mean']} and std {step['std']}; "
+        "a recipe's [[preprocess]] steps are needed to apply that to images"
+        for step in described.preprocess
+    )
+    return described.labels
 
 
 def _load_tflite(request: ImportRequest, notes: list[str]) -> onnx.ModelProto:

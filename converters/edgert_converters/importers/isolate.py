@@ -78,6 +78,7 @@ class ImportResult:
     outputs: tuple[TensorSpec, ...] = ()
     notes: tuple[str, ...] = ()
     passes: tuple[PassRecord, ...] = ()
+    labels: tuple[str, ...] = ()
     error: ErrorReport | None = None
 
 
