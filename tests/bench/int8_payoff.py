@@ -47,7 +47,7 @@ MODELS = (
     "mlperf_tiny_ad_fcae_float.tflite",
     "ultraface_RFB_320_nopost.tflite",
 )
-ROUNDS, BLOCK_S, SAME = 12, 0.1, 0.05
+ROUNDS, BLOCK_S, SAME = 60, 0.02, 0.05
 HEADER = ("model", "engine", "predicted", "interval", "answer", "layers", "facts", "measured", "right")
 VARIANTS = {"onnxruntime": "onnx", "litert": "tflite", "openvino": "onnx"}
 Answers = Mapping[str, Int8Payoff]
@@ -136,7 +136,7 @@ def time_pair(bundle: Path, engine: str, form: str) -> float:
         for spec in sessions[0].inputs
     }
     runs = [lambda session=session: session.run(feed) for session in sessions]
-    counts = [max(3, int(BLOCK_S / min(timed(run) for _ in range(3)))) for run in runs]
+    counts = [max(1, int(BLOCK_S / min(timed(run) for _ in range(3)))) for run in runs]
     least = [float("inf"), float("inf")]
     for _ in range(ROUNDS):
         for index, run in enumerate(runs):

@@ -43,8 +43,8 @@ BASE = ""
 
 _CHILD = "edgert_converters.payoff.stopwatch"
 _PAIR_S = 1.2
-_LAYERS_S = 1.2
-_MOST_LAYERS = 80
+_LAYERS_S = 2.0
+_MOST_LAYERS = 120
 _TIME_LIMIT_S = 40.0
 _TAIL_SHARE = 10.0
 _LEAST_DOUBT = 0.03
@@ -59,7 +59,7 @@ class _Job:
 
 
 def measure_site(network: Network, site: Site, place: Place) -> str | None:
-    """Times the network and about a second of its layers, those that compute most first.
+    """Times the network and, for two seconds, its layers, those that compute most first.
 
     Args:
         network: not quantized.
