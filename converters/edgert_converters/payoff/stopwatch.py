@@ -29,7 +29,7 @@ __all__ = ["REQUEST", "RESULTS", "Form", "PairRequest", "Request", "Result", "Si
 
 REQUEST, RESULTS = "request.json", "results.jsonl"
 _BLOCK_S = 0.02
-"""Short turns: other work slows runs by half for tenths of a second at a time, and both forms must see quiet moments."""
+"""Short turns: other work slows runs by half for tenths of a second, and both forms must see quiet moments."""
 _MOST_ROUNDS = 40
 _LEAST_ROUNDS = 3
 _SINGLE_S = 0.012
