@@ -42,15 +42,19 @@ class ZooModel:
 
 _IMAGENET_CALIB, _COCO_CALIB = "imagenet_train_125_224px_calib.parquet", "coco_train2017_32_416px.parquet"
 _COCO = "coco_val2017_64_416px.parquet"
+_ONNX_ONLY = ("--format", "onnx")  # this tier has minutes; test_tflite_zoo.py runs the TFLite forms of all
 ZOO_MODELS = {
     "resnet20": ZooModel("resnet20_cifar10", evaluation="cifar10_test_jpegdegraded_500.npz"),
     "proxyless_w025": ZooModel("proxyless_w025_r112_imagenet", (), "imagenet_val_300_227px.parquet", _IMAGENET_CALIB),
     "efficientnet_lite0": ZooModel(
-        "efficientnet_lite0_f16w", ("--calib-samples", "48"), "imagenet_val_300_227px.parquet", _IMAGENET_CALIB
+        "efficientnet_lite0_f16w",
+        ("--calib-samples", "48", *_ONNX_ONLY),
+        "imagenet_val_300_227px.parquet",
+        _IMAGENET_CALIB,
     ),
-    "nanodet_m": ZooModel("nanodet_m_320", (), _COCO, _COCO_CALIB),
+    "nanodet_m": ZooModel("nanodet_m_320", _ONNX_ONLY, _COCO, _COCO_CALIB),
     "ultraface": ZooModel("ultraface_RFB_320_nopost", ("--metric", "agreement"), _COCO, _COCO_CALIB),
-    "basic_pitch": ZooModel("basic_pitch_nmp", evaluation="speech_commands_v2_wav_60.npz"),
+    "basic_pitch": ZooModel("basic_pitch_nmp", _ONNX_ONLY, evaluation="speech_commands_v2_wav_60.npz"),
 }
 
 

@@ -76,7 +76,8 @@ def test_a_folder(zoo: Path, bundle: Path, some_images: Callable[[int, int], Pat
     folder = tmp_path / "net"
     result = run_edgert(*_words(zoo, some_images), "-o", f"{folder}/")
     assert result.status == 0, result.stderr
-    assert sorted(path.name for path in folder.iterdir()) == ["onnx-fp32.onnx", "onnx-int8.onnx", "report.json"]
+    names = ["onnx-fp32.onnx", "onnx-int8.onnx", "report.json", "tflite-fp32.tflite", "tflite-int8.tflite"]
+    assert sorted(path.name for path in folder.iterdir()) == names
     for variant in ("onnx-fp32", "onnx-int8"):
         check_same_answers(bundle, variant, folder / f"{variant}.onnx", tmp_path)
 

@@ -258,7 +258,12 @@ def test_convert_without_data_says_how_to_verify(zoo: Path, tmp_path: Path, caps
     captured = capsys.readouterr()
     plain = json.loads(captured.out)
     assert plain["gate"] == "none"
-    assert {variant["id"] for variant in plain["variants"]} == {"onnx-fp32", "onnx-int8"}
+    assert {variant["id"] for variant in plain["variants"]} == {
+        "onnx-fp32",
+        "onnx-int8",
+        "tflite-fp32",
+        "tflite-int8",
+    }
     assert "--calib" in captured.err
     assert "--eval" in captured.err
     assert output.is_file()
