@@ -36,6 +36,7 @@ def judge(
         _metric(facts, dataset, postprocess),
         postprocess,
         float(facts.get("max_drop_points", Recipe.__dataclass_fields__["max_drop_points"].default)),
+        metric_output=facts.get("metric_output"),
         progress=progress,
     )
     decision = verification.variant(_CANDIDATE).decision

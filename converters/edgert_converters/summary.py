@@ -66,6 +66,7 @@ def build_report(conversion: Conversion) -> JsonValue:
         "reference": {**verified.get("reference", {}), "variant": conversion.built[0].id},
         "gate": conversion.gate(chosen.id).value,
         "max_drop_points": recipe.max_drop_points,
+        "metric_output": recipe.metric_output,
         "variants": _variant_rows(conversion, verified),
         "layers": _layer_rows(conversion),
         "worst_layers": _worst_rows(conversion),
