@@ -81,7 +81,7 @@ MODEL_FILES: dict[str, tuple[Callable[[Path], object], int, str]] = {
     ),
     "pickled.pt2": (lambda p: p.write_bytes(NOISE), 4, "unpickles parts of a .pt2 file.*--trust-pickle"),
     "checkpoint.pt": (lambda p: p.write_bytes(NOISE), 4, "is a checkpoint without the network"),
-    "noise.tflite": (lambda p: p.write_bytes(NOISE), 4, "noise.tflite: not a .tflite file .it does not carry the mark TFL3"),
+    "noise.tflite": (lambda p: p.write_bytes(NOISE), 4, "noise.tflite: not a .tflite file .*mark TFL3"),
     "noise.bin": (lambda p: p.write_bytes(NOISE), 4, "unknown kind of model file '.bin'; accepted are .onnx"),
     "bundle.edge": (lambda p: p.write_bytes(NOISE), 4, "is a bundle already"),
     "gone.onnx": (lambda p: None, 4, "gone.onnx: no such file"),
