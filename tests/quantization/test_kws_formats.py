@@ -36,6 +36,7 @@ def kws(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict
 def test_both_formats_pass_the_gate(kws: tuple[Path, dict[str, Any], Path]) -> None:
     _, summary, _ = kws
     rows = {row["id"]: row for row in summary["variants"]}
+    assert list(rows) == ["onnx-fp32", "tflite-fp32", "onnx-int8", "tflite-int8"], "integer weights alone are float"
     for variant in ("onnx-int8", "tflite-int8", "tflite-fp32"):
         print(variant, rows[variant]["value"], rows[variant]["drop"], rows[variant]["ci95"], rows[variant]["agree"])
         assert rows[variant]["gate"] == "passed"

@@ -47,6 +47,14 @@ def test_the_bytes_of_litert_reference_kernels(zoo: Path, name: str) -> None:
         assert np.ptp(expected) > 0
 
 
+def test_new_scales_are_requantized_edgerts_way(zoo: Path, tmp_path: Path) -> None:
+    model, bundle = zoo / "models" / "micro_speech.tflite", tmp_path / "speech.edge"
+    assert edgert("convert", model, "--requantize", "-o", bundle).status == 0
+    with Bundle.open(bundle) as opened:
+        modes = {variant.id: variant.requantize for variant in opened.manifest.variants}
+    assert modes == {"onnx-fp32": None, "tflite-fp32": None, "onnx-int8": "fp32", "tflite-int8": "fp32"}
+
+
 def test_labels_of_the_file_become_those_of_the_bundle(zoo: Path, tmp_path: Path) -> None:
     model, bundle = zoo / "models" / "mobilenet_v1_0.25_128_quant.tflite", tmp_path / "mobilenet.edge"
     done = edgert("convert", model, "-o", bundle, "--json")
