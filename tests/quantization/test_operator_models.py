@@ -16,6 +16,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from edgert.bundle import Bundle
+from edgert.runtime.resize import resize_bilinear
+from edgert_converters.data.images import decode_image
 from edgert_converters.interpreter import Interpreter
 from tests.quantization.command_line import edgert
 from tests.quantization.conftest import Converted
@@ -214,13 +216,10 @@ def _with_suppression(path: Path, target: Path) -> Path:
 
 def test_a_detector_with_suppression_inside_finds_the_same_faces(zoo: Path, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
-    image_module = pytest.importorskip("PIL.Image")
-    import io
-
     table = parquet.read_table(zoo / "data" / "coco_val2017_64_416px.parquet")
     files = table.column("jpeg").to_pylist()[:40]
-    images = [image_module.open(io.BytesIO(file)).convert("RGB").resize((320, 240)) for file in files]
-    x = ((np.stack([np.asarray(i, np.float32) for i in images]) - 127) / 128).transpose(0, 3, 1, 2)
+    images = [resize_bilinear(decode_image(file, "coco"), 240, 320, antialias=True) for file in files]
+    x = ((np.stack(images) - 127) / 128).transpose(0, 3, 1, 2)
     np.savez(tmp_path / "calib.npz", x=x[:20].astype(np.float32))
     source = _with_suppression(zoo / "models" / "ultraface_RFB_320_nopost.onnx", tmp_path / "faces.onnx")
     done = convert(source, "--calib", tmp_path / "calib.npz")
