@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +12,36 @@ from edgert.dtypes import DType
 from edgert.errors import ModelError
 from edgert.quant import QuantParams, multiplier_fp32, multiplier_q31, requantize_fp32, requantize_q31
 from edgert_converters.ops.fixed_point import Raw
-from edgert_converters.ops.spec import Array, Node, QTensor
+from edgert_converters.ops.spec import Array, IntegerRule, Node, QTensor
 from edgert_converters.requantize import Requantize
 
-__all__ = ["centred", "exact_type", "requantize_channels"]
+__all__ = ["AccumulatingRule", "centred", "exact_type", "in_both_modes", "requantize_channels"]
 
 _LARGEST_REDUCIBLE, _LARGEST_Q15 = 0x7FFF0000, 0x7FFF
 _FLOAT32_EXACT = 1 << 24
 _FLOAT64_EXACT = 1 << 53
+
+
+class AccumulatingRule(Protocol):
+    """An integer rule of one output that leaves the requantization mode open."""
+
+    def __call__(
+        self, node: Node, inputs: Sequence[QTensor | Array | None], params: QuantParams, mode: Requantize
+    ) -> list[QTensor]:
+        """Returns the output with parameters `params`."""
+        ...
+
+
+def in_both_modes(rule: AccumulatingRule) -> tuple[IntegerRule, IntegerRule]:
+    """Returns the rule in `fp32` and in `q31` mode: the same accumulators, requantized one way or the other."""
+
+    def fp32(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
+        return rule(node, inputs, outputs[0], Requantize.FP32)
+
+    def q31(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
+        return rule(node, inputs, outputs[0], Requantize.Q31)
+
+    return fp32, q31
 
 
 def exact_type(x: QTensor, w: QTensor, length: int) -> type[np.floating[Any]]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgert.quant import QuantParams
-from edgert_converters.ops.accumulate import centred, exact_type, requantize_channels
+from edgert_converters.ops.accumulate import centred, exact_type, in_both_modes, requantize_channels
 from edgert_converters.ops.attributes import get_int, require_input
 from edgert_converters.ops.conv_3d_tflite import read_conv_3d
 from edgert_converters.ops.conv_tflite import read_conv_2d, read_depthwise_conv_2d, write_conv
@@ -88,19 +88,10 @@ def reference(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     return [total.astype(x.dtype)]
 
 
-def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
-    """Returns clamp(rint(f32(acc) * m[c]) + zp_y) with m[c] = f32(f32(s_x * s_w[c]) / s_y)."""
-    return _integer(node, inputs, outputs[0], Requantize.FP32)
-
-
-def integer_q31(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
-    """Returns the same accumulators, requantized by TensorFlow Lite's fixed-point multipliers per output channel."""
-    return _integer(node, inputs, outputs[0], Requantize.Q31)
-
-
 def _integer(
     node: Node, inputs: Sequence[QTensor | Array | None], params: QuantParams, mode: Requantize
 ) -> list[QTensor]:
+    """Returns clamp(rint(f32(acc) * m[c]) + zp_y) with m[c] = f32(f32(s_x * s_w[c]) / s_y), or the fixed-point form."""
     x, w = require_input(node, inputs, 0), require_input(node, inputs, 1)
     kind = exact_type(x, w, _size(w.values.shape[1:]))
     acc = convolve(node, centred(x, kind), centred(w, kind)).astype(np.int64)
@@ -124,6 +115,8 @@ CASES = (
     Case("3d", (normal(1, 3, 5, 6, 4, seed=18), normal(4, 3, 2, 3, 3, seed=19)), {"strides": (1, 2, 1)}, (1,)),
 )
 
+_FP32, _Q31 = in_both_modes(_integer)
+
 SPEC = Operator(
     op_type="Conv",
     macs=macs,
@@ -131,8 +124,8 @@ SPEC = Operator(
     quantization=QuantRule.COMPUTE,
     channels=ChannelRule.PRODUCES,
     cases=CASES,
-    integer=integer,
-    integer_q31=integer_q31,
+    integer=_FP32,
+    integer_q31=_Q31,
     from_tflite={
         "CONV_2D": read_conv_2d,
         "CONV_3D": read_conv_3d,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgert.quant import QuantParams
-from edgert_converters.ops.accumulate import centred, exact_type, requantize_channels
+from edgert_converters.ops.accumulate import centred, exact_type, in_both_modes, requantize_channels
 from edgert_converters.ops.attributes import get_int, get_ints, require_input
 from edgert_converters.ops.conv_transpose_tflite import read_transpose_conv, write_conv_transpose
 from edgert_converters.ops.samples import normal
@@ -72,19 +72,10 @@ def reference(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     return [total.astype(x.dtype)]
 
 
-def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
-    """Returns clamp(rint(f32(acc) * m[c]) + zp_y) with m[c] = f32(f32(s_x * s_w[c]) / s_y)."""
-    return _integer(node, inputs, outputs[0], Requantize.FP32)
-
-
-def integer_q31(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
-    """Returns the same accumulators, requantized by TensorFlow Lite's fixed-point multipliers per output channel."""
-    return _integer(node, inputs, outputs[0], Requantize.Q31)
-
-
 def _integer(
     node: Node, inputs: Sequence[QTensor | Array | None], params: QuantParams, mode: Requantize
 ) -> list[QTensor]:
+    """Returns clamp(rint(f32(acc) * m[c]) + zp_y) with m[c] = f32(f32(s_x * s_w[c]) / s_y), or the fixed-point form."""
     x, w = require_input(node, inputs, 0), require_input(node, inputs, 1)
     groups = get_int(node, "group", 1)
     # no output element meets one kernel element twice, so this bounds the length of its sum
@@ -118,6 +109,8 @@ CASES = (
     Case("3d", (normal(1, 2, 3, 4, 3, seed=8), normal(2, 3, 2, 3, 2, seed=9)), {"strides": (1, 2, 2)}, (1,)),
 )
 
+_FP32, _Q31 = in_both_modes(_integer)
+
 SPEC = Operator(
     op_type="ConvTranspose",
     macs=macs,
@@ -125,8 +118,8 @@ SPEC = Operator(
     quantization=QuantRule.COMPUTE,
     channels=ChannelRule.PRODUCES,
     cases=CASES,
-    integer=integer,
-    integer_q31=integer_q31,
+    integer=_FP32,
+    integer_q31=_Q31,
     from_tflite={"TRANSPOSE_CONV": read_transpose_conv},
     to_tflite=write_conv_transpose,
     note="groups share their scales",

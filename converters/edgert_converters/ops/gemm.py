@@ -8,7 +8,7 @@ import numpy as np
 
 from edgert.errors import ModelError
 from edgert.quant import QuantParams
-from edgert_converters.ops.accumulate import centred, exact_type, requantize_channels
+from edgert_converters.ops.accumulate import centred, exact_type, in_both_modes, requantize_channels
 from edgert_converters.ops.attributes import get_float, get_int, require_input
 from edgert_converters.ops.matrix_tflite import read_fully_connected, write_gemm
 from edgert_converters.ops.samples import normal
@@ -40,23 +40,14 @@ def reference(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     return [total.astype(a.dtype)]
 
 
-def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
+def _integer(
+    node: Node, inputs: Sequence[QTensor | Array | None], params: QuantParams, mode: Requantize
+) -> list[QTensor]:
     """Returns clamp(rint(f32(acc) * m[c]) + zp_y), as Conv does.
 
     Raises:
         ModelError: alpha or beta differ from 1.
     """
-    return _integer(node, inputs, outputs[0], Requantize.FP32)
-
-
-def integer_q31(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
-    """Returns the same accumulators, requantized by TensorFlow Lite's fixed-point multipliers."""
-    return _integer(node, inputs, outputs[0], Requantize.Q31)
-
-
-def _integer(
-    node: Node, inputs: Sequence[QTensor | Array | None], params: QuantParams, mode: Requantize
-) -> list[QTensor]:
     if get_float(node, "alpha", 1.0) != 1.0 or get_float(node, "beta", 1.0) != 1.0:
         raise ModelError("an integer Gemm needs alpha = beta = 1", node=node.name)
     x, w = require_input(node, inputs, 0), require_input(node, inputs, 1)
@@ -81,6 +72,8 @@ CASES = (
     Case("transposed_input", (normal(16, 3, seed=7), normal(16, 5, seed=8)), {"transA": 1}, (1,)),
 )
 
+_FP32, _Q31 = in_both_modes(_integer)
+
 SPEC = Operator(
     op_type="Gemm",
     macs=macs,
@@ -88,8 +81,8 @@ SPEC = Operator(
     quantization=QuantRule.COMPUTE,
     channels=ChannelRule.PRODUCES,
     cases=CASES,
-    integer=integer,
-    integer_q31=integer_q31,
+    integer=_FP32,
+    integer_q31=_Q31,
     from_tflite={"FULLY_CONNECTED": read_fully_connected},
     to_tflite=write_gemm,
     onnxruntime_int8=True,

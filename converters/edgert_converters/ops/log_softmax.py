@@ -15,7 +15,7 @@ from edgert.quant import QuantParams
 from edgert_converters.ops.attributes import get_int, normalise_axis, require_input
 from edgert_converters.ops.fixed_point import divide_by_power, exp_negative, log_above_one, rescale
 from edgert_converters.ops.q31 import DIFFERENCE_BITS, SUM_BITS, scale_of, scaled_differences
-from edgert_converters.ops.rules import no_macs
+from edgert_converters.ops.rules import double_precision_rule, no_macs
 from edgert_converters.ops.samples import normal
 from edgert_converters.ops.softmax_tflite import read_log_softmax, softmax_writer
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QTensor, QuantRule
@@ -27,16 +27,6 @@ def log_softmax(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     """Returns x - max - log(sum(exp(x - max))), in float64 and rounded once to x's type."""
     x = require_input(node, inputs, 0)
     return [_log_softmax(node, x.astype(np.float64)).astype(x.dtype)]
-
-
-def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
-    """Returns the quantized logarithms."""
-    x = require_input(node, inputs, 0)
-    real = float(np.float32(x.params.scale[0])) * (x.values.astype(np.float64) - x.params.zero_point[0])
-    params = outputs[0]
-    steps = np.rint(_log_softmax(node, real) / float(np.float32(params.scale[0]))) + params.zero_point[0]
-    low, high = params.dtype.integer_range
-    return [QTensor(np.clip(steps, low, high).astype(params.dtype.numpy), params)]
 
 
 def integer_q31(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
@@ -84,6 +74,8 @@ def _log_softmax(node: Node, x: NDArray[np.float64]) -> NDArray[np.float64]:
     result: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
     return result.reshape(x.shape)
 
+
+integer = double_precision_rule(_log_softmax)
 
 _CASES = (
     Case("last_axis", (normal(3, 12, seed=1, spread=3),)),

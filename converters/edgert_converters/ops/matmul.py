@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgert.quant import QuantParams
-from edgert_converters.ops.accumulate import centred, exact_type, requantize_channels
+from edgert_converters.ops.accumulate import centred, exact_type, in_both_modes, requantize_channels
 from edgert_converters.ops.attributes import require_input
 from edgert_converters.ops.matrix_tflite import read_batch_matmul, write_matmul
 from edgert_converters.ops.samples import normal
@@ -29,19 +29,10 @@ def reference(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     return [np.matmul(a.astype(np.float64), b.astype(np.float64)).astype(a.dtype)]
 
 
-def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
-    """Returns clamp(rint(f32(acc) * m[c]) + zp_y); c is the last axis. Both factors may have a zero point."""
-    return _integer(node, inputs, outputs[0], Requantize.FP32)
-
-
-def integer_q31(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
-    """Returns the same accumulators, requantized by TensorFlow Lite's fixed-point multipliers."""
-    return _integer(node, inputs, outputs[0], Requantize.Q31)
-
-
 def _integer(
     node: Node, inputs: Sequence[QTensor | Array | None], params: QuantParams, mode: Requantize
 ) -> list[QTensor]:
+    """Returns clamp(rint(f32(acc) * m[c]) + zp_y); c is the last axis. Both factors may have a zero point."""
     x, w = require_input(node, inputs, 0), require_input(node, inputs, 1)
     kind = exact_type(x, w, x.values.shape[-1])
     acc = np.asarray(np.matmul(centred(x, kind), centred(w, kind))).astype(np.int64)
@@ -57,6 +48,8 @@ CASES = (
     Case("two_activations", (normal(2, 3, 8, 16, seed=5), normal(2, 3, 16, 4, seed=6))),
 )
 
+_FP32, _Q31 = in_both_modes(_integer)
+
 SPEC = Operator(
     op_type="MatMul",
     macs=macs,
@@ -64,8 +57,8 @@ SPEC = Operator(
     quantization=QuantRule.COMPUTE,
     channels=ChannelRule.PRODUCES,
     cases=CASES,
-    integer=integer,
-    integer_q31=integer_q31,
+    integer=_FP32,
+    integer_q31=_Q31,
     from_tflite={"BATCH_MATMUL": read_batch_matmul},
     to_tflite=write_matmul,
     onnxruntime_int8=True,

@@ -17,6 +17,7 @@ from edgert_converters.ops.attributes import get_int, require_input
 from edgert_converters.ops.element_wise_tflite import with_hooks
 from edgert_converters.ops.reduce import count_inputs, reduced_axes
 from edgert_converters.ops.reduce_norms_tflite import NORM_READERS, NORM_WRITERS
+from edgert_converters.ops.rules import real_values, round_to_steps
 from edgert_converters.ops.samples import ints, normal, positive
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QTensor, QuantRule
 
@@ -69,12 +70,9 @@ def _operator(op_type: str, norm: Norm, sample: Array, *, quantized: bool) -> Op
 
     def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
         x, params = require_input(node, inputs, 0), outputs[0]
-        centred = x.values.astype(np.float64) - x.params.zero_point[0]
-        axes, keep = reduced_axes(node, inputs, centred.ndim), get_int(node, "keepdims", 1) == 1
-        value = norm(centred * float(np.float32(x.params.scale[0])), axes, keep)
-        low, high = params.dtype.integer_range
-        steps = np.rint(value / float(np.float32(params.scale[0]))) + params.zero_point[0]
-        return [QTensor(np.clip(steps, low, high).astype(params.dtype.numpy), params)]
+        real = real_values(x)
+        axes, keep = reduced_axes(node, inputs, real.ndim), get_int(node, "keepdims", 1) == 1
+        return [QTensor(round_to_steps(norm(real, axes, keep), params), params)]
 
     return Operator(
         op_type=op_type,

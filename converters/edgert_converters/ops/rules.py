@@ -15,10 +15,13 @@ __all__ = [
     "Float64Function",
     "build_table",
     "count_outputs",
+    "double_precision_rule",
     "elementwise_float32",
     "move_integers",
     "no_macs",
+    "real_values",
     "rescale",
+    "round_to_steps",
     "table_rule",
     "table_rule_float32",
     "unary_reference",
@@ -121,13 +124,33 @@ def table_rule_float32(function: Float64Function) -> IntegerRule:
     return integer
 
 
+def real_values(x: QTensor) -> Float64:
+    """Returns s_x * (q - zp_x) in double precision, with the scale as float32 holds it."""
+    return float(np.float32(x.params.scale[0])) * (x.values.astype(np.float64) - x.params.zero_point[0])
+
+
+def round_to_steps(value: Float64, params: QuantParams) -> Array:
+    """Returns clamp(rint(value / s_y) + zp_y) in `params.dtype`; NaN becomes the smallest integer."""
+    low, high = params.dtype.integer_range
+    steps = np.rint(value / float(np.float32(params.scale[0]))) + params.zero_point[0]
+    result: Array = np.clip(np.nan_to_num(steps, nan=low), low, high).astype(params.dtype.numpy)
+    return result
+
+
+def double_precision_rule(function: Float64Function) -> IntegerRule:
+    """Returns the integer rule of a function of a whole tensor: real values, the function, integers of the output."""
+
+    def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
+        x = require_input(node, inputs, 0)
+        return [QTensor(round_to_steps(function(node, real_values(x)), outputs[0]), outputs[0])]
+
+    return integer
+
+
 def build_table(node: Node, function: Float64Function, x: QuantParams, y: QuantParams) -> Array:
     """Returns y's integers for every integer of x in ascending order, filled in double precision."""
     low, high = x.dtype.integer_range
     real = float(np.float32(x.scale[0])) * (np.arange(low, high + 1, dtype=np.float64) - x.zero_point[0])
     with np.errstate(all="ignore"):
         value = function(node, real)
-    smallest, largest = y.dtype.integer_range
-    steps = np.rint(value / float(np.float32(y.scale[0]))) + y.zero_point[0]
-    table: Array = np.clip(np.nan_to_num(steps, nan=smallest), smallest, largest).astype(y.dtype.numpy)
-    return table
+    return round_to_steps(value, y)

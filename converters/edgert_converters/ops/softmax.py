@@ -18,7 +18,7 @@ from edgert_converters.ops.attributes import get_int, normalise_axis, require_in
 from edgert_converters.ops.fixed_point import divide_by_power, exp_negative, high_multiply, reciprocal, rescale
 from edgert_converters.ops.fixed_point_int16 import softmax_int16
 from edgert_converters.ops.q31 import DIFFERENCE_BITS, SUM_BITS, scale_of, scaled_differences
-from edgert_converters.ops.rules import no_macs
+from edgert_converters.ops.rules import double_precision_rule, no_macs
 from edgert_converters.ops.samples import normal
 from edgert_converters.ops.softmax_tflite import read_softmax, softmax_writer
 from edgert_converters.ops.spec import Array, Case, ChannelRule, Node, Operator, QTensor, QuantRule
@@ -30,16 +30,6 @@ def reference(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     """Returns exp(x - max) / sum, in float64 and rounded once to x's type."""
     x = require_input(node, inputs, 0)
     return [_softmax(node, x.astype(np.float64)).astype(x.dtype)]
-
-
-def integer(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
-    """Returns the quantized probabilities; see `fixed_output`."""
-    x = require_input(node, inputs, 0)
-    real = float(np.float32(x.params.scale[0])) * (x.values.astype(np.float64) - x.params.zero_point[0])
-    params = outputs[0]
-    steps = np.rint(_softmax(node, real) / float(np.float32(params.scale[0]))) + params.zero_point[0]
-    low, high = params.dtype.integer_range
-    return [QTensor(np.clip(steps, low, high).astype(params.dtype.numpy), params)]
 
 
 def integer_q31(node: Node, inputs: Sequence[QTensor | Array | None], outputs: Sequence[QuantParams]) -> list[QTensor]:
@@ -78,6 +68,8 @@ def _axes(node: Node, rank: int) -> tuple[int, ...]:
     axis = normalise_axis(get_int(node, "axis", -1 if modern else 1), rank)
     return (axis,) if modern else tuple(range(axis, rank))
 
+
+integer = double_precision_rule(_softmax)
 
 CASES = (
     Case("last_axis", (normal(3, 12, seed=1, spread=3),)),
