@@ -60,10 +60,15 @@ def run_cases(corpus: tuple[list[Path], Path], folder: Path, first: int, count: 
     cases.mkdir()
     bundles, record = corpus
     plain = {"bundles": [str(path) for path in bundles], "record": str(record), "folder": str(cases)}
-    request.write_text(json.dumps({**plain, "seed": SEED, "first": first, "count": count}))
+    return run_child("tests.fuzz.bundle_child", request, {**plain, "seed": SEED, "first": first, "count": count})
+
+
+def run_child(module: str, request: Path, plain: dict[str, Any]) -> dict[str, Any]:
+    """Runs many cases in a process of their own and returns its answer; the process itself must end well."""
+    request.write_text(json.dumps(plain))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.fuzz.bundle_child", str(request)],
+        [sys.executable, "-m", module, str(request)],
         cwd=ROOT,
         env=environment,
         capture_output=True,

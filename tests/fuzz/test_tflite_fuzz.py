@@ -6,11 +6,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,32 +17,18 @@ import pytest
 from edgert import cli
 from edgert_converters.tflite.read import parse_tflite
 from tests.fuzz.mutate_tflite import mutate_file
-from tests.fuzz.test_bundle_fuzz import ROOT, SEED
+from tests.fuzz.test_bundle_fuzz import SEED, run_child
 
 COUNT = int(os.environ.get("EDGERT_FUZZ_COUNT", "2500"))
 INSPECTIONS = 10
-TIME_LIMIT_S = 240
 MODELS = ("mlperf_tiny_kws_dscnn_int8", "micro_speech", "microwakeword_okay_nabu", "mnist_lenet_300_100_ptq")
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="resource limits and timers are POSIX")
 
 
 def run_cases(files: list[Path], folder: Path, first: int, count: int) -> dict[str, Any]:
-    request = folder / "request.json"
-    request.write_text(json.dumps({"files": [str(f) for f in files], "seed": SEED, "first": first, "count": count}))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.fuzz.tflite_child", str(request)],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=TIME_LIMIT_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
+    plain = {"files": [str(file) for file in files], "seed": SEED, "first": first, "count": count}
+    return run_child("tests.fuzz.tflite_child", folder / "request.json", plain)
 
 
 def test_a_mutated_file_gives_a_model_or_a_typed_error(zoo: Path, tmp_path: Path) -> None:
