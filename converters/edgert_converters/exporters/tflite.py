@@ -12,6 +12,7 @@ from edgert.bundle import TensorSpec
 from edgert.dtypes import DType
 from edgert.errors import ModelError
 from edgert.quant import QuantParams
+from edgert_converters.control_flow import CONTROL_FLOW
 from edgert_converters.layers import typed_shapes
 from edgert_converters.ops import OPERATORS
 from edgert_converters.tflite.drop_unused import drop_unused_tensors
@@ -28,7 +29,6 @@ __all__ = ["Describe", "TfliteFile", "export_tflite"]
 
 _LAYOUTS = {3: ("NCW", "NWC"), 4: ("NCHW", "NHWC"), 5: ("NCDHW", "NDHWC")}
 _SIGNATURE = "serving_default"
-_CONTROL_FLOW = {"If", "Loop", "Scan"}
 
 
 Describe: TypeAlias = Callable[[Sequence[TensorSpec], Sequence[TensorSpec]], Mapping[str, bytes]]
@@ -117,7 +117,7 @@ def _write_node(graph: ExportGraph, node: ir.Node) -> None:
         return
     spec = OPERATORS.get(node.op_type) if node.domain in {"", "ai.onnx"} else None
     if spec is None or spec.to_tflite is None:
-        why = "; control flow stays in ONNX" if node.op_type in _CONTROL_FLOW else ""
+        why = "; control flow stays in ONNX" if node.op_type in CONTROL_FLOW else ""
         raise ModelError(f"{node.op_type} has no TFLite counterpart{why}", node=node.name)
     spec.to_tflite(node, graph)
 
