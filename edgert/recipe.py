@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edgert.bundle import Step
 
-__all__ = ["RangeMethod", "Recipe"]
+__all__ = ["DEFAULT_ALGORITHMS", "Algorithm", "RangeMethod", "Recipe"]
 
 
 class RangeMethod(enum.Enum):
@@ -21,6 +21,27 @@ class RangeMethod(enum.Enum):
     PERCENTILE = "percentile"
     MSE = "mse"
     ENTROPY = "entropy"
+    OCTAV = "octav"
+
+
+class Algorithm(enum.Enum):
+    """A step of the quantizer that can be switched; docs/quantize.md says what each does and what it gains."""
+
+    NONE = "none"  # no step: the only way to say so on the command line
+    EQUALIZE = "equalize"
+    ABSORB_BIAS = "absorb-bias"
+    SMOOTH = "smooth"
+    HADAMARD = "hadamard"
+    KLT = "klt"
+    KRONECKER = "kronecker"
+    CHANNEL_RECONSTRUCTION = "channel-reconstruction"
+    BIAS_CORRECTION = "bias-correction"
+    ANALYTIC_BIAS = "analytic-bias"
+    ADAROUND = "adaround"
+    RECONSTRUCTION = "reconstruction"
+
+
+DEFAULT_ALGORITHMS = (Algorithm.BIAS_CORRECTION,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +54,8 @@ class Recipe:
     `layout` is the axis order of a .tflite model's image inputs and outputs (`keep`, `nchw`, `nhwc`);
     `metric` is a metric's name or `module:function`, None: chosen from the data.
     `metric_output` names the model output that the metric reads when there are several. `max_drop_points` is in points
-    (hundredths) of the metric. `labels` are class names. `calib_samples` limits how many calibration samples are used.
+    (hundredths) of the metric. `algorithms` are the quantizer's steps to take, `time_limit_s` bounds each that
+    optimises. `labels` are class names. `calib_samples` limits how many calibration samples are used.
     """
 
     model: Path
@@ -52,6 +74,8 @@ class Recipe:
     float_io: bool = False
     ranges: RangeMethod = RangeMethod.MSE
     percentile: float = 99.99
+    algorithms: tuple[Algorithm, ...] = DEFAULT_ALGORITHMS
+    time_limit_s: float = 300.0
     calib_samples: int = 512
     requantize: bool = False
     trust_pickle: bool = False

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgert.errors import RecipeError, did_you_mean
-from edgert.recipe import RangeMethod
+from edgert.recipe import DEFAULT_ALGORITHMS, Algorithm, RangeMethod
 
 __all__ = ["OPTIONS", "Kind", "Option", "convert_value", "expect_text", "parse_shape"]
 
@@ -38,7 +38,8 @@ class Option:
     """One line of the table.
 
     `flag` and `short` are for the command line; `table` and `key` for the file ("" is the top of the file); `field` is
-    the name in Recipe and in the overrides. `choices` limits CHOICE and CHOICES.
+    the name in Recipe and in the overrides. `choices` limits CHOICE and CHOICES; `values` is the
+    enumeration that they become, where they do.
     """
 
     flag: str
@@ -51,6 +52,7 @@ class Option:
     short: str | None = None
     metavar: str | None = None
     choices: tuple[str, ...] = ()
+    values: type[enum.Enum] | None = None
 
     @property
     def is_repeatable(self) -> bool:
@@ -151,9 +153,10 @@ OPTIONS: tuple[Option, ...] = (
         "ranges",
         "ranges",
         Kind.CHOICE,
-        RangeMethod.MSE.value,
+        RangeMethod.MSE,
         "how activation ranges are chosen",
         choices=tuple(method.value for method in RangeMethod),
+        values=RangeMethod,
     ),
     Option(
         "--percentile",
@@ -163,6 +166,27 @@ OPTIONS: tuple[Option, ...] = (
         Kind.NUMBER,
         99.99,
         "for --ranges percentile, in percent",
+    ),
+    Option(
+        "--algorithm",
+        "quantize",
+        "algorithm",
+        "algorithms",
+        Kind.CHOICES,
+        DEFAULT_ALGORITHMS,
+        "step of the quantizer to take; they run in a fixed order",
+        choices=tuple(algorithm.value for algorithm in Algorithm),
+        values=Algorithm,
+    ),
+    Option(
+        "--time-limit",
+        "quantize",
+        "time_limit",
+        "time_limit_s",
+        Kind.NUMBER,
+        300.0,
+        "most seconds that each optimising step takes",
+        metavar="SECONDS",
     ),
     Option(
         "--requantize",
@@ -245,9 +269,13 @@ def _data(option: Option, value: object, where: str, folder: Path) -> object:
 
 
 def _choice(option: Option, value: object, where: str, folder: Path) -> object:
-    text = value.value if isinstance(value, RangeMethod) else expect_text(value, where)
+    return _chosen(option, value, where)
+
+
+def _chosen(option: Option, value: object, where: str) -> object:
+    text = value.value if isinstance(value, enum.Enum) else expect_text(value, where)
     chosen = _checked_choice(text, option, where)
-    return RangeMethod(chosen) if option.field == "ranges" else chosen
+    return chosen if option.values is None else option.values(chosen)
 
 
 def _plain_text(option: Option, value: object, where: str, folder: Path) -> object:
@@ -256,8 +284,9 @@ def _plain_text(option: Option, value: object, where: str, folder: Path) -> obje
 
 def _texts(option: Option, value: object, where: str, folder: Path) -> object:
     items = [value] if isinstance(value, str) else _list(value, where)
-    texts = tuple(expect_text(item, where) for item in items)
-    return tuple(_checked_choice(text, option, where) for text in texts) if option.choices else texts
+    if option.choices:
+        return tuple(_chosen(option, item, where) for item in items)
+    return tuple(expect_text(item, where) for item in items)
 
 
 def _shapes(option: Option, value: object, where: str, folder: Path) -> object:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from edgert.bundle import TensorSpec, Variant
 from edgert.dtypes import DType
+from edgert_converters.quantize.draft import Draft
 from edgert_converters.quantize.plan import Plan
-from edgert_converters.quantize.statistics import TensorStatistics
 
 __all__ = ["Built"]
 
@@ -19,8 +18,8 @@ __all__ = ["Built"]
 class Built:
     """A variant in memory: `data` is its file, `model` the graph that the file holds.
 
-    `plan` and `statistics` are there where edgert quantized it itself; `inputs` and `outputs` are what the file takes
-    and gives in its own layout and types.
+    `draft` is there where edgert quantized it itself (the reference's holds what all of them start from); `inputs` and
+    `outputs` are what the file takes and gives in its own layout and types.
     """
 
     id: str
@@ -32,9 +31,13 @@ class Built:
     outputs: tuple[TensorSpec, ...]
     format: str = "onnx"
     encoding: DType | None = None
-    plan: Plan | None = None
-    statistics: Mapping[str, TensorStatistics] | None = None
+    draft: Draft | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def plan(self) -> Plan | None:
+        """What was quantized, where edgert did it."""
+        return None if self.draft is None else self.draft.plan
 
     @property
     def file_name(self) -> str:

@@ -25,7 +25,7 @@ from edgert_converters.built import Built
 from edgert_converters.comparison.verify import verify as compare_engines
 from edgert_converters.conversion import Conversion
 from edgert_converters.data import Dataset, DataSplit, load_dataset, split
-from edgert_converters.engine import Runner, load_variant, why_not_here
+from edgert_converters.engine import Runner
 from edgert_converters.importers import ImportedModel, import_model, import_torch
 from edgert_converters.inspect import inspect_model
 from edgert_converters.judge import judge as judge_candidate
@@ -34,12 +34,14 @@ from edgert_converters.metrics import Metric, choose_metric, load_metric
 from edgert_converters.ops.spec import Array
 from edgert_converters.output import REPORT, check_output, to_json_bytes, write_output
 from edgert_converters.payoff.answer import describe_known
+from edgert_converters.quantize.calibrate import Samples
+from edgert_converters.quantize.chain import chain_settings, plan_draft
+from edgert_converters.quantize.draft import Calibration
 from edgert_converters.quantize.insert import apply_plan
-from edgert_converters.quantize.plan import make_plan
 from edgert_converters.summary import build_messages, build_report, build_summary
+from edgert_converters.variant_runner import load_variant, why_not_here
 from edgert_converters.variants import (
     RANDOM_SAMPLES,
-    Samples,
     build_variants,
     check_precisions,
     describe_variant,
@@ -130,12 +132,13 @@ def _convert(imported: ImportedModel, recipe: Recipe, progress: ProgressReporter
     recipe = replace(recipe, labels=recipe.labels or imported.labels)
     known = describe_known(imported, targets) if "int8" in recipe.precisions else None
     data = _load_data(recipe, imported)
-    samples, count = _calibration(data, imported, recipe.seed)
-    built = build_variants(imported, recipe, targets, samples, count, progress)
+    calibration = _calibration(data, imported, recipe.seed, progress)
+    samples = calibration.samples
+    built = build_variants(imported, recipe, targets, calibration)
     verification = _verify(recipe, data, imported, built, progress)
     conversion = Conversion(recipe, imported, data, built, verification, (), (), ())
     errors = _layer_errors(conversion, samples, progress)
-    gains = _gains(conversion, errors, samples, progress)
+    gains = _gains(conversion, errors, calibration)
     conversion = replace(conversion, errors=errors, gains=gains)
     conversion = replace(conversion, messages=(*([known] if known else []), *build_messages(conversion)))
     manifest, files = _pack(conversion, samples)
@@ -152,17 +155,17 @@ def _load_data(recipe: Recipe, imported: ImportedModel) -> DataSplit:
     return split(loaded[0], loaded[1], calib_samples=recipe.calib_samples, seed=recipe.seed)
 
 
-def _calibration(data: DataSplit, imported: ImportedModel, seed: int) -> tuple[Samples, int]:
+def _calibration(data: DataSplit, imported: ImportedModel, seed: int, progress: ProgressReporter) -> Calibration:
     """The samples that choose ranges: the user's, else seeded random ones."""
     calib = data.calib
     if calib is None:
         made = random_samples(imported.inputs, RANDOM_SAMPLES, seed)
-        return lambda: made, len(made)
+        return Calibration(lambda: made, len(made), progress)
 
     def stream() -> Iterable[Mapping[str, Array]]:
         return (calib.sample(index).inputs for index in range(len(calib)))
 
-    return stream, len(calib)
+    return Calibration(stream, len(calib), progress)
 
 
 def _runners(built: Sequence[Built], imported: ImportedModel) -> dict[str, Runner]:
@@ -204,28 +207,26 @@ def _metric(recipe: Recipe, evaluation: Dataset, postprocess: Postprocess) -> Me
 
 def _layer_errors(conversion: Conversion, samples: Samples, progress: ProgressReporter) -> tuple[LayerError, ...]:
     chosen = conversion.chosen
-    if chosen.plan is None:
+    if chosen.draft is None or chosen.draft.plan is None:
         return ()
     few = itertools.islice(samples(), _ERROR_SAMPLES)
-    return measure_layer_errors(conversion.built[0].model, chosen.model, chosen.plan, few, progress)
+    return measure_layer_errors(chosen.draft.model, chosen.model, chosen.draft.plan, few, progress)
 
 
-def _gains(
-    conversion: Conversion, errors: Sequence[LayerError], samples: Samples, progress: ProgressReporter
-) -> tuple[Gain, ...]:
+def _gains(conversion: Conversion, errors: Sequence[LayerError], calibration: Calibration) -> tuple[Gain, ...]:
     """Only after a failed gate: that is when somebody looks for the layers to repair."""
-    chosen, recipe = conversion.chosen, conversion.recipe
-    model, first, statistics, encoding = conversion.built[0].model, chosen.plan, chosen.statistics, chosen.encoding
-    if conversion.gate(chosen.id) is not Gate.FAILED or first is None or statistics is None or encoding is None:
+    chosen, first = conversion.chosen, conversion.built[0].draft
+    if conversion.gate(chosen.id) is not Gate.FAILED or first is None or chosen.plan is None or chosen.encoding is None:
         return ()
+    plan, encoding, settings = chosen.plan, chosen.encoding, chain_settings(conversion.recipe)
 
     def rebuild(layers: frozenset[str]) -> ir.Model:
-        keep_float = frozenset(name for layer in layers for name in nodes_of_float_output(model, first, layer))
-        plan = make_plan(model, statistics, recipe.ranges, recipe.percentile, keep_float)
-        return apply_plan(model, plan, encoding)
+        keep_float = frozenset(name for layer in layers for name in nodes_of_float_output(first.model, plan, layer))
+        draft = plan_draft(first, plan.scheme, calibration, settings, keep_float)
+        return apply_plan(draft.model, draft.final, encoding)
 
-    few = list(itertools.islice(samples(), _ERROR_SAMPLES))
-    return measure_gains(errors, model, rebuild, few, _WORST_LAYERS, progress)
+    few = list(itertools.islice(calibration.samples(), _ERROR_SAMPLES))
+    return measure_gains(errors, first.model, rebuild, few, _WORST_LAYERS, calibration.progress)
 
 
 def _pack(conversion: Conversion, samples: Samples) -> tuple[Manifest, dict[str, bytes]]:

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import TypeAlias
 
 import onnx_ir as ir
 
 from edgert_converters.built import Built
 from edgert_converters.engine import load_runner
 from edgert_converters.exporters.onnx import serialize
-from edgert_converters.ops.spec import Array
 from edgert_converters.passes.output_check import relative_error
+from edgert_converters.quantize.calibrate import Samples
 from edgert_converters.quantize.fp16 import FLOAT16_TOLERANCE, first_layer_beyond, to_float16
 
 __all__ = ["build_half"]
 
 _HALF_SAMPLES = 4
-Samples: TypeAlias = Callable[[], Iterable[Mapping[str, Array]]]
 
 
 def build_half(source: Built, fast: tuple[str, ...], samples: Samples) -> Built:

@@ -9,8 +9,8 @@ from edgert.bundle import Gate
 from edgert.codec import JsonValue, to_plain
 from edgert_converters.built import Built
 from edgert_converters.conversion import Conversion
-from edgert_converters.engine import why_not_here
 from edgert_converters.quantize.plan import FloatLayer
+from edgert_converters.variant_runner import why_not_here
 
 __all__ = ["build_messages", "build_report", "build_summary"]
 
@@ -133,7 +133,8 @@ def _worst_rows(conversion: Conversion) -> list[JsonValue]:
 
 
 def _changes(conversion: Conversion) -> list[JsonValue]:
-    plan = conversion.chosen.plan
+    chosen = conversion.chosen
+    plan = chosen.plan
     if plan is None:
         return []
     rows = [
@@ -143,4 +144,5 @@ def _changes(conversion: Conversion) -> list[JsonValue]:
         {"where": clamp, "what": f"folded into {producer}", "why": "the output range of the integer layer clamps"}
         for clamp, producer in plan.fused_clamps.items()
     ]
-    return rows + fused
+    repairs = [] if chosen.draft is None else [to_plain(change) for change in chosen.draft.changes]
+    return rows + fused + repairs

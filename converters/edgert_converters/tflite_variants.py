@@ -13,26 +13,29 @@ from edgert.errors import ModelError
 from edgert.recipe import Recipe
 from edgert_converters.built import Built
 from edgert_converters.exporters.tflite import export_tflite
+from edgert_converters.quantize.chain import chain_settings, plan_draft
+from edgert_converters.quantize.draft import Calibration
 from edgert_converters.quantize.insert import apply_plan
-from edgert_converters.quantize.plan import make_plan
+from edgert_converters.quantize.scheme import INT16X8
 from edgert_converters.quantize.weight_only import quantize_weights_only
 from edgert_converters.tflite.description import describe_file, with_label_file
 
 __all__ = ["with_tflite"]
 
 
-def with_tflite(built: Sequence[Built], recipe: Recipe, *, required: bool) -> list[Built]:
+def with_tflite(built: Sequence[Built], recipe: Recipe, calibration: Calibration, *, required: bool) -> list[Built]:
     """Returns the ONNX variants, each followed by its TFLite twin where it has one, and what exists as TFLite only.
 
     Args:
         built: the reference first, which is float unless the model came quantized.
         recipe: precisions, float or integer inputs and outputs, labels and pre-processing.
+        calibration: data that chooses ranges.
         required: TFLite was asked for by name, so a model without a TFLite form is an error, not a note.
 
     Raises:
         ModelError: required, and an operator has no TFLite form; the node is named.
     """
-    writer = _Writer(recipe, built[0], required)
+    writer = _Writer(recipe, built[0], calibration, required)
     result: list[Built] = []
     done: set[str] = set()
     for source in built:
@@ -51,6 +54,7 @@ def with_tflite(built: Sequence[Built], recipe: Recipe, *, required: bool) -> li
 class _Writer:
     recipe: Recipe
     reference: Built
+    calibration: Calibration
     required: bool
 
     def add(self, before: Built, precision: str, make_graph: Callable[[], ir.Model]) -> list[Built]:
@@ -64,18 +68,16 @@ class _Writer:
 
     def signed_graph(self, source: Built) -> ir.Model:
         """TFLite's integer kernels are signed: a plan made for uint8 activations is carried out again with int8."""
-        if source.plan is None or source.encoding is DType.INT8:
+        if source.draft is None or source.draft.plan is None or source.encoding is DType.INT8:
             return source.model
-        return apply_plan(self.reference.model, source.plan, DType.INT8)
+        return apply_plan(source.draft.model, source.draft.plan, DType.INT8)
 
     def wide_graph(self) -> ir.Model:
         """Activations of 16 bits, weights of 8."""
-        model, statistics = self.reference.model, self.reference.statistics
-        if statistics is None:
+        if self.reference.draft is None:
             raise AssertionError("int16x8 was asked for without calibration")
-        recipe = self.recipe
-        plan = make_plan(model, statistics, recipe.ranges, recipe.percentile, activations=DType.INT16)
-        return apply_plan(model, plan, DType.INT16)
+        draft = plan_draft(self.reference.draft, INT16X8, self.calibration, chain_settings(self.recipe))
+        return apply_plan(draft.model, draft.final, DType.INT16)
 
     def _write(self, source: Built, precision: str, model: ir.Model) -> Built:
         recipe = self.recipe
@@ -92,8 +94,7 @@ class _Writer:
             outputs=file.outputs,
             format="tflite",
             encoding=_ENCODINGS.get(precision),
-            plan=source.plan if shares else None,
-            statistics=source.statistics if shares else None,
+            draft=source.draft if shares else None,
         )
 
 

@@ -5,7 +5,7 @@ Every format is written from the same graphs, so an int8 variant holds the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ import onnx_ir as ir
 from edgert.bundle import Gate, TensorSpec, Variant
 from edgert.dtypes import DType
 from edgert.errors import UsageError
-from edgert.plugins import ProgressReporter
 from edgert.quant import QuantParams
 from edgert.recipe import Recipe
 from edgert.target import Target
@@ -24,11 +23,11 @@ from edgert_converters.half_variant import build_half
 from edgert_converters.importers import ImportedModel
 from edgert_converters.layers import build_layers, peak_activation_bytes
 from edgert_converters.ops.spec import Array
-from edgert_converters.quantize.calibrate import collect_statistics
+from edgert_converters.quantize.chain import chain_settings, plan_draft, prepare
+from edgert_converters.quantize.draft import Calibration, Draft
 from edgert_converters.quantize.existing import is_quantized, strip_quantization
 from edgert_converters.quantize.insert import apply_plan
-from edgert_converters.quantize.plan import make_plan, values_to_watch
-from edgert_converters.quantize.statistics import TensorStatistics
+from edgert_converters.quantize.scheme import INT8
 from edgert_converters.requantize import read_requantize
 from edgert_converters.tflite_variants import with_tflite
 from edgert_converters.units import dequantizer_of, is_standard, static_params
@@ -38,7 +37,6 @@ __all__ = [
     "PRECISIONS",
     "RANDOM_SAMPLES",
     "REFERENCE_ID",
-    "Samples",
     "build_variants",
     "check_precisions",
     "describe_variant",
@@ -51,9 +49,6 @@ PRECISIONS = ("int8", "fp16", *TFLITE_ONLY)
 INTEGER_PRECISIONS = frozenset({"int8", "int16x8"})
 REFERENCE_ID = "onnx-fp32"
 RANDOM_SAMPLES = 32
-
-Samples = Callable[[], Iterable[Mapping[str, Array]]]
-"""Gives the calibration inputs, from the start, each time it is called."""
 
 
 def check_precisions(precisions: Sequence[str]) -> None:
@@ -71,9 +66,7 @@ def build_variants(
     imported: ImportedModel,
     recipe: Recipe,
     targets: Sequence[Target],
-    samples: Samples,
-    sample_count: int,
-    progress: ProgressReporter,
+    calibration: Calibration,
 ) -> tuple[Built, ...]:
     """Returns the variants, the reference first.
 
@@ -81,19 +74,17 @@ def build_variants(
         imported: the clean model.
         recipe: precisions and the ways to choose ranges.
         targets: what they are for.
-        samples: calibration inputs.
-        sample_count: how many there are, for the progress report.
-        progress: told while calibrating.
+        calibration: data that chooses ranges.
 
     Raises:
         DataError: the calibration data does not fit.
     """
     formats = _formats(recipe, targets)
     _check_forms(recipe.precisions, formats)
-    built = _onnx_variants(imported, recipe, targets, formats, (samples, sample_count, progress))
+    built = _onnx_variants(imported, recipe, targets, formats, calibration)
     if "tflite" in formats:
         required = "tflite" in recipe.formats or _suffix(recipe) == "tflite"
-        built = with_tflite(built, recipe, required=required)
+        built = with_tflite(built, recipe, calibration, required=required)
     unread = {"onnx", "tflite"} - set(formats)
     return tuple(variant for variant in built if variant is built[0] or variant.format not in unread)
 
@@ -135,24 +126,25 @@ def _onnx_variants(
     recipe: Recipe,
     targets: Sequence[Target],
     formats: Sequence[str],
-    calibration: tuple[Samples, int, ProgressReporter],
+    calibration: Calibration,
 ) -> list[Built]:
     """The variants whose graphs every format is written from, the reference first."""
     names = tuple(target.name for target in targets)
-    model, samples = imported.model, calibration[0]
+    model = imported.model
     if is_quantized(model) and not recipe.requantize:
         note = "already quantized: every scale and integer is kept; --requantize starts again from float"
         return [_onnx(imported, "onnx-int8", "int8", model, names, notes=(note,))]
     model = strip_quantization(model)
-    statistics = None
+    draft = None
     if INTEGER_PRECISIONS & set(recipe.precisions):
-        statistics = collect_statistics(model, values_to_watch(model), samples(), calibration[2], calibration[1])
-    built = [_onnx(imported, REFERENCE_ID, "fp32", model, names, statistics=statistics)]
-    if "int8" in recipe.precisions and statistics is not None:
-        built += _int8_variants(imported, model, statistics, recipe, targets, formats)
+        draft = prepare(model, calibration, chain_settings(recipe))
+    built = [_onnx(imported, REFERENCE_ID, "fp32", model, names, draft=draft)]
+    if "int8" in recipe.precisions and draft is not None:
+        planned = plan_draft(draft, INT8, calibration, chain_settings(recipe))
+        built += _int8_variants(imported, planned, targets, formats)
     fast = tuple(target.name for target in targets if any(engine.computes_fp16 for engine in target.engines))
     if fast or "fp16" in recipe.precisions:
-        built.append(build_half(built[0], fast, samples))
+        built.append(build_half(built[0], fast, calibration.samples))
     return built
 
 
@@ -165,15 +157,9 @@ def _onnx(
 
 
 def _int8_variants(
-    imported: ImportedModel,
-    model: ir.Model,
-    statistics: Mapping[str, TensorStatistics],
-    recipe: Recipe,
-    targets: Sequence[Target],
-    formats: Sequence[str],
+    imported: ImportedModel, draft: Draft, targets: Sequence[Target], formats: Sequence[str]
 ) -> list[Built]:
     """One variant per encoding that a target's engines are fast with; TFLite is written from the int8 one."""
-    plan = make_plan(model, statistics, recipe.ranges, recipe.percentile)
     by_encoding: dict[DType, list[str]] = {}
     for target in targets:
         by_encoding.setdefault(target.activation_encoding, []).append(target.name)
@@ -181,19 +167,10 @@ def _int8_variants(
         by_encoding = {DType.INT8: [target.name for target in targets]}
     built: list[Built] = []
     for encoding, names in by_encoding.items():
-        quantized = apply_plan(model, plan, encoding)
+        quantized = apply_plan(draft.model, draft.final, encoding)
         suffix = "" if not built else {DType.INT8: "-s8", DType.UINT8: "-u8"}[encoding]
         built.append(
-            _onnx(
-                imported,
-                f"onnx-int8{suffix}",
-                "int8",
-                quantized,
-                tuple(names),
-                encoding=encoding,
-                plan=plan,
-                statistics=statistics,
-            )
+            _onnx(imported, f"onnx-int8{suffix}", "int8", quantized, tuple(names), encoding=encoding, draft=draft)
         )
     return built
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import enum
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,8 @@ def _help(option: Option) -> str:
     default = option.default
     if default in (None, (), {}):
         return f"{option.help}{choices}"
-    shown = ", ".join(map(str, default)) if isinstance(default, tuple) else default
+    items = default if isinstance(default, tuple) else (default,)
+    shown = ", ".join(str(item.value if isinstance(item, enum.Enum) else item) for item in items)
     return f"{option.help}{choices} (default: {shown})".replace("%", "%%")
 
 

@@ -19,6 +19,9 @@ from edgert_converters.quantize.calibrate import collect_statistics
 from edgert_converters.quantize.existing import strip_quantization
 from edgert_converters.quantize.insert import apply_plan
 from edgert_converters.quantize.plan import make_plan, values_to_watch
+from edgert_converters.quantize.ranges import RangeRule
+from edgert_converters.quantize.rounding import round_weights
+from edgert_converters.quantize.scheme import Scheme
 from edgert_converters.quantize.weight_only import quantize_weights_only
 from tests.install.conftest import find_python
 from tests.install.environments import Environment, make_environment
@@ -73,7 +76,8 @@ def written(request: pytest.FixtureRequest, zoo: Path) -> Written:
     statistics = collect_statistics(model, values_to_watch(model), samples, lambda *_: None, len(samples))
 
     def quantized(kind: DType) -> ir.Model:
-        return apply_plan(model, make_plan(model, statistics, RangeMethod.MIN_MAX, 99.99, activations=kind), kind)
+        plan = make_plan(model, statistics, RangeRule(RangeMethod.MIN_MAX), Scheme(activation=kind))
+        return apply_plan(model, round_weights(model, plan), kind)
 
     made = {
         "float": export_tflite(model),

@@ -13,7 +13,6 @@ import pytest
 from edgert.dtypes import DType
 from edgert.errors import ModelError
 from edgert.quant import QuantParams
-from edgert.recipe import RangeMethod
 from edgert_converters.exporters.tflite import TfliteFile, export_tflite
 from edgert_converters.importers import import_model
 from edgert_converters.importers.tflite_file import build_onnx
@@ -22,6 +21,9 @@ from edgert_converters.quantize.calibrate import collect_statistics
 from edgert_converters.quantize.existing import strip_quantization
 from edgert_converters.quantize.insert import apply_plan
 from edgert_converters.quantize.plan import make_plan, values_to_watch
+from edgert_converters.quantize.ranges import RangeRule
+from edgert_converters.quantize.rounding import round_weights
+from edgert_converters.quantize.scheme import INT16X8
 from edgert_converters.quantize.weight_only import quantize_weights_only
 from edgert_converters.tflite.read import parse_tflite
 from tests.tflite_graphs import run_litert
@@ -52,7 +54,7 @@ def wide(network: ir.Model, clips: tuple[Array, Array]) -> ir.Model:
     name = str(network.graph.inputs[0].name)
     samples: list[Mapping[str, Array]] = [{name: clip[None]} for clip in clips[0]]
     statistics = collect_statistics(network, values_to_watch(network), samples, lambda *_: None, len(samples))
-    plan = make_plan(network, statistics, RangeMethod.MSE, 99.99, activations=DType.INT16)
+    plan = round_weights(network, make_plan(network, statistics, RangeRule(), INT16X8))
     assert not plan.float_layers
     return apply_plan(network, plan, DType.INT16)
 
@@ -175,6 +177,6 @@ def test_an_operator_that_means_something_else_in_the_opset_of_16_bits() -> None
             "{ y = GroupNormalization<num_groups = 2>(x, s, b) }"
         )
     )
-    plan = make_plan(model, {}, RangeMethod.MSE, 99.99, activations=DType.INT16)
+    plan = make_plan(model, {}, RangeRule(), INT16X8)
     with pytest.raises(ModelError, match="GroupNormalization cannot be part of a model with 16-bit activations"):
         apply_plan(model, plan, DType.INT16)

@@ -22,6 +22,8 @@ from edgert_converters.passes.pipeline import infer_shapes, run_pipeline
 from edgert_converters.quantize.calibrate import collect_statistics
 from edgert_converters.quantize.insert import apply_plan
 from edgert_converters.quantize.plan import make_plan, values_to_watch
+from edgert_converters.quantize.ranges import RangeRule
+from edgert_converters.quantize.rounding import round_weights
 
 # one float32 rounding per operation on both sides
 FLOAT_NOISE = 1e-5
@@ -169,7 +171,8 @@ def test_captured_values_are_those_of_the_graph_around() -> None:
 
 def _quantize(model: ir.Model, feeds: Sequence[dict[str, Array]], encoding: DType) -> ir.Model:
     statistics = collect_statistics(model, values_to_watch(model), feeds, lambda *_: None)
-    return apply_plan(model, make_plan(model, statistics, RangeMethod.MIN_MAX, 99.99), encoding)
+    plan = make_plan(model, statistics, RangeRule(RangeMethod.MIN_MAX))
+    return apply_plan(model, round_weights(model, plan), encoding)
 
 
 @pytest.mark.parametrize("encoding", [DType.UINT8, DType.INT8])
@@ -189,7 +192,7 @@ def test_quantization_stops_at_the_bodies(encoding: DType) -> None:
 def test_the_plan_says_why_control_flow_stays_float() -> None:
     model = load(NET)
     statistics = collect_statistics(model, values_to_watch(model), samples(), lambda *_: None)
-    plan = make_plan(model, statistics, RangeMethod.MIN_MAX, 99.99)
+    plan = make_plan(model, statistics, RangeRule(RangeMethod.MIN_MAX))
     reasons = {layer.op: layer.reason for layer in plan.float_layers}
     assert reasons["If"] == reasons["Loop"] == "what is inside of control flow is never quantized"
 

@@ -14,6 +14,8 @@ from edgert_converters.passes.pipeline import infer_shapes
 from edgert_converters.quantize.calibrate import collect_statistics
 from edgert_converters.quantize.insert import apply_plan
 from edgert_converters.quantize.plan import Plan, make_plan, values_to_watch
+from edgert_converters.quantize.ranges import RangeRule
+from edgert_converters.quantize.rounding import round_weights
 
 pytest.importorskip("onnxruntime")
 
@@ -44,7 +46,7 @@ def _quantize() -> tuple[ir.Model, Plan, list[dict[str, np.ndarray]]]:
     infer_shapes(model)
     samples = [{"x": rng.standard_normal((1, 3, 6, 6)).astype(np.float32)} for _ in range(8)]
     statistics = collect_statistics(model, values_to_watch(model), samples, lambda *_: None)
-    plan = make_plan(model, statistics, RangeMethod.MIN_MAX, 99.99)
+    plan = round_weights(model, make_plan(model, statistics, RangeRule(RangeMethod.MIN_MAX)))
     return apply_plan(model, plan, DType.UINT8), plan, samples
 
 

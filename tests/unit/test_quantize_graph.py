@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +15,13 @@ from edgert.quant import QuantParams
 from edgert.recipe import RangeMethod
 from edgert_converters.engine import load_runner
 from edgert_converters.layer_errors import measure_layer_errors
+from edgert_converters.quantize.bias_correction import correct_biases
 from edgert_converters.quantize.calibrate import collect_statistics, expose_values
 from edgert_converters.quantize.existing import is_quantized, strip_quantization
 from edgert_converters.quantize.insert import apply_plan
 from edgert_converters.quantize.plan import Plan, make_plan, values_to_watch
+from edgert_converters.quantize.ranges import RangeRule
+from edgert_converters.quantize.rounding import round_weights
 
 _TEXT = """
 <ir_version: 8, opset_import: ["" : 18]>
@@ -58,7 +60,8 @@ def _samples(shape: Sequence[int], count: int = 8) -> list[dict[str, np.ndarray]
 
 def _plan(model: ir.Model, samples: list[dict[str, np.ndarray]], **kwargs: object) -> Plan:
     statistics = collect_statistics(model, values_to_watch(model), samples, _silent)
-    return make_plan(model, statistics, RangeMethod.MIN_MAX, 99.99, **kwargs)  # type: ignore[arg-type]
+    plan = make_plan(model, statistics, RangeRule(RangeMethod.MIN_MAX), **kwargs)  # type: ignore[arg-type]
+    return round_weights(model, plan)
 
 
 def _sqnr_db(reference: np.ndarray, got: np.ndarray) -> float:
@@ -105,8 +108,9 @@ def test_the_bias_takes_back_the_shift_of_rounded_weights() -> None:
     model, samples = _model(_TEXT), _samples((1, 4, 8, 8))
     samples = [{"x": np.abs(sample["x"])} for sample in samples]
     plan = _plan(model, samples)
-    corrected = apply_plan(model, plan, DType.UINT8)
-    plain = apply_plan(model, replace(plan, channel_means={}), DType.UINT8)
+    statistics = collect_statistics(model, values_to_watch(model), samples, _silent)
+    corrected = apply_plan(model, correct_biases(model, plan, statistics), DType.UINT8)
+    plain = apply_plan(model, plan, DType.UINT8)
     expected = load_runner(expose_values(model, ["r"]))
     shifts = []
     for quantized in (corrected, plain):
@@ -182,7 +186,7 @@ def test_scores_keep_their_peaks_and_probabilities_their_scale() -> None:
     model = _model(_TEXT)
     samples = _samples((1, 4, 8, 8))
     statistics = collect_statistics(model, values_to_watch(model), samples, _silent)
-    plan = make_plan(model, statistics, RangeMethod.PERCENTILE, 90.0)
+    plan = round_weights(model, make_plan(model, statistics, RangeRule(RangeMethod.PERCENTILE, 90.0)))
     assert plan.params["y"] == QuantParams((1 / 256,), (-128,), DType.INT8)
     peak = statistics["r"].histogram.maximum
     top = (127 - plan.params["r"].zero_point[0]) * plan.params["r"].scale[0]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from edgert.errors import DataError
 from edgert.quant import dequantize, quantize
 from edgert.recipe import RangeMethod
-from edgert_converters.quantize.ranges import choose_range, params_for_range
+from edgert_converters.quantize.ranges import RangeRule, choose_range, params_for_range
 from edgert_converters.quantize.statistics import BINS, RunningHistogram, TensorStatistics
 
 
@@ -54,13 +54,13 @@ def test_channel_means_follow_axis_1() -> None:
 
 
 def test_min_max_keeps_everything_and_includes_zero() -> None:
-    assert choose_range(_filled(np.array([2.0, 5.0])), RangeMethod.MIN_MAX, 99.99) == (0.0, 5.0)
-    assert choose_range(_filled(np.array([-3.0, -1.0])), RangeMethod.MIN_MAX, 99.99) == (-3.0, 0.0)
+    assert choose_range(_filled(np.array([2.0, 5.0])), RangeRule(RangeMethod.MIN_MAX)) == (0.0, 5.0)
+    assert choose_range(_filled(np.array([-3.0, -1.0])), RangeRule(RangeMethod.MIN_MAX)) == (-3.0, 0.0)
 
 
 def test_percentile_drops_the_tails() -> None:
     values = np.concatenate([np.linspace(0, 1, 10_000), [100.0]])
-    low, high = choose_range(_filled(values), RangeMethod.PERCENTILE, 99.0)
+    low, high = choose_range(_filled(values), RangeRule(RangeMethod.PERCENTILE, 99.0))
     assert low == 0.0
     assert 0.95 < high < 1.1
 
@@ -69,10 +69,10 @@ def test_percentile_drops_the_tails() -> None:
 def test_searched_ranges_cut_an_outlier_and_keep_a_uniform_tensor(method: RangeMethod) -> None:
     rng = np.random.default_rng(0)
     bell = rng.standard_normal(200_000)
-    _, high = choose_range(_filled(np.append(bell, 40.0)), method, 99.99)
+    _, high = choose_range(_filled(np.append(bell, 40.0)), RangeRule(method))
     assert high < 36.0
     uniform = rng.uniform(-1, 1, 200_000)
-    low, high = choose_range(_filled(uniform), method, 99.99)
+    low, high = choose_range(_filled(uniform), RangeRule(method))
     assert low < -0.9
     assert high > 0.9
 
@@ -82,13 +82,13 @@ def test_mse_range_is_no_worse_than_min_max() -> None:
     values = (rng.standard_t(3, 100_000)).astype(np.float32)
     errors = {}
     for method in (RangeMethod.MIN_MAX, RangeMethod.MSE):
-        params = params_for_range(*choose_range(_filled(values), method, 99.99))
+        params = params_for_range(*choose_range(_filled(values), RangeRule(method)))
         errors[method] = float(np.mean((dequantize(quantize(values, params), params) - values) ** 2))
     assert errors[RangeMethod.MSE] < errors[RangeMethod.MIN_MAX]
 
 
 def test_a_tensor_of_zeros_gets_a_usable_scale() -> None:
-    params = params_for_range(*choose_range(_filled(np.zeros(8)), RangeMethod.MSE, 99.99))
+    params = params_for_range(*choose_range(_filled(np.zeros(8)), RangeRule(RangeMethod.MSE)))
     assert params.scale == (1.0,)
     assert dequantize(quantize(np.zeros(3, np.float32), params), params).tolist() == [0.0, 0.0, 0.0]
 

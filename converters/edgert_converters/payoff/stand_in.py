@@ -15,6 +15,8 @@ from edgert.dtypes import DType
 from edgert.recipe import RangeMethod
 from edgert_converters.quantize.insert import apply_plan
 from edgert_converters.quantize.plan import Plan, make_plan, values_to_watch
+from edgert_converters.quantize.ranges import RangeRule
+from edgert_converters.quantize.rounding import round_weights
 from edgert_converters.quantize.statistics import TensorStatistics
 
 __all__ = ["plan_stand_in", "quantize_stand_in"]
@@ -37,7 +39,7 @@ def plan_stand_in(model: ir.Model) -> Plan:
         high = 1.0 + _SPREAD * (position % _CYCLE)
         statistics[name] = TensorStatistics()
         statistics[name].update(np.array([0.0 if name in positive else -1.0, high], np.float32), name)
-    return make_plan(model, statistics, RangeMethod.MIN_MAX, 100.0)
+    return round_weights(model, make_plan(model, statistics, RangeRule(RangeMethod.MIN_MAX)))
 
 
 def quantize_stand_in(model: ir.Model, plan: Plan, encoding: DType) -> ir.Model:

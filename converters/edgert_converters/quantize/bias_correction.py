@@ -7,13 +7,40 @@ derived from BatchNorm. Border padding is not accounted for: a padded position c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from edgert.quant import QuantParams, dequantize
+from edgert_converters.quantize.plan import Plan
+from edgert_converters.quantize.rounding import round_node
+from edgert_converters.quantize.statistics import TensorStatistics
+from edgert_converters.quantize.weighted import int_attribute, read_weighted, weighted_nodes
 
-__all__ = ["output_shift"]
+__all__ = ["correct_biases", "output_shift"]
+
+
+def correct_biases(model: ir.Model, plan: Plan, statistics: Mapping[str, TensorStatistics]) -> Plan:
+    """Returns the plan with the biases moved by what rounding its weights moved the mean of each output channel.
+
+    Args:
+        model: the float graph the plan was made for.
+        plan: with weights rounded to nearest; operators without a bias keep none.
+        statistics: of the operators' inputs.
+    """
+    weights = dict(plan.weights)
+    for node in weighted_nodes(model, plan.integer_nodes):
+        name, weighted, rounded = str(node.name), read_weighted(node), plan.weights[str(node.name)]
+        x = node.inputs[0]
+        means = statistics[str(x.name)].channel_means() if x is not None else None
+        if weighted.bias is None or means is None:
+            continue
+        shift = output_shift(node, weighted.weight, rounded.weight, rounded.weight_params, means)
+        weights[name] = round_node(node, plan, weighted, weighted.bias + shift)
+    return replace(plan, weights=weights)
 
 
 def output_shift(
@@ -37,11 +64,11 @@ def output_shift(
     """
     error = weight.astype(np.float64) - dequantize(integers, params)
     if node.op_type == "Conv":
-        return _conv_shift(error, channel_means, group=_int_attribute(node, "group", 1))
+        return _conv_shift(error, channel_means, group=int_attribute(node, "group", 1))
     if node.op_type == "ConvTranspose":
         return _transposed_shift(node, error, channel_means)
     if node.op_type == "Gemm":
-        matrix = error if _int_attribute(node, "transB", 0) else error.T
+        matrix = error if int_attribute(node, "transB", 0) else error.T
         if matrix.shape[1] == channel_means.size:
             return (matrix @ channel_means).astype(np.float32)
         return np.zeros(matrix.shape[0], np.float32)
@@ -63,14 +90,10 @@ def _transposed_shift(
 ) -> NDArray[np.float32]:
     """An output position meets only the kernel elements of its place between the strides: 1 / product(strides)."""
     summed = error.reshape(*error.shape[:2], -1).sum(axis=2)
-    group = _int_attribute(node, "group", 1)
+    group = int_attribute(node, "group", 1)
     if summed.shape[0] != channel_means.size:
         return np.zeros(summed.shape[1] * group, np.float32)
     strides = node.attributes["strides"].as_ints() if "strides" in node.attributes else ()
     products = (summed * channel_means[:, None]).reshape(group, -1, summed.shape[1]).sum(axis=1)
     shift: NDArray[np.float32] = (products.reshape(-1) / np.prod(strides or (1,))).astype(np.float32)
     return shift
-
-
-def _int_attribute(node: ir.Node, name: str, default: int) -> int:
-    return node.attributes[name].as_int() if name in node.attributes else default

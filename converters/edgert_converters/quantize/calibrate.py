@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import onnx_ir as ir
@@ -13,7 +14,10 @@ from edgert_converters.engine import load_runner
 from edgert_converters.ops.spec import Array
 from edgert_converters.quantize.statistics import TensorStatistics
 
-__all__ = ["collect_statistics"]
+__all__ = ["Samples", "collect_statistics", "expose_values"]
+
+Samples: TypeAlias = Callable[[], Iterable[Mapping[str, Array]]]
+"""Gives the calibration inputs (by name, batch 1), from the start, each time it is called."""
 
 
 def collect_statistics(

@@ -16,10 +16,8 @@ from edgert.errors import ModelError
 from edgert.quant import QuantParams, quantize
 from edgert_converters.ops import OPERATORS
 from edgert_converters.ops.spec import Array, QuantRule
-from edgert_converters.quantize.bias_correction import output_shift
 from edgert_converters.quantize.plan import Plan
 from edgert_converters.quantize.ranges import params_for_range, symmetric_params
-from edgert_converters.quantize.weights import output_channel_axis, quantize_weights
 
 __all__ = ["add_dequantized", "add_initializer", "apply_plan"]
 
@@ -32,7 +30,7 @@ def apply_plan(model: ir.Model, plan: Plan, encoding: DType) -> ir.Model:
 
     Args:
         model: the clean float graph the plan was made for; not changed.
-        plan: see plan.py.
+        plan: see plan.py; its weights are rounded.
         encoding: int8 or uint8 activations; the same integers, shifted by 128. int16 for a plan made for that, which
             raises the copy to the opset that 16-bit integers need.
 
@@ -42,7 +40,8 @@ def apply_plan(model: ir.Model, plan: Plan, encoding: DType) -> ir.Model:
     copy = model.clone()
     if encoding is DType.INT16:
         _raise_opset(copy)
-    else:  # a symmetric range reaches below zero: there the clamps stay, between their operator and its QuantizeLinear
+    elif not plan.scheme.symmetric:
+        # a symmetric range reaches below zero: there the clamps stay, between their operator and its QuantizeLinear
         _remove_fused_clamps(copy.graph, plan)
     for node in list(copy.graph):
         if node.name not in plan.integer_nodes:
@@ -53,7 +52,7 @@ def apply_plan(model: ir.Model, plan: Plan, encoding: DType) -> ir.Model:
         if OPERATORS[node.op_type].quantization is QuantRule.COMPUTE:
             _quantize_weighted(copy.graph, node, plan)
         elif node.op_type in _OPERANDS:
-            _quantize_constants(copy.graph, node, encoding)
+            _quantize_constants(copy.graph, node, plan, encoding)
     values = {value.name: value for node in copy.graph for value in node.outputs}
     values |= {value.name: value for value in copy.graph.inputs}
     for name, params in plan.params.items():
@@ -91,41 +90,17 @@ def _remove_fused_clamps(graph: ir.Graph, plan: Plan) -> None:
 
 
 def _quantize_weighted(graph: ir.Graph, node: ir.Node, plan: Plan) -> None:
-    x, weight = node.inputs[0], node.inputs[1]
-    if x is None or weight is None or weight.const_value is None or x.name is None:
-        raise AssertionError(f"{node.name!r} was planned as integer without constant weights")
-    alpha, beta = _fold_gemm_factors(node)
-    values = weight.const_value.numpy().astype(np.float32) * alpha
-    bias_value = node.inputs[2] if len(node.inputs) > 2 else None
-    bias = None
-    if bias_value is not None and bias_value.const_value is not None:
-        bias = bias_value.const_value.numpy().astype(np.float32) * beta
-    transposed = bool(node.attributes["transB"].as_int()) if "transB" in node.attributes else False
-    axis = output_channel_axis(node.op_type, values.ndim, transposed)
-    x_scale = plan.params[x.name].scale[0]
-    quantized = quantize_weights(values, axis, x_scale, bias)
-    if bias is not None and x.name in plan.channel_means:
-        shift = output_shift(node, values, quantized.weight, quantized.weight_params, plan.channel_means[x.name])
-        quantized = quantize_weights(values, axis, x_scale, bias + shift)
-    node.replace_input_with(
-        1, add_dequantized(graph, node, f"{node.name}.weight", quantized.weight, quantized.weight_params)
-    )
-    if quantized.bias is not None and quantized.bias_params is not None:
-        node.replace_input_with(
-            2, add_dequantized(graph, node, f"{node.name}.bias", quantized.bias, quantized.bias_params)
-        )
-
-
-def _fold_gemm_factors(node: ir.Node) -> tuple[np.float32, np.float32]:
-    factors = []
     for name in ("alpha", "beta"):
-        factors.append(np.float32(node.attributes[name].as_float()) if name in node.attributes else np.float32(1.0))
-        if name in node.attributes:
+        if name in node.attributes:  # read_weighted has multiplied them in
             node.attributes[name] = ir.AttrFloat32(name, 1.0)
-    return factors[0], factors[1]
+    rounded = plan.weights[str(node.name)]
+    weight = add_dequantized(graph, node, f"{node.name}.weight", rounded.weight, rounded.weight_params)
+    node.replace_input_with(1, weight)
+    if rounded.bias is not None and rounded.bias_params is not None:
+        node.replace_input_with(2, add_dequantized(graph, node, f"{node.name}.bias", rounded.bias, rounded.bias_params))
 
 
-def _quantize_constants(graph: ir.Graph, node: ir.Node, encoding: DType) -> None:
+def _quantize_constants(graph: ir.Graph, node: ir.Node, plan: Plan, encoding: DType) -> None:
     for index, value in enumerate(node.inputs):
         if value is None or value.const_value is None:
             continue
@@ -133,6 +108,8 @@ def _quantize_constants(graph: ir.Graph, node: ir.Node, encoding: DType) -> None
         low, high = float(array.min()), float(array.max())
         if encoding is DType.INT16:
             params = symmetric_params(low, high, encoding)
+        elif plan.scheme.symmetric:
+            params = symmetric_params(low, high, DType.INT8).shifted(encoding)
         else:
             params = params_for_range(low, high).shifted(encoding)
         integers = quantize(array, params)

@@ -7,20 +7,21 @@ reads it. An integer operator is one whose row in the operator table has an inte
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from edgert.dtypes import DType
 from edgert.quant import QuantParams
 from edgert.recipe import RangeMethod
 from edgert_converters.control_flow import is_control_flow
 from edgert_converters.ops import OPERATORS
-from edgert_converters.ops.spec import ChannelRule, QuantRule
-from edgert_converters.quantize.ranges import choose_params
+from edgert_converters.ops.spec import QuantRule
+from edgert_converters.quantize.ranges import RangeRule, choose_params
+from edgert_converters.quantize.scheme import INT8, Scheme
 from edgert_converters.quantize.statistics import TensorStatistics
+from edgert_converters.quantize.weighted import WEIGHTED
+from edgert_converters.quantize.weights import QuantizedWeights
 
 __all__ = ["MAX_BRANCH_RATIO", "FloatLayer", "Plan", "make_plan", "values_to_watch"]
 
@@ -28,7 +29,6 @@ MAX_BRANCH_RATIO = 8.0
 """Branches whose ranges differ by more lose 3 of 8 bits or more in a shared scale, so they do not share one."""
 
 _BRANCHING = frozenset({"Add", "Sub", "Concat"})
-_WEIGHTED = frozenset(op for op, spec in OPERATORS.items() if spec.channels is ChannelRule.PRODUCES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +45,24 @@ class Plan:
     """What to quantize.
 
     `integer_nodes` are names of nodes that run in integers; `fused_clamps` maps a clamp to be removed to its producer;
-    `params` holds the parameters of every quantized activation by value name, `channel_means` the float means of each
-    over axis 1, for bias correction.
+    `params` holds the parameters of every quantized activation by value name, `weights` the integers of every weighted
+    integer operator by node name (rounding.py fills them in).
     """
+
+    scheme: Scheme
 
     integer_nodes: frozenset[str]
     fused_clamps: Mapping[str, str]
     params: Mapping[str, QuantParams]
-    channel_means: Mapping[str, NDArray[np.float64]]
     float_layers: tuple[FloatLayer, ...]
+    weights: Mapping[str, QuantizedWeights] = field(default_factory=dict)
+
+    def x_scale(self, node: ir.Node) -> float:
+        """Scale of the activation that a weighted integer node reads."""
+        x = node.inputs[0]
+        if x is None or x.name is None:
+            raise AssertionError(f"{node.name!r} was planned as integer without an input")
+        return self.params[x.name].scale[0]
 
 
 def values_to_watch(model: ir.Model) -> tuple[str, ...]:
@@ -70,20 +79,18 @@ def values_to_watch(model: ir.Model) -> tuple[str, ...]:
 def make_plan(
     model: ir.Model,
     statistics: Mapping[str, TensorStatistics],
-    method: RangeMethod,
-    percentile: float,
+    ranges: RangeRule,
+    scheme: Scheme = INT8,
     keep_float: Set[str] = frozenset(),
-    activations: DType = DType.INT8,
 ) -> Plan:
-    """Returns the plan for a clean float graph.
+    """Returns the plan for a clean float graph, its weights not yet rounded.
 
     Args:
         model: float graph; node names are unique.
         statistics: of every value in `values_to_watch(model)`.
-        method: how ranges are chosen.
-        percentile: for that method.
+        ranges: how ranges are chosen.
+        scheme: what weights and activations become.
         keep_float: names of nodes that must stay float.
-        activations: int8, or int16 for symmetric activations of 16 bits (weights stay int8).
     """
     refused = {_label(node): reason for node in model.graph if (reason := _refusal(node)) is not None}
     refused |= dict.fromkeys(keep_float, "kept float on request")
@@ -93,14 +100,13 @@ def make_plan(
             refused[_label(node)] = reason
     integer = _integer_nodes(model, refused)
     fused = _fused_clamps(model, integer)
-    params = _choose_all(model, integer, fused, statistics, method, percentile, activations)
+    params = _choose_all(model, integer, fused, statistics, ranges, scheme)
     named = tuple(
         FloatLayer(_label(node), node.op_type, refused.get(_label(node), "no integer neighbour"))
         for node in model.graph
         if _label(node) not in integer and _is_float_work(node)
     )
-    means = {name: mean for name in params if (mean := statistics[name].channel_means()) is not None}
-    return Plan(frozenset(integer), fused, params, means, named)
+    return Plan(scheme, frozenset(integer), fused, params, named)
 
 
 def _refusal(node: ir.Node) -> str | None:
@@ -118,7 +124,7 @@ def _refusal(node: ir.Node) -> str | None:
         return "one of its outputs is not float"
     if not node.inputs or node.inputs[0] is None or not _is_activation(node.inputs[0]):
         return "its input is not a float activation"
-    if node.op_type in _WEIGHTED:
+    if node.op_type in WEIGHTED:
         return _weight_refusal(node)
     return None
 
@@ -177,7 +183,7 @@ def _fused_clamps(model: ir.Model, integer: Set[str]) -> dict[str, str]:
             continue
         value = node.inputs[0]
         producer = value.producer() if value is not None else None
-        if producer is None or _label(producer) not in integer or producer.op_type not in {*_WEIGHTED, "Add"}:
+        if producer is None or _label(producer) not in integer or producer.op_type not in {*WEIGHTED, "Add"}:
             continue
         if value is not None and len(value.uses()) == 1 and not value.is_graph_output():
             fused[_label(node)] = _label(producer)
@@ -189,17 +195,16 @@ def _choose_all(
     integer: Set[str],
     fused: Mapping[str, str],
     statistics: Mapping[str, TensorStatistics],
-    method: RangeMethod,
-    percentile: float,
-    activations: DType,
+    ranges: RangeRule,
+    scheme: Scheme,
 ) -> dict[str, QuantParams]:
     params: dict[str, QuantParams] = {}
     answers = _answers(model)
 
     def need(value: ir.Value | None) -> None:
         if value is not None and _is_activation(value) and _name(value) not in params:
-            chosen = RangeMethod.MIN_MAX if _name(value) in answers else method
-            params[_name(value)] = choose_params(statistics[_name(value)].histogram, chosen, percentile, activations)
+            rule = RangeRule(RangeMethod.MIN_MAX) if _name(value) in answers else ranges
+            params[_name(value)] = choose_params(statistics[_name(value)].histogram, rule, scheme)
 
     for node in model.graph:
         if _label(node) not in integer:
@@ -211,7 +216,7 @@ def _choose_all(
                 need(value)
         for value in node.outputs:
             if operator.fixed_output is not None:
-                params[_name(value)] = _fixed_params(operator.fixed_output, activations)
+                params[_name(value)] = _fixed_params(operator.fixed_output, scheme)
             elif shared and node.inputs[0] is not None:
                 params[_name(value)] = params[_name(node.inputs[0])]
             elif not _feeds_fused_clamp(value, fused):
@@ -219,10 +224,11 @@ def _choose_all(
     return params
 
 
-def _fixed_params(int8: tuple[float, int], activations: DType) -> QuantParams:
+def _fixed_params(int8: tuple[float, int], scheme: Scheme) -> QuantParams:
     """A fixed output lies in [0, 1]: in 16 bits its scale is 2^-15."""
-    scale, zero_point = (2.0**-15, 0) if activations is DType.INT16 else int8
-    return QuantParams((scale,), (zero_point,), activations)
+    if scheme.activation is DType.INT16:
+        return QuantParams((2.0**-15,), (0,), DType.INT16)
+    return QuantParams((int8[0],), (int8[1],), DType.INT8)
 
 
 def _answers(model: ir.Model) -> set[str]:
@@ -233,9 +239,9 @@ def _answers(model: ir.Model) -> set[str]:
     """
     answers = {_name(value) for value in model.graph.outputs}
     for node in reversed(list(model.graph)):
-        if node.op_type not in _WEIGHTED and any(_name(value) in answers for value in node.outputs):
+        if node.op_type not in WEIGHTED and any(_name(value) in answers for value in node.outputs):
             answers |= {_name(value) for value in node.inputs if value is not None}
-    read = {_name(v) for node in model.graph if node.op_type in _WEIGHTED for v in node.inputs if v is not None}
+    read = {_name(v) for node in model.graph if node.op_type in WEIGHTED for v in node.inputs if v is not None}
     return answers - read
 
 

@@ -5,6 +5,7 @@ Every range holds 0, so that zero (padding, ReLU) is exact.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 from edgert.dtypes import DType
 from edgert.quant import QuantParams
 from edgert.recipe import RangeMethod
+from edgert_converters.quantize.scheme import Scheme
 from edgert_converters.quantize.statistics import RunningHistogram
 
-__all__ = ["choose_params", "choose_range", "params_for_range", "symmetric_params"]
+__all__ = ["RangeRule", "choose_params", "choose_range", "params_for_range", "symmetric_params"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -34,17 +36,29 @@ class _Cost(Protocol):
         ...
 
 
-def choose_params(
-    statistics: RunningHistogram, method: RangeMethod, percentile: float, dtype: DType = DType.INT8
-) -> QuantParams:
+@dataclass(frozen=True, slots=True)
+class RangeRule:
+    """How ranges are chosen; `percentile` is for that method, in percent."""
+
+    method: RangeMethod = RangeMethod.MSE
+    percentile: float = 99.99
+
+
+def choose_params(statistics: RunningHistogram, rule: RangeRule, scheme: Scheme) -> QuantParams:
     """Returns per-tensor parameters for the tensor that `statistics` describe.
 
-    Affine int8 of the range that `method` gives; symmetric int16 of everything seen, because a step of 16 bits is far
-    below any noise that clipping could trade it for.
+    Affine int8 of the range that `rule` gives, or symmetric int8 of its larger end; symmetric int16 of everything seen,
+    because a step of 16 bits is far below any noise that clipping could trade it for.
+
+    Raises:
+        ValueError: the scheme keeps activations float.
     """
-    if dtype is DType.INT16:
-        return symmetric_params(*choose_range(statistics, RangeMethod.MIN_MAX, percentile), dtype)
-    return params_for_range(*choose_range(statistics, method, percentile))
+    if scheme.activation is None:
+        raise ValueError("float activations have no parameters")
+    if scheme.activation is DType.INT16:
+        return symmetric_params(*choose_range(statistics, RangeRule(RangeMethod.MIN_MAX)), scheme.activation)
+    low, high = choose_range(statistics, rule)
+    return symmetric_params(low, high, scheme.activation) if scheme.symmetric else params_for_range(low, high)
 
 
 def params_for_range(low: float, high: float, dtype: DType = DType.INT8) -> QuantParams:
@@ -68,7 +82,7 @@ def symmetric_params(low: float, high: float, dtype: DType) -> QuantParams:
     return QuantParams((float(scale) if scale >= np.finfo(np.float32).tiny else 1.0,), (0,), dtype)
 
 
-def choose_range(statistics: RunningHistogram, method: RangeMethod, percentile: float) -> tuple[float, float]:
+def choose_range(statistics: RunningHistogram, rule: RangeRule) -> tuple[float, float]:
     """Returns (low, high) by one of the methods.
 
     `min-max` keeps everything; `percentile` drops the share outside on each side; `mse` minimises the expected squared
@@ -80,12 +94,12 @@ def choose_range(statistics: RunningHistogram, method: RangeMethod, percentile: 
     low, high = min(statistics.minimum, 0.0), max(statistics.maximum, 0.0)
     if statistics.count == 0 or low == high:
         return low, high
-    if method is RangeMethod.MIN_MAX:
+    if rule.method is RangeMethod.MIN_MAX:
         return low, high
-    if method is RangeMethod.PERCENTILE:
-        share = percentile / 100.0
+    if rule.method is RangeMethod.PERCENTILE:
+        share = rule.percentile / 100.0
         return min(statistics.quantile(1.0 - share), 0.0), max(statistics.quantile(share), 0.0)
-    cost = _squared_errors if method is RangeMethod.MSE else _divergences
+    cost = _squared_errors if rule.method is RangeMethod.MSE else _divergences
     return _search(statistics, low, high, cost)
 
 

@@ -12,7 +12,6 @@ from edgert.quant import QuantParams, quantize
 
 __all__ = ["QuantizedWeights", "output_channel_axis", "quantize_weights"]
 
-_LARGEST = 127
 _BIAS_LIMIT = 2.0**30
 """Half of the int32 range: the other half is left to the products, which stay far below it."""
 _ZERO_CHANNEL_STEPS = 2.0**20
@@ -45,7 +44,12 @@ def output_channel_axis(op_type: str, rank: int, transposed: bool) -> int | None
 
 
 def quantize_weights(
-    weight: NDArray[np.float32], axis: int | None, x_scale: float, bias: NDArray[np.float32] | None
+    weight: NDArray[np.float32],
+    axis: int | None,
+    x_scale: float,
+    bias: NDArray[np.float32] | None,
+    largest: int = 127,
+    scale: NDArray[np.float64] | None = None,
 ) -> QuantizedWeights:
     """Returns integers for one weighted operator.
 
@@ -54,10 +58,12 @@ def quantize_weights(
         axis: output channel axis, None for one scale in all.
         x_scale: scale of the operator's input activation.
         bias: float[C] or None; C is a multiple of the scales' number where groups share them (ConvTranspose).
+        largest: largest integer of a weight, 127 (8 bits) or 7 (4 bits); always stored in int8.
+        scale: one entry per channel (one in all where `axis` is None); None: the largest magnitude is `largest`.
 
     A scale is raised where the bias would not fit into int32; rounding is half to even.
     """
-    scale = _weight_scale(weight, axis)
+    scale = _weight_scale(weight, axis, largest) if scale is None else scale
     if bias is not None:
         magnitude = np.abs(bias.astype(np.float64))
         if axis is not None:
@@ -69,7 +75,7 @@ def quantize_weights(
     scale32 = np.nan_to_num(scale, nan=1.0).astype(np.float32)
     zeros = (0,) * scale32.size
     weight_params = QuantParams(tuple(scale32.tolist()), zeros, DType.INT8, axis)
-    integers = np.clip(quantize(weight, weight_params), -_LARGEST, _LARGEST).astype(np.int8)
+    integers = np.clip(quantize(weight, weight_params), -largest, largest).astype(np.int8)
     if bias is None:
         return QuantizedWeights(integers, weight_params, None, None)
     bias_scale = np.resize(np.float32(x_scale) * scale32, bias.shape)
@@ -79,9 +85,9 @@ def quantize_weights(
     return QuantizedWeights(integers, weight_params, int_bias, bias_params)
 
 
-def _weight_scale(weight: NDArray[np.float32], axis: int | None) -> NDArray[np.float64]:
-    """Largest magnitude over 127 per channel (one entry where `axis` is None); NaN where all weights are zero."""
+def _weight_scale(weight: NDArray[np.float32], axis: int | None, limit: int) -> NDArray[np.float64]:
+    """Largest magnitude over `limit` per channel (one entry where `axis` is None); NaN where all weights are zero."""
     others = tuple(i for i in range(weight.ndim) if i != axis)
     largest = np.abs(weight).max(axis=None if axis is None else others).astype(np.float64).reshape(-1)
-    scale: NDArray[np.float64] = np.where(largest > 0, largest / _LARGEST, np.nan)
+    scale: NDArray[np.float64] = np.where(largest > 0, largest / limit, np.nan)
     return scale

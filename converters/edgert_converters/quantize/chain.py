@@ -1,0 +1,115 @@
+"""The chain: every algorithm of the quantizer in its order, each with the reason for its place.
+
+    float graph --FLOAT steps--> float graph --statistics--> ranges, plan --INTEGER steps--> plan
+
+FLOAT steps change the float graph and leave what it computes as it was; INTEGER steps change the integers of a plan.
+All quantized variants of a conversion share the first half.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Set
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import onnx_ir as ir
+
+from edgert.recipe import Algorithm, Recipe
+from edgert_converters.quantize.bias_correction import correct_biases
+from edgert_converters.quantize.draft import Calibration, Draft, Settings
+from edgert_converters.quantize.plan import make_plan, values_to_watch
+from edgert_converters.quantize.ranges import RangeRule
+from edgert_converters.quantize.rounding import round_weights
+from edgert_converters.quantize.scheme import Scheme
+
+__all__ = ["CHAIN", "ChainStep", "Stage", "chain_settings", "plan_draft", "prepare"]
+
+
+class Stage(enum.Enum):
+    """What a step works on."""
+
+    FLOAT = "float graph"
+    INTEGER = "plan"
+
+
+class StepRule(Protocol):
+    """One algorithm."""
+
+    def __call__(self, draft: Draft, calibration: Calibration, settings: Settings) -> Draft:
+        """Returns the draft after the step; the graph and plan given are not changed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ChainStep:
+    """One step and why it stands where it stands."""
+
+    algorithm: Algorithm
+    stage: Stage
+    apply: StepRule
+    reason: str
+
+
+def _correct_biases(draft: Draft, calibration: Calibration, settings: Settings) -> Draft:
+    return draft.changed(plan=correct_biases(draft.model, draft.final, draft.statistics))
+
+
+CHAIN: tuple[ChainStep, ...] = (
+    ChainStep(
+        Algorithm.BIAS_CORRECTION,
+        Stage.INTEGER,
+        _correct_biases,
+        "after rounding to nearest, whose mean error it takes back",
+    ),
+)
+
+
+def chain_settings(recipe: Recipe) -> Settings:
+    """Returns what a recipe says about the chain."""
+    return Settings(
+        RangeRule(recipe.ranges, recipe.percentile), frozenset(recipe.algorithms), recipe.time_limit_s, recipe.seed
+    )
+
+
+def prepare(model: ir.Model, calibration: Calibration, settings: Settings) -> Draft:
+    """Returns the draft of every quantized variant: the float graph after the FLOAT steps, with its statistics.
+
+    Args:
+        model: the clean float graph; not changed.
+        calibration: data that chooses ranges.
+        settings: which steps are taken.
+
+    Raises:
+        DataError: the calibration data does not fit.
+    """
+    draft = _take(Stage.FLOAT, Draft(model), calibration, settings)
+    return replace(draft, statistics=calibration.collect(draft.model, values_to_watch(draft.model)))
+
+
+def plan_draft(
+    prepared: Draft,
+    scheme: Scheme,
+    calibration: Calibration,
+    settings: Settings,
+    keep_float: Set[str] = frozenset(),
+) -> Draft:
+    """Returns the draft with a plan for one scheme.
+
+    Args:
+        prepared: from `prepare`.
+        scheme: what weights and activations become.
+        calibration: the same data.
+        settings: which steps are taken.
+        keep_float: names of nodes that must stay float.
+    """
+    plan = make_plan(prepared.model, prepared.statistics, settings.ranges, scheme, keep_float)
+    draft = replace(prepared, plan=round_weights(prepared.model, plan))
+    return _take(Stage.INTEGER, draft, calibration, settings)
+
+
+def _take(stage: Stage, draft: Draft, calibration: Calibration, settings: Settings) -> Draft:
+    for step in CHAIN:
+        if step.stage is stage and step.algorithm in settings.algorithms:
+            draft = step.apply(draft, calibration, settings)
+    return draft
