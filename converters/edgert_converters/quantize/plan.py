@@ -23,10 +23,13 @@ from edgert_converters.quantize.statistics import TensorStatistics
 from edgert_converters.quantize.weighted import WEIGHTED
 from edgert_converters.quantize.weights import QuantizedWeights
 
-__all__ = ["MAX_BRANCH_RATIO", "FloatLayer", "Plan", "make_plan", "values_to_watch"]
+__all__ = ["KEEP_FLOAT", "MAX_BRANCH_RATIO", "FloatLayer", "Plan", "integer_nodes", "make_plan", "values_to_watch"]
 
 MAX_BRANCH_RATIO = 8.0
 """Branches whose ranges differ by more lose 3 of 8 bits or more in a shared scale, so they do not share one."""
+
+KEEP_FLOAT = "edgert.keep_float"
+"""Metadata of a node that a step of the chain put in and that must stay float; its text says why."""
 
 _BRANCHING = frozenset({"Add", "Sub", "Concat"})
 
@@ -76,6 +79,12 @@ def values_to_watch(model: ir.Model) -> tuple[str, ...]:
     return tuple(names)
 
 
+def integer_nodes(model: ir.Model) -> frozenset[str]:
+    """Returns the names of the nodes that run in integers as long as no range forbids it."""
+    refused = {_label(node): reason for node in model.graph if (reason := _refusal(node)) is not None}
+    return frozenset(_integer_nodes(model, refused))
+
+
 def make_plan(
     model: ir.Model,
     statistics: Mapping[str, TensorStatistics],
@@ -112,8 +121,9 @@ def make_plan(
 def _refusal(node: ir.Node) -> str | None:
     """Why an operator cannot run in integers whatever its ranges, or None."""
     operator = OPERATORS.get(node.op_type) if node.domain in {"", "ai.onnx"} else None
-    if is_control_flow(node):
-        return "what is inside of control flow is never quantized"
+    kept = node.metadata_props.get(KEEP_FLOAT)
+    if kept or is_control_flow(node):
+        return kept or "what is inside of control flow is never quantized"
     if operator is None:
         return "operator is not in the operator table"
     if operator.quantization is QuantRule.FLOAT or operator.integer is None:
