@@ -235,9 +235,11 @@ def _choose_all(
 
 
 def _fixed_params(int8: tuple[float, int], scheme: Scheme) -> QuantParams:
-    """A fixed output lies in [0, 1]: in 16 bits its scale is 2^-15."""
+    """A fixed output lies in [0, 1]: in 16 bits its scale is 2^-15, in symmetric 8 bits 2^-7."""
     if scheme.activation is DType.INT16:
         return QuantParams((2.0**-15,), (0,), DType.INT16)
+    if scheme.symmetric:
+        return QuantParams((2.0**-7,), (0,), DType.INT8)
     return QuantParams((int8[0],), (int8[1],), DType.INT8)
 
 
