@@ -6,8 +6,8 @@ reads it. An integer operator is one whose row in the operator table has an inte
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, field, replace
 
 import onnx_ir as ir
 
@@ -23,7 +23,16 @@ from edgert_converters.quantize.statistics import TensorStatistics
 from edgert_converters.quantize.weighted import WEIGHTED
 from edgert_converters.quantize.weights import QuantizedWeights
 
-__all__ = ["KEEP_FLOAT", "MAX_BRANCH_RATIO", "FloatLayer", "Plan", "integer_nodes", "make_plan", "values_to_watch"]
+__all__ = [
+    "KEEP_FLOAT",
+    "MAX_BRANCH_RATIO",
+    "FloatLayer",
+    "Plan",
+    "integer_nodes",
+    "make_plan",
+    "restrict_plan",
+    "values_to_watch",
+]
 
 MAX_BRANCH_RATIO = 8.0
 """Branches whose ranges differ by more lose 3 of 8 bits or more in a shared scale, so they do not share one."""
@@ -109,13 +118,53 @@ def make_plan(
             refused[_label(node)] = reason
     integer = _integer_nodes(model, refused)
     fused = _fused_clamps(model, integer)
-    params = _choose_all(model, integer, fused, statistics, ranges, scheme)
+    answers = _answers(model)
+
+    def choose(name: str) -> QuantParams:
+        rule = RangeRule(RangeMethod.MIN_MAX) if name in answers else ranges
+        return choose_params(statistics[name].histogram, rule, scheme)
+
+    params = _choose_all(model, integer, fused, scheme, choose)
     named = tuple(
         FloatLayer(_label(node), node.op_type, refused.get(_label(node), "no integer neighbour"))
         for node in model.graph
         if _label(node) not in integer and _is_float_work(node)
     )
     return Plan(scheme, frozenset(integer), fused, params, named)
+
+
+def restrict_plan(
+    model: ir.Model, plan: Plan, keep_float: Mapping[str, str], statistics: Mapping[str, TensorStatistics]
+) -> Plan:
+    """Returns the plan with some of its integer nodes put back to float; the others keep their integers.
+
+    Args:
+        model: the float graph the plan was made for.
+        plan: see Plan.
+        keep_float: node names, each with the reason.
+        statistics: as for `make_plan`: a value that was inside of a fused pair may get parameters of its own.
+    """
+    refused = {_label(node): "" for node in model.graph if _label(node) not in plan.integer_nodes} | dict(keep_float)
+    integer = _integer_nodes(model, refused)
+    fused = _fused_clamps(model, integer)
+
+    def choose(name: str) -> QuantParams:
+        return plan.params.get(name) or choose_params(statistics[name].histogram, RangeRule(), plan.scheme)
+
+    params = _choose_all(model, integer, fused, plan.scheme, choose)
+    named = tuple(
+        FloatLayer(_label(node), node.op_type, keep_float.get(_label(node), "no integer neighbour"))
+        for node in model.graph
+        if _label(node) in plan.integer_nodes - integer
+    )
+    return replace(
+        plan,
+        integer_nodes=frozenset(integer),
+        fused_clamps=fused,
+        params=params,
+        float_layers=(*plan.float_layers, *named),
+        weights={name: rounded for name, rounded in plan.weights.items() if name in integer},
+    )
 
 
 def _refusal(node: ir.Node) -> str | None:
@@ -204,17 +253,14 @@ def _choose_all(
     model: ir.Model,
     integer: Set[str],
     fused: Mapping[str, str],
-    statistics: Mapping[str, TensorStatistics],
-    ranges: RangeRule,
     scheme: Scheme,
+    choose: Callable[[str], QuantParams],
 ) -> dict[str, QuantParams]:
     params: dict[str, QuantParams] = {}
-    answers = _answers(model)
 
     def need(value: ir.Value | None) -> None:
         if value is not None and _is_activation(value) and _name(value) not in params:
-            rule = RangeRule(RangeMethod.MIN_MAX) if _name(value) in answers else ranges
-            params[_name(value)] = choose_params(statistics[_name(value)].histogram, rule, scheme)
+            params[_name(value)] = choose(_name(value))
 
     for node in model.graph:
         if _label(node) not in integer:
