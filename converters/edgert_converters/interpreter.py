@@ -240,9 +240,12 @@ def _make_template(node: ir.Node) -> _Template:
 
 
 def _require_known(node: ir.Node) -> None:
-    if node.domain not in {"", "ai.onnx"}:
+    spec, domain = OPERATORS.get(node.op_type), "" if node.domain == "ai.onnx" else node.domain
+    if spec is not None and spec.domain == domain:
+        return
+    if domain:
         raise ModelError(f"operator {node.domain}::{node.op_type} is not supported", node=_name(node))
-    if node.op_type not in OPERATORS and not is_control_flow(node):
+    if not is_control_flow(node):
         near = did_you_mean(node.op_type, OPERATORS)
         raise ModelError(f"operator {node.op_type!r} is not supported{near}", node=_name(node))
 

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from edgert.errors import MissingExtraError, ModelError, did_you_mean
+from edgert_converters.ops import OPERATORS
 from edgert_converters.passes.output_check import first_line
 
 if TYPE_CHECKING:
@@ -196,6 +197,8 @@ def _check_operators(proto: onnx.ModelProto, shown: Path) -> None:
     nodes += [node for function in proto.functions for node in function.node]
     for index, node in enumerate(nodes):
         if (node.domain, node.op_type) in local or (node.domain in _STANDARD and node.op_type in known):
+            continue
+        if node.op_type in OPERATORS and OPERATORS[node.op_type].domain == node.domain:
             continue
         name = node.name or f"#{index}"
         if node.domain in _STANDARD:

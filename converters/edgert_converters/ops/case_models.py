@@ -45,7 +45,7 @@ def build_float_model(spec: Operator, case: Case) -> ir.Model:
             values.append(_typed(f"x{index}", array))
             inputs.append(values[-1])
     outputs = [_typed(f"y{k}", y) for k, y in enumerate(results)]
-    node = ir.Node("", spec.op_type, values, _attributes(case), outputs=outputs, name=case.name)
+    node = ir.Node(spec.domain, spec.op_type, values, _attributes(case), outputs=outputs, name=case.name)
     return _model(spec, [v for v in inputs if v], outputs, [node], [v for v in constants if v])
 
 
@@ -206,5 +206,6 @@ def _model(
     constants: Sequence[ir.Value],
 ) -> ir.Model:
     opset = _LAST_OPSET.get(spec.op_type, LATEST_OPSET)
-    graph = ir.Graph(inputs, outputs, nodes=nodes, initializers=constants, opset_imports={"": opset}, name=spec.op_type)
+    imports = {"": opset, spec.domain: opset if not spec.domain else 1}
+    graph = ir.Graph(inputs, outputs, nodes=nodes, initializers=constants, opset_imports=imports, name=spec.op_type)
     return ir.Model(graph, ir_version=_IR_VERSION)

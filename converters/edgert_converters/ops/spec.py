@@ -162,7 +162,7 @@ class Operator:
     looks at the kernels that ran). `fixed_output`: scale and int8 zero point that a quantized output must have.
     `integer_q31`: the rule in `q31` requantization mode, bit for bit what TensorFlow Lite Micro's reference kernel
     gives; None: `integer` holds in both modes. `from_tflite`: by TFLite operator, for those that this operator stands
-    for; `to_tflite` also writes the quantized form.
+    for; `to_tflite` also writes the quantized form. `domain` is "" for the standard one.
     """
 
     op_type: str
@@ -178,3 +178,4 @@ class Operator:
     note: str = ""
     from_tflite: Mapping[str, TfliteReader] = field(default_factory=dict)
     to_tflite: TfliteWriter | None = None
+    domain: str = ""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edgert_converters.quantize.plan import Plan
 from edgert_converters.quantize.scheme import Granularity, Scheme
+from edgert_converters.quantize.weight_ranges import SEARCHED_BITS, search_scales
 from edgert_converters.quantize.weighted import Weighted, read_weighted, weighted_nodes
 from edgert_converters.quantize.weights import QuantizedWeights, quantize_weights
 
@@ -34,12 +35,15 @@ def round_node(
     node: ir.Node, plan: Plan, weighted: Weighted, bias: NDArray[np.float32] | None = None
 ) -> QuantizedWeights:
     """Returns the integers of one operator; `bias` float32[M] takes the place of its own."""
+    axis, largest = scale_axis(weighted, plan.scheme), plan.scheme.largest_weight
+    searched = plan.scheme.weight_bits <= SEARCHED_BITS
     return quantize_weights(
         weighted.weight,
-        scale_axis(weighted, plan.scheme),
+        axis,
         plan.x_scale(node),
         weighted.bias if bias is None else bias,
-        plan.scheme.largest_weight,
+        largest,
+        search_scales(weighted.weight, axis, largest) if searched else None,
     )
 
 
