@@ -23,7 +23,7 @@ from edgert_converters.sqnr import sqnr_db
 from tests.conformance.outliers.block import Fixture, Inputs
 from tests.conformance.outliers.fixtures import clean_model
 
-CALIBRATION_SEEDS, HELD_OUT_SEEDS = range(100, 108), range(900, 904)
+CALIBRATION_SEEDS, HELD_OUT_SEEDS = range(100, 132), range(900, 904)
 BASELINE = Settings(RangeRule(RangeMethod.MIN_MAX))
 DEFAULT = Settings(algorithms=frozenset(DEFAULT_ALGORITHMS))
 
@@ -69,7 +69,7 @@ def quantize_draft(
 def measure(
     fixture: Fixture, scheme: Scheme = INT8, settings: Settings = DEFAULT, *, outlier: bool = False
 ) -> Measured:
-    """Quantizes one block on 8 samples and measures it on 4 others."""
+    """Quantizes one block on 32 samples and measures it on 4 others."""
     draft, calibration = prepare_fixture(fixture, settings, outlier=outlier)
     return measure_draft(fixture, draft, calibration, scheme, settings, outlier=outlier)
 

@@ -1,0 +1,102 @@
+"""Writes the table of docs/quantize.md: what each block keeps with the default chain and with every other step.
+
+python -m tests.conformance.outliers.table            rewrite the table (minutes)
+python -m tests.conformance.outliers.table mbconv     print the rows of these blocks
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edgert.errors import EdgertError
+from edgert.recipe import DEFAULT_ALGORITHMS, Algorithm
+from edgert_converters.quantize.chain import CHAIN
+from edgert_converters.quantize.draft import Settings
+from edgert_converters.quantize.scheme import INT8, INT16X8
+from tests.conformance.outliers.block import Fixture
+from tests.conformance.outliers.fixtures import ENCODER, FIXTURES
+from tests.conformance.outliers.measure import BASELINE, DEFAULT, Measured, measure_draft, prepare_fixture
+
+PAGE = Path(__file__).parents[3] / "docs" / "quantize.md"
+BEGIN, END = "<!-- outlier table: begin -->\n", "<!-- outlier table: end -->"
+MEASURED_ON = "this x86"
+STEP_TIME_LIMIT_S = 10.0
+_SLOW = frozenset({Algorithm.ADAROUND, Algorithm.RECONSTRUCTION})
+"""Steps that learn the rounding of weights: they mend no activation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One way through the chain."""
+
+    title: str
+    settings: Settings
+
+
+def columns() -> tuple[Column, ...]:
+    """Min-max without any step, the default, and the default with each further step of the chain."""
+    further = [step.algorithm for step in CHAIN if step.algorithm not in {*DEFAULT_ALGORITHMS, *_SLOW}]
+    with_step = [
+        Column(f"+ {a.value}", replace(DEFAULT, algorithms=DEFAULT.algorithms | {a}, time_limit_s=STEP_TIME_LIMIT_S))
+        for a in further
+    ]
+    return (Column("min-max", BASELINE), Column("default", DEFAULT), *with_step)
+
+
+def render(fixtures: Sequence[Fixture]) -> Iterator[str]:
+    """Yields the lines of the table, a row as soon as it is measured."""
+    ways = columns()
+    titles = [f"W8A8 {way.title}" for way in ways] + [f"A16W8 {way.title}" for way in ways[:2]]
+    yield "| block | input | " + " | ".join(titles) + " | measured on |"
+    yield "|" + "---|" * (len(titles) + 3)
+    for fixture in fixtures:
+        for outlier in (False, True):
+            cells = _cells(fixture, ways, outlier=outlier)
+            yield f"| {fixture.name} | {'x20' if outlier else 'plain'} | " + " | ".join(cells) + f" | {MEASURED_ON} |"
+
+
+def _cells(fixture: Fixture, ways: Sequence[Column], *, outlier: bool) -> list[str]:
+    narrow, wide = [], []
+    for index, way in enumerate(ways):
+        try:
+            draft, calibration = prepare_fixture(fixture, way.settings, outlier=outlier)
+            schemes = (INT8, INT16X8) if index < 2 else (INT8,)
+            found = [measure_draft(fixture, draft, calibration, s, way.settings, outlier=outlier) for s in schemes]
+        except EdgertError as error:
+            print(f"{fixture.name}, {way.title}: {error}", file=sys.stderr)
+            narrow.append("-")
+            continue
+        narrow.append(_text(found[0]))
+        wide += [_text(m) for m in found[1:]]
+    return narrow + wide
+
+
+def _text(measured: Measured) -> str:
+    """Interpreter and engine in dB (one figure where they agree), and the share of MACs in integers below 100 %."""
+    pair = f"{measured.interpreter_db:.1f}", f"{measured.engine_db:.1f}"
+    both = pair[0] if pair[0] == pair[1] else " / ".join(pair)
+    return both if measured.integer_macs > 0.995 else f"{both} ({measured.integer_macs:.0%})"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prints the rows of the named blocks, or rewrites the page."""
+    every = (*FIXTURES, ENCODER)
+    parser = argparse.ArgumentParser(prog="python -m tests.conformance.outliers.table")
+    parser.add_argument("block", nargs="*", choices=[[], *(fixture.name for fixture in every)])
+    named = parser.parse_args(arguments).block
+    lines = []
+    for line in render([fixture for fixture in every if not named or fixture.name in named]):
+        print(line, flush=True)
+        lines.append(f"{line}\n")
+    if not named:
+        before, rest = PAGE.read_text().split(BEGIN)
+        PAGE.write_text(before + BEGIN + "".join(lines) + END + rest.split(END)[1])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
