@@ -158,10 +158,10 @@ def test_entropy_is_not_min_max_in_disguise(name: str, symmetric: bool) -> None:
     assert high < 0.9 * everything
 
 
-def test_sixteen_bits_keep_everything_whatever_the_method() -> None:
+def test_sixteen_bits_keep_twice_everything_whatever_the_method() -> None:
     values = np.append(_values("normal"), np.float32(1000.0))
     params = {method: _params(values, method, INT16X8) for method in RangeMethod}
-    assert set(params.values()) == {QuantParams((float(np.float32(1000 / 32767)),), (0,), DType.INT16)}
+    assert set(params.values()) == {QuantParams((float(np.float32(2000 / 32767)),), (0,), DType.INT16)}
 
 
 def test_float_activations_have_no_parameters() -> None:

@@ -78,7 +78,7 @@ def state_space() -> onnx.ModelProto:
     projected = b.op("MatMul", u, b.he(inner, rank + 2 * states, fan_in=inner))
     low, write, read = b.many("Split", projected, sizes, outputs=3, axis=2)
     step_bias = np.log(np.expm1(np.exp(b.rng.uniform(np.log(1e-3), np.log(0.1), inner)))).astype(np.float32)
-    dt = b.op("Softplus", b.op("Add", b.op("MatMul", low, b.he(rank, inner, fan_in=rank)), step_bias))
+    dt = b.op("Softplus", b.op("Add", b.op("MatMul", low, _uniform(b, (rank, inner), rank)), step_bias))
     scanned = _scan(b, u, dt, write, read, steps, inner, states)
     y = b.op("Add", scanned, b.op("Mul", u, b.vector(inner, 1.0)))
     b.op("MatMul", b.op("Mul", y, b.silu(z)), b.he(inner, WIDTH, fan_in=inner), name="branch")
@@ -124,9 +124,9 @@ def _recurrent(name: str, seed: int, gates: int) -> onnx.ModelProto:
     return b.finish({"branch": _SEQUENCE})
 
 
-def _uniform(b: Block, shape: tuple[int, ...]) -> np.ndarray:
-    """What frameworks initialise recurrent weights with: uniform in +-1 / sqrt(hidden)."""
-    return b.rng.uniform(-(WIDTH**-0.5), WIDTH**-0.5, shape).astype(np.float32)
+def _uniform(b: Block, shape: tuple[int, ...], size: int = WIDTH) -> np.ndarray:
+    """Uniform in +-1 / sqrt(size): what frameworks start recurrent weights from, and Mamba the steps' projection."""
+    return b.rng.uniform(-(size**-0.5), size**-0.5, shape).astype(np.float32)
 
 
 def gru_unrolled() -> onnx.ModelProto:

@@ -17,7 +17,10 @@ from edgert_converters.quantize.ranges.percentile import percentile_range
 from edgert_converters.quantize.scheme import Scheme
 from edgert_converters.quantize.statistics import RunningHistogram
 
-__all__ = ["METHODS", "choose_params", "choose_range"]
+__all__ = ["INT16_HEADROOM", "METHODS", "choose_params", "choose_range"]
+
+INT16_HEADROOM = 2.0
+"""One of 16 bits. On 4 held-out samples of blocks calibrated on 32, clipping alone left 23 to 35 dB where this gives 40."""
 
 METHODS: Mapping[RangeMethod, RangeMethodRule] = {
     RangeMethod.MIN_MAX: min_max_range,
@@ -31,8 +34,8 @@ METHODS: Mapping[RangeMethod, RangeMethodRule] = {
 def choose_params(statistics: RunningHistogram, rule: RangeRule, scheme: Scheme) -> QuantParams:
     """Returns per-tensor parameters for the tensor that `statistics` describe.
 
-    Affine or symmetric int8 of the range that `rule` gives; symmetric int16 of everything seen, because a step of
-    16 bits is far below any noise that clipping could trade it for.
+    Affine or symmetric int8 of the range that `rule` gives; symmetric int16 of twice everything seen: a step of 16 bits
+    is far below any noise, and what other data exceeds the calibration data by would be clipped.
 
     Raises:
         ValueError: the scheme keeps activations float.
@@ -40,7 +43,8 @@ def choose_params(statistics: RunningHistogram, rule: RangeRule, scheme: Scheme)
     if scheme.activation is None:
         raise ValueError("float activations have no parameters")
     if scheme.activation is DType.INT16:
-        return symmetric_params(*choose_range(statistics, RangeRule(RangeMethod.MIN_MAX)), scheme.activation)
+        low, high = choose_range(statistics, RangeRule(RangeMethod.MIN_MAX))
+        return symmetric_params(INT16_HEADROOM * low, INT16_HEADROOM * high, scheme.activation)
     low, high = choose_range(statistics, rule, symmetric=scheme.symmetric)
     return symmetric_params(low, high, scheme.activation) if scheme.symmetric else params_for_range(low, high)
 
