@@ -20,7 +20,7 @@ from edgert.runtime.cpu import DotProduct
 from edgert.target import get_target
 from edgert_converters.importers import import_model
 from edgert_converters.layers import build_layers
-from edgert_converters.payoff import measure
+from edgert_converters.payoff import child
 from edgert_converters.payoff.answer import LAYERS_ERROR, answer_payoff, classify, describe_known
 from edgert_converters.payoff.cache import Cache, Place, Timed, load_cache, save_cache
 from edgert_converters.payoff.facts import answer_from_facts, target_dot_product
@@ -251,7 +251,7 @@ def test_what_an_engine_cannot_run_is_unknown_with_the_reason(tmp_path: Path) ->
 def test_a_child_that_hangs_or_ends_early_is_unknown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, value: object, words: str
 ) -> None:
-    monkeypatch.setattr(measure, setting, value)
+    monkeypatch.setattr(child, setting, value)
     place = Place()
     assert words in str(measure_site(network_of(conv_model(tmp_path / "m.onnx")), SITE, place))
     assert place == Place()
