@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -73,15 +73,15 @@ def parse_setting(text: str) -> Cell:
     return Cell(Settings(ranges, algorithms), scheme)
 
 
-def quantize(model: Path, samples: NDArray[np.float32], cell: Cell) -> bytes:
-    """Returns the quantized ONNX file; `samples` float32[n, ...] calibrate."""
+def quantize(model: Path, samples: Callable[[], Iterator[NDArray[np.float32]]], count: int, cell: Cell) -> bytes:
+    """Returns the quantized ONNX file; `samples` gives `count` arrays without batch axis, anew at each call."""
     imported = import_model(model, {})
     (port,) = imported.inputs
 
     def stream() -> Iterator[Mapping[str, NDArray[np.float32]]]:
-        return ({port.name: sample[None]} for sample in samples)
+        return ({port.name: sample[None]} for sample in samples())
 
-    calibration = Calibration(stream, len(samples), lambda *_: None)
+    calibration = Calibration(stream, count, lambda *_: None)
     prepared = prepare(strip_quantization(imported.model), calibration, cell.settings)
     draft = plan_draft(prepared, cell.scheme, calibration, cell.settings)
     return serialize(apply_plan(draft.model, draft.final, DType.UINT8))
@@ -91,11 +91,11 @@ def main() -> None:
     model, calibration, setting, output = sys.argv[1:]
     samples = np.load(calibration)["x"]
     cell = parse_setting(setting)
-    report(_version(), lambda: write(Path(output), quantize(Path(model), samples, cell)))
 
+    def make() -> None:
+        Path(output).write_bytes(quantize(Path(model), lambda: iter(samples), len(samples), cell))
 
-def write(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
+    report(_version(), make)
 
 
 def _version() -> str:
