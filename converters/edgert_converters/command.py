@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 
 import edgert
@@ -17,44 +15,37 @@ from edgert.bundle import SCHEMA, Gate, Manifest
 from edgert.codec import JsonValue
 from edgert.plugins import ConvertResult, Judgement, ModelSummary, ProgressReporter, SampleRunner
 from edgert.recipe import Recipe
-from edgert.runtime.postprocess import Postprocess, build_postprocess
 from edgert.target import get_target
 from edgert.verification import VerifyReport, VerifyRequest
-from edgert_converters.accuracy import Verification, verify
-from edgert_converters.built import Built
 from edgert_converters.comparison.verify import verify as compare_engines
 from edgert_converters.conversion import Conversion
-from edgert_converters.data import Dataset, DataSplit, load_dataset, split
-from edgert_converters.engine import Runner
+from edgert_converters.data import DataSplit, load_dataset, split
+from edgert_converters.golden import GOLDEN, golden_file
 from edgert_converters.importers import ImportedModel, import_model, import_torch
 from edgert_converters.inspect import inspect_model
 from edgert_converters.judge import judge as judge_candidate
+from edgert_converters.judging import AGREEMENT, judge_variants
 from edgert_converters.layer_errors import Gain, LayerError, measure_gains, measure_layer_errors, nodes_of_float_output
-from edgert_converters.metrics import Metric, choose_metric, load_metric
+from edgert_converters.metrics import load_metric
 from edgert_converters.ops.spec import Array
 from edgert_converters.output import REPORT, check_output, to_json_bytes, write_output
 from edgert_converters.payoff.answer import describe_known
 from edgert_converters.quantize.calibrate import Samples
-from edgert_converters.quantize.chain import chain_settings, plan_draft
 from edgert_converters.quantize.draft import Calibration
 from edgert_converters.quantize.insert import apply_plan
+from edgert_converters.quantize.precisions import check_precisions
+from edgert_converters.repair.request import repair_for_targets
+from edgert_converters.repair.windows import keep_float
 from edgert_converters.summary import build_messages, build_report, build_summary
-from edgert_converters.variant_runner import load_variant, why_not_here
 from edgert_converters.variants import (
     RANDOM_SAMPLES,
     build_variants,
-    check_precisions,
     describe_variant,
     random_samples,
 )
 
 __all__ = ["CONVERTER"]
 
-AGREEMENT = "agreement"
-"""As a metric: ignore the labels and compare answers with the float model's."""
-
-GOLDEN = "golden.npz"
-_GOLDEN_SAMPLES = 4
 _ERROR_SAMPLES = 16
 _WORST_LAYERS = 5
 
@@ -134,16 +125,17 @@ def _convert(imported: ImportedModel, recipe: Recipe, progress: ProgressReporter
     data = _load_data(recipe, imported)
     calibration = _calibration(data, imported, recipe.seed, progress)
     samples = calibration.samples
-    built = build_variants(imported, recipe, targets, calibration)
-    verification = _verify(recipe, data, imported, built, progress)
-    conversion = Conversion(recipe, imported, data, built, verification, (), (), ())
+    repaired = repair_for_targets(imported, recipe, targets, data, calibration)
+    built = build_variants(imported, recipe, targets, calibration, repaired)
+    verification = judge_variants(recipe, data, imported, built, progress)
+    conversion = Conversion(recipe, imported, data, built, verification, (), (), (), repaired)
     errors = _layer_errors(conversion, samples, progress)
     gains = _gains(conversion, errors, calibration)
     conversion = replace(conversion, errors=errors, gains=gains)
     conversion = replace(conversion, messages=(*([known] if known else []), *build_messages(conversion)))
     manifest, files = _pack(conversion, samples)
     written = write_output(_output(recipe), manifest, files, conversion.chosen.id)
-    gate = conversion.gate(conversion.chosen.id)
+    gate = conversion.final_gate
     return ConvertResult(written, gate, build_summary(conversion, written, gate), conversion.messages)
 
 
@@ -168,43 +160,6 @@ def _calibration(data: DataSplit, imported: ImportedModel, seed: int, progress: 
     return Calibration(stream, len(calib), progress)
 
 
-def _runners(built: Sequence[Built], imported: ImportedModel) -> dict[str, Runner]:
-    """What an engine here can run; the reference always."""
-    return {
-        variant.id: load_variant(variant, imported.inputs, imported.outputs)
-        for variant in built
-        if variant is built[0] or why_not_here(variant) is None
-    }
-
-
-def _verify(
-    recipe: Recipe, data: DataSplit, imported: ImportedModel, built: Sequence[Built], progress: ProgressReporter
-) -> Verification | None:
-    if data.evaluation is None:
-        return None
-    runners = _runners(built, imported)
-    reference = runners.pop(built[0].id)
-    postprocess = build_postprocess(recipe.postprocess)
-    metric = _metric(recipe, data.evaluation, postprocess)
-    return verify(
-        reference,
-        runners,
-        data.evaluation,
-        metric,
-        postprocess,
-        recipe.max_drop_points,
-        metric_output=recipe.metric_output,
-        seed=recipe.seed,
-        progress=progress,
-    )
-
-
-def _metric(recipe: Recipe, evaluation: Dataset, postprocess: Postprocess) -> Metric | None:
-    if recipe.metric == AGREEMENT:
-        return None
-    return load_metric(recipe.metric) if recipe.metric else choose_metric(evaluation, postprocess)
-
-
 def _layer_errors(conversion: Conversion, samples: Samples, progress: ProgressReporter) -> tuple[LayerError, ...]:
     chosen = conversion.chosen
     if chosen.draft is None or chosen.draft.plan is None:
@@ -215,18 +170,18 @@ def _layer_errors(conversion: Conversion, samples: Samples, progress: ProgressRe
 
 def _gains(conversion: Conversion, errors: Sequence[LayerError], calibration: Calibration) -> tuple[Gain, ...]:
     """Only after a failed gate: that is when somebody looks for the layers to repair."""
-    chosen, first = conversion.chosen, conversion.built[0].draft
-    if conversion.gate(chosen.id) is not Gate.FAILED or first is None or chosen.plan is None or chosen.encoding is None:
+    chosen = conversion.chosen
+    draft, encoding = chosen.draft, chosen.encoding
+    if conversion.gate(chosen.id) is not Gate.FAILED or draft is None or draft.plan is None or encoding is None:
         return ()
-    plan, encoding, settings = chosen.plan, chosen.encoding, chain_settings(conversion.recipe)
 
     def rebuild(layers: frozenset[str]) -> ir.Model:
-        keep_float = frozenset(name for layer in layers for name in nodes_of_float_output(first.model, plan, layer))
-        draft = plan_draft(first, plan.scheme, calibration, settings, keep_float)
-        return apply_plan(draft.model, draft.final, encoding)
+        kept = {name for layer in layers for name in nodes_of_float_output(draft.model, draft.final, layer)}
+        restricted = keep_float(draft, kept)
+        return apply_plan(restricted.model, restricted.final, encoding)
 
     few = list(itertools.islice(calibration.samples(), _ERROR_SAMPLES))
-    return measure_gains(errors, first.model, rebuild, few, _WORST_LAYERS, calibration.progress)
+    return measure_gains(errors, draft.model, rebuild, few, _WORST_LAYERS, calibration.progress)
 
 
 def _pack(conversion: Conversion, samples: Samples) -> tuple[Manifest, dict[str, bytes]]:
@@ -254,30 +209,6 @@ def _pack(conversion: Conversion, samples: Samples) -> tuple[Manifest, dict[str,
         labels=recipe.labels,
     )
     files = {row.path: variant.data for row, variant in zip(variants, conversion.built, strict=True)}
-    files[GOLDEN] = _golden(conversion, samples)
+    files[GOLDEN] = golden_file(conversion, samples)
     files[REPORT] = to_json_bytes(build_report(conversion))
     return manifest, files
-
-
-def _count_alike(outputs: Sequence[Mapping[str, Array]]) -> int:
-    """How many of the first samples gave outputs of one shape: those of a selection depend on what it found."""
-    shapes = [{name: values.shape for name, values in output.items()} for output in outputs]
-    return sum(1 for _ in itertools.takewhile(lambda shape: shape == shapes[0], shapes))
-
-
-def _golden(conversion: Conversion, samples: Samples) -> bytes:
-    """A few real inputs (of the evaluation set where there is one) with the outputs of every variant."""
-    evaluation = conversion.data.evaluation
-    if evaluation is None:
-        inputs = list(itertools.islice(samples(), _GOLDEN_SAMPLES))
-    else:
-        inputs = [evaluation.sample(index).inputs for index in range(min(_GOLDEN_SAMPLES, len(evaluation)))]
-    runners = _runners(conversion.built, conversion.imported)
-    results = {variant_id: [run(sample) for sample in inputs] for variant_id, run in runners.items()}
-    count = min((_count_alike(outputs) for outputs in results.values()), default=len(inputs))
-    arrays = {f"input/{name}": np.stack([sample[name] for sample in inputs[:count]]) for name in inputs[0]}
-    for variant_id, outputs in results.items():
-        arrays |= {f"{variant_id}/{name}": np.stack([o[name] for o in outputs[:count]]) for name in outputs[0]}
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # array names are no keyword of savez
-    return buffer.getvalue()

@@ -96,7 +96,7 @@ class View:
     def size_bytes(self, value: onnx_ir.Value) -> int:
         """Returns the bytes of the whole tensor."""
         shape, dtype = self._typed(value)
-        return prod(shape) * dtype.itemsize_bytes
+        return dtype.stored_bytes(prod(shape))
 
     def stored_output(self, value: onnx_ir.Value) -> onnx_ir.Value:
         """Returns the integer tensor that an operator's output is quantized to, else the output itself."""

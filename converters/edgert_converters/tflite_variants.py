@@ -13,48 +13,60 @@ from edgert.errors import ModelError
 from edgert.recipe import Recipe
 from edgert_converters.built import Built
 from edgert_converters.exporters.tflite import export_tflite
-from edgert_converters.quantize.chain import chain_settings, plan_draft
-from edgert_converters.quantize.draft import Calibration
 from edgert_converters.quantize.insert import apply_plan
-from edgert_converters.quantize.scheme import INT16X8
+from edgert_converters.quantize.narrow_weights import with_int4_weights
+from edgert_converters.quantize.precisions import PRECISIONS
 from edgert_converters.quantize.weight_only import quantize_weights_only
 from edgert_converters.tflite.description import describe_file, with_label_file
 
 __all__ = ["with_tflite"]
 
 
-def with_tflite(built: Sequence[Built], recipe: Recipe, calibration: Calibration, *, required: bool) -> list[Built]:
+def with_tflite(built: Sequence[Built], recipe: Recipe, *, required: bool) -> list[Built]:
     """Returns the ONNX variants, each followed by its TFLite twin where it has one, and what exists as TFLite only.
 
     Args:
         built: the reference first, which is float unless the model came quantized.
         recipe: precisions, float or integer inputs and outputs, labels and pre-processing.
-        calibration: data that chooses ranges.
         required: TFLite was asked for by name, so a model without a TFLite form is an error, not a note.
 
     Raises:
         ModelError: required, and an operator has no TFLite form; the node is named.
     """
-    writer = _Writer(recipe, built[0], calibration, required)
+    writer = _Writer(recipe, required)
     result: list[Built] = []
     done: set[str] = set()
     for source in built:
         result.append(source)
-        if source.precision in {"fp32", "int8"} and source.precision not in done:
+        if source.precision not in done and _has_twin(source):
             done.add(source.precision)
-            result[-1:] = writer.add(source, source.precision, partial(writer.signed_graph, source))
-    if built[0].precision == "fp32" and "int16x8" in recipe.precisions:
-        result[-1:] = writer.add(result[-1], "int16x8", writer.wide_graph)
+            result[-1:] = writer.add(source, source.precision, partial(signed_graph, source))
     if built[0].precision == "fp32" and "dynamic" in recipe.precisions:
         result[-1:] = writer.add(result[-1], "dynamic", lambda: quantize_weights_only(built[0].model)[0])
     return result
 
 
+def _has_twin(source: Built) -> bool:
+    return source.precision == "fp32" or PRECISIONS[source.precision].is_held_by("tflite")
+
+
+def signed_graph(source: Built) -> ir.Model:
+    """Returns the graph that a TFLite file is written from.
+
+    Its integer kernels are signed: a plan made for uint8 activations is carried out again with int8. Weights of 4 bits
+    are stored as such.
+    """
+    if source.draft is None or source.draft.plan is None:
+        return source.model
+    model = source.model
+    if source.encoding is DType.UINT8:
+        model = apply_plan(source.draft.model, source.draft.plan, DType.INT8)
+    return with_int4_weights(model) if source.draft.plan.scheme.weight_bits == 4 else model
+
+
 @dataclass(frozen=True, slots=True)
 class _Writer:
     recipe: Recipe
-    reference: Built
-    calibration: Calibration
     required: bool
 
     def add(self, before: Built, precision: str, make_graph: Callable[[], ir.Model]) -> list[Built]:
@@ -65,19 +77,6 @@ class _Writer:
             if self.required:
                 raise
             return [replace(before, notes=(*before.notes, f"no tflite-{precision}: {error}"))]
-
-    def signed_graph(self, source: Built) -> ir.Model:
-        """TFLite's integer kernels are signed: a plan made for uint8 activations is carried out again with int8."""
-        if source.draft is None or source.draft.plan is None or source.encoding is DType.INT8:
-            return source.model
-        return apply_plan(source.draft.model, source.draft.plan, DType.INT8)
-
-    def wide_graph(self) -> ir.Model:
-        """Activations of 16 bits, weights of 8."""
-        if self.reference.draft is None:
-            raise AssertionError("int16x8 was asked for without calibration")
-        draft = plan_draft(self.reference.draft, INT16X8, self.calibration, chain_settings(self.recipe))
-        return apply_plan(draft.model, draft.final, DType.INT16)
 
     def _write(self, source: Built, precision: str, model: ir.Model) -> Built:
         recipe = self.recipe
@@ -93,9 +92,10 @@ class _Writer:
             inputs=file.inputs,
             outputs=file.outputs,
             format="tflite",
-            encoding=_ENCODINGS.get(precision),
+            encoding=_encoding(source.encoding) if shares else None,
             draft=source.draft if shares else None,
         )
 
 
-_ENCODINGS = {"int8": DType.INT8, "int16x8": DType.INT16}
+def _encoding(source: DType | None) -> DType | None:
+    return DType.INT8 if source is DType.UINT8 else source

@@ -18,48 +18,34 @@ from edgert.quant import QuantParams
 from edgert.recipe import Recipe
 from edgert.target import Target
 from edgert_converters.built import Built
+from edgert_converters.engine_notes import opset_notes, release_notes
 from edgert_converters.exporters.onnx import serialize
 from edgert_converters.half_variant import build_half
 from edgert_converters.importers import ImportedModel
 from edgert_converters.layers import build_layers, peak_activation_bytes
 from edgert_converters.ops.spec import Array
+from edgert_converters.quantize.block_graph import quantize_matrices
 from edgert_converters.quantize.chain import chain_settings, plan_draft, prepare
 from edgert_converters.quantize.draft import Calibration, Draft
 from edgert_converters.quantize.existing import is_quantized, strip_quantization
 from edgert_converters.quantize.insert import apply_plan
-from edgert_converters.quantize.scheme import INT8
+from edgert_converters.quantize.matrix import BLOCKS, STATIC, Activation
+from edgert_converters.quantize.precisions import FORMATS, PRECISIONS, Precision, check_forms
+from edgert_converters.quantize.tensorrt_form import apply_for_tensorrt
 from edgert_converters.requantize import read_requantize
 from edgert_converters.tflite_variants import with_tflite
 from edgert_converters.units import dequantizer_of, is_standard, static_params
 
 __all__ = [
-    "FORMATS",
-    "PRECISIONS",
     "RANDOM_SAMPLES",
     "REFERENCE_ID",
     "build_variants",
-    "check_precisions",
     "describe_variant",
     "random_samples",
 ]
 
-FORMATS = ("onnx", "tflite")
-TFLITE_ONLY = ("int16x8", "dynamic")
-PRECISIONS = ("int8", "fp16", *TFLITE_ONLY)
-INTEGER_PRECISIONS = frozenset({"int8", "int16x8"})
 REFERENCE_ID = "onnx-fp32"
 RANDOM_SAMPLES = 32
-
-
-def check_precisions(precisions: Sequence[str]) -> None:
-    """Refuses precisions that edgert does not make.
-
-    Raises:
-        UsageError: an unknown precision.
-    """
-    unknown = [precision for precision in precisions if precision not in PRECISIONS]
-    if unknown:
-        raise UsageError(f"unknown precision {unknown[0]!r}; allowed: {', '.join(PRECISIONS)}")
 
 
 def build_variants(
@@ -80,11 +66,11 @@ def build_variants(
         DataError: the calibration data does not fit.
     """
     formats = _formats(recipe, targets)
-    _check_forms(recipe.precisions, formats)
+    check_forms(recipe.precisions, formats)
     built = _onnx_variants(imported, recipe, targets, formats, calibration)
     if "tflite" in formats:
         required = "tflite" in recipe.formats or _suffix(recipe) == "tflite"
-        built = with_tflite(built, recipe, calibration, required=required)
+        built = with_tflite(built, recipe, required=required)
     unread = {"onnx", "tflite"} - set(formats)
     return tuple(variant for variant in built if variant is built[0] or variant.format not in unread)
 
@@ -110,17 +96,6 @@ def _formats(recipe: Recipe, targets: Sequence[Target]) -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in read)
 
 
-def _check_forms(precisions: Sequence[str], formats: Sequence[str]) -> None:
-    """Refuses a precision that none of the formats has.
-
-    Raises:
-        UsageError: names the format that has it.
-    """
-    homeless = [name for name in precisions if name in TFLITE_ONLY and "tflite" not in formats]
-    if homeless:
-        raise UsageError(f"{homeless[0]} exists as TFLite only; add --format tflite")
-
-
 def _onnx_variants(
     imported: ImportedModel,
     recipe: Recipe,
@@ -135,13 +110,17 @@ def _onnx_variants(
         note = "already quantized: every scale and integer is kept; --requantize starts again from float"
         return [_onnx(imported, "onnx-int8", "int8", model, names, notes=(note,))]
     model = strip_quantization(model)
+    wanted = [precision for precision in PRECISIONS.values() if precision.name in recipe.precisions]
     draft = None
-    if INTEGER_PRECISIONS & set(recipe.precisions):
+    if any(precision.quantizer.calibrates for precision in wanted):
         draft = prepare(model, calibration, chain_settings(recipe))
     built = [_onnx(imported, REFERENCE_ID, "fp32", model, names, draft=draft)]
-    if "int8" in recipe.precisions and draft is not None:
-        planned = plan_draft(draft, INT8, calibration, chain_settings(recipe))
-        built += _int8_variants(imported, planned, targets, formats)
+    for precision in wanted:
+        if precision.quantizer is STATIC and draft is not None:
+            planned = plan_draft(draft, precision.cell.scheme, calibration, chain_settings(recipe))
+            built += _static_variants(imported, precision, planned, targets, formats)
+        elif precision.quantizer is BLOCKS:
+            built.append(_block_variant(imported, precision, model, targets))
     fast = tuple(target.name for target in targets if any(engine.computes_fp16 for engine in target.engines))
     if fast or "fp16" in recipe.precisions:
         built.append(build_half(built[0], fast, calibration.samples))
@@ -156,28 +135,49 @@ def _onnx(
     return Built(variant_id, precision, model, serialize(model), names, inputs, outputs, **facts)
 
 
-def _int8_variants(
-    imported: ImportedModel, draft: Draft, targets: Sequence[Target], formats: Sequence[str]
+def _static_variants(
+    imported: ImportedModel, precision: Precision, draft: Draft, targets: Sequence[Target], formats: Sequence[str]
 ) -> list[Built]:
     """One variant per encoding that a target's engines are fast with; TFLite is written from the int8 one."""
-    by_encoding: dict[DType, list[str]] = {}
+    by_encoding: dict[DType, list[Target]] = {}
     for target in targets:
-        by_encoding.setdefault(target.activation_encoding, []).append(target.name)
-    if "onnx" not in formats:
-        by_encoding = {DType.INT8: [target.name for target in targets]}
+        by_encoding.setdefault(_encoding(precision, target, formats), []).append(target)
     built: list[Built] = []
-    for encoding, names in by_encoding.items():
-        quantized = apply_plan(draft.model, draft.final, encoding)
+    for encoding, group in by_encoding.items():
+        if precision.cell.activation is Activation.SYMMETRIC:
+            quantized = apply_for_tensorrt(draft.model, draft.final)
+        else:
+            quantized = apply_plan(draft.model, draft.final, encoding)
         suffix = "" if not built else {DType.INT8: "-s8", DType.UINT8: "-u8"}[encoding]
-        built.append(
-            _onnx(imported, f"onnx-int8{suffix}", "int8", quantized, tuple(names), encoding=encoding, draft=draft)
-        )
+        names = tuple(target.name for target in group)
+        notes = (*_own_note(precision), *opset_notes(quantized, group))
+        facts = {"encoding": encoding, "draft": draft, "notes": notes}
+        built.append(_onnx(imported, f"{precision.onnx_id}{suffix}", precision.name, quantized, names, **facts))
     return built
+
+
+def _encoding(precision: Precision, target: Target, formats: Sequence[str]) -> DType:
+    if precision.cell.activation is Activation.INT16:
+        return DType.INT16
+    is_free = precision.cell.activation is Activation.INT8 and "onnx" in formats
+    return target.activation_encoding if is_free else DType.INT8
+
+
+def _block_variant(imported: ImportedModel, precision: Precision, model: ir.Model, targets: Sequence[Target]) -> Built:
+    made = quantize_matrices(model, precision.cell.scheme)
+    names = tuple(target.name for target in targets)
+    notes = (made.note, *release_notes(made.onnxruntime, targets))
+    return _onnx(imported, precision.onnx_id, precision.name, made.model, names, notes=notes)
+
+
+def _own_note(precision: Precision) -> tuple[str, ...]:
+    return () if precision.note is None else (precision.note,)
 
 
 def describe_variant(built: Built, gate: Gate, notes: Sequence[str]) -> Variant:
     """Returns the manifest's row for a variant."""
-    quantized = built.precision in INTEGER_PRECISIONS
+    precision = PRECISIONS.get(built.precision)
+    quantized = precision is not None and precision.by_contract
     return Variant(
         id=built.id,
         format=built.format,

@@ -187,7 +187,7 @@ def test_outputs_that_cannot_be_written_are_refused_first(tmp_path: Path) -> Non
 
 
 def test_unknown_precision(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="unknown precision 'int4'; allowed: int8, fp16, int16x8, dynamic"):
+    with pytest.raises(UsageError, match="unknown precision 'int4'; allowed: int8, int8-per-tensor, int8-symmetric, "):
         _convert(tmp_path / "net.edge", precisions=("int4",))
 
 
@@ -215,8 +215,13 @@ def test_options_of_the_python_call_are_checked(tmp_path: Path) -> None:
 
 
 def test_a_precision_that_only_tflite_has(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="int16x8 exists as TFLite only; add --format tflite"):
-        _convert(tmp_path / "net.edge", precisions=("int16x8",), formats=("onnx",))
+    with pytest.raises(UsageError, match=r"dynamic exists as TFLite only; add --format tflite \(ONNX: Dynamic"):
+        _convert(tmp_path / "net.edge", precisions=("dynamic",), formats=("onnx",))
+
+
+def test_a_precision_that_only_onnx_has(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"int4-block32 exists as ONNX only; add --format onnx \(TFLite: LiteRT"):
+        _convert(tmp_path / "net.edge", precisions=("int4-block32",), formats=("tflite",))
 
 
 def test_a_file_of_a_kind_that_was_not_asked_for(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ BLOCK_POWER = 2.0
 class BlockWeights:
     """A matrix [N, K] in blocks along K.
 
-    `codes` are uint8[N, blocks, block] around 2^(bits - 1), `scales` float32[N, blocks]. The last block of a row is filled with zeros where `length` K is no multiple of the block.
+    `codes` are uint8[N, blocks, block] around 2^(bits - 1), `scales` float32[N, blocks]. The last
+    block of a row is filled with zeros where `length` K is no multiple of the block.
     """
 
     codes: NDArray[np.uint8]

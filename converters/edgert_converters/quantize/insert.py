@@ -19,7 +19,7 @@ from edgert_converters.ops.spec import Array, QuantRule
 from edgert_converters.quantize.plan import Plan
 from edgert_converters.quantize.ranges import params_for_range, symmetric_params
 
-__all__ = ["add_dequantized", "add_initializer", "apply_plan"]
+__all__ = ["add_dequantized", "add_initializer", "apply_plan", "raise_opset"]
 
 _WIDE_OPSET, _WIDE_IR_VERSION = 21, 10
 _OPERANDS = frozenset({"Add", "Sub", "Mul", "Div", "Concat", "Max", "Min", "Sum", "Mean"})
@@ -39,7 +39,7 @@ def apply_plan(model: ir.Model, plan: Plan, encoding: DType) -> ir.Model:
     """
     copy = model.clone()
     if encoding is DType.INT16:
-        _raise_opset(copy)
+        raise_opset(copy)
     elif not plan.scheme.symmetric:
         # a symmetric range reaches below zero: there the clamps stay, between their operator and its QuantizeLinear
         _remove_fused_clamps(copy.graph, plan)
@@ -65,11 +65,17 @@ def apply_plan(model: ir.Model, plan: Plan, encoding: DType) -> ir.Model:
     return copy
 
 
-def _raise_opset(model: ir.Model) -> None:
-    """Opset 21 is the first whose QuantizeLinear makes 16 bits; the operators read here mean the same in it but one."""
+def raise_opset(model: ir.Model) -> None:
+    """Raises a model in place to opset 21, the first with 16- and 4-bit integers.
+
+    Raises:
+        ModelError: an operator means something else there.
+    """
     for node in model.graph:
         if node.op_type == "GroupNormalization" and node.domain in {"", "ai.onnx"}:
-            raise ModelError("GroupNormalization cannot be part of a model with 16-bit activations", node=node.name)
+            raise ModelError(
+                "GroupNormalization cannot be part of a model with 16-bit activations or 4-bit weights", node=node.name
+            )
     model.graph.opset_imports[""] = _WIDE_OPSET
     model.opset_imports[""] = _WIDE_OPSET
     model.ir_version = max(model.ir_version, _WIDE_IR_VERSION)

@@ -1,4 +1,4 @@
-"""The cells of the scheme matrix: what a tensor becomes, as weights and as activations."""
+"""What a tensor becomes, as weights and as activations; matrix.py says who can make which."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgert.dtypes import DType
 
-__all__ = ["INT8", "INT16X8", "Granularity", "Scheme"]
+__all__ = ["INT8", "INT8X4", "INT8_PER_TENSOR", "INT8_SYMMETRIC", "INT16X8", "Granularity", "Scheme"]
 
 
 class Granularity(enum.Enum):
@@ -47,6 +47,15 @@ class Scheme:
 
 INT8 = Scheme()
 """The contract of docs/numerics.md: int8 weights per output channel, affine int8 activations."""
+
+INT8_PER_TENSOR = Scheme(granularity=Granularity.TENSOR)
+"""As INT8 with one scale for all weights of an operator."""
+
+INT8_SYMMETRIC = Scheme(symmetric=True)
+"""As INT8 with zero points of 0, which is what TensorRT takes."""
+
+INT8X4 = Scheme(weight_bits=4)
+"""As INT8 with weights in [-7, 7]."""
 
 INT16X8 = Scheme(activation=DType.INT16)
 """Symmetric activations of 16 bits, weights of 8."""

@@ -78,10 +78,12 @@ def quantize_weights(
     integers = np.clip(quantize(weight, weight_params), -largest, largest).astype(np.int8)
     if bias is None:
         return QuantizedWeights(integers, weight_params, None, None)
-    bias_scale = np.resize(np.float32(x_scale) * scale32, bias.shape)
+    shared = axis is None  # XNNPACK refuses a bias with a scale per channel where the weights have one in all
+    bias_scale = np.resize(np.float32(x_scale) * scale32, (1,) if shared else bias.shape)
     limits = np.iinfo(np.int32)
     int_bias = np.clip(np.rint(bias.astype(np.float64) / bias_scale), limits.min, limits.max).astype(np.int32)
-    bias_params = QuantParams(tuple(bias_scale.tolist()), (0,) * bias.size, DType.INT32, 0)
+    bias_zeros = (0,) * bias_scale.size
+    bias_params = QuantParams(tuple(bias_scale.tolist()), bias_zeros, DType.INT32, None if shared else 0)
     return QuantizedWeights(integers, weight_params, int_bias, bias_params)
 
 

@@ -43,6 +43,7 @@ DTYPES: Final[dict[int, DType]] = {
     12: DType.UINT64,
     15: DType.UINT32,
     16: DType.UINT16,
+    17: DType.INT4,
 }
 """The schema's TensorType of every element type that edgert carries; the others (complex, resource, ...) are absent."""
 

@@ -126,6 +126,10 @@ _HYBRID: Final = {"CONV_2D": (2, 5), "DEPTHWISE_CONV_2D": (4, 6), "FULLY_CONNECT
 """Versions for float data with int8 weights: of one scale, and of one per channel."""
 
 
+_INT4_WEIGHTS: Final = {"CONV_2D": 7, "DEPTHWISE_CONV_2D": 7, "FULLY_CONNECTED": 10}
+"""Versions for int8 data with weights of 4 bits."""
+
+
 def with_versions(graph: TfSubgraph) -> TfSubgraph:
     """Returns the graph with every operator's version set."""
     operators = tuple(replace(item, version=operator_version(item, graph)) for item in graph.operators)
@@ -170,6 +174,8 @@ def _for_type(name: str, dtype: DType | None) -> int:
 
 def _for_weights(name: str, data: TfTensor, inputs: Sequence[TfTensor | None]) -> int:
     weight = inputs[1] if len(inputs) > 1 else None
+    if weight is not None and weight.dtype is DType.INT4:
+        return _INT4_WEIGHTS.get(name, 1)
     if name not in _HYBRID or data.dtype is not DType.FLOAT or weight is None or weight.dtype is not DType.INT8:
         return 1
     return _HYBRID[name][weight.quant is not None and weight.quant.axis is not None]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from edgert.dtypes import DType
 from edgert_converters.tflite.model import OptionValue, TfModel, TfOperator, TfSignature, TfSubgraph, TfTensor
 from edgert_converters.tflite.schema import (
     DTYPES,
@@ -120,6 +121,7 @@ class _Writer:
         data = b""
         if tensor.data is not None and tensor.dtype is not None:
             data = np.ascontiguousarray(tensor.data, tensor.dtype.numpy).tobytes()
+            data = _pack_int4(data) if tensor.dtype is DType.INT4 else data
         fields: dict[str, Any] = {  # Any: offsets and numbers
             "Shape": self._numbers(tensor.shape, np.int32),
             "Type": _RESOURCE if tensor.dtype is None else _TYPES[tensor.dtype],
@@ -193,3 +195,9 @@ class _Writer:
     def _metadata(self, name: str, data: bytes) -> int:
         text = self._builder.CreateString(name)
         return self._table("Metadata", {"Name": text, "Buffer": self._buffer_index(data)})
+
+
+def _pack_int4(data: bytes) -> bytes:
+    """Returns int8 values in [-8, 7] as two's complement nibbles, low nibble first; an odd one is filled with zero."""
+    nibbles = np.frombuffer(data + b"\0" * (len(data) % 2), np.uint8) & 15
+    return (nibbles[0::2] | (nibbles[1::2] << 4)).astype(np.uint8).tobytes()
