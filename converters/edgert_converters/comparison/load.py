@@ -15,6 +15,7 @@ from edgert.errors import ModelError, UsageError
 from edgert.runtime.border import build_borders
 from edgert.runtime.plain_model import is_bundle
 from edgert.verification import VerifyRequest
+from edgert_converters.comparison.block_layers import block_layers
 from edgert_converters.comparison.peer import Subject
 from edgert_converters.comparison.samples import draw_samples, input_params, split_samples
 from edgert_converters.comparison.tflite_form import ExportedForm, OwnForm
@@ -28,6 +29,7 @@ from edgert_converters.units import find_units
 __all__ = ["Loaded", "load"]
 
 _INPUT = "input/"
+_FLOAT_PRECISIONS = {"fp32", "fp16", "dynamic"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def load(request: VerifyRequest) -> Loaded:
     model = found.subject.model
     if request.requantize is not None:
         set_requantize(model, _mode(request.requantize))
-    if not find_units(model.graph):
+    if not find_units(model.graph) and not block_layers(model.graph):
         raise ModelError(
             f"{found.variant or 'the model'} has no integer layers, so there is nothing to compare in steps; "
             "convert the float model with --calib, and verify the bundle that gives",
@@ -96,7 +98,7 @@ def _from_bundle(path: Path, variant_id: str | None) -> Loaded:
         data, golden = bundle.read(variant.path), bundle.golden()
         reference = _first(manifest, "onnx", "fp32")
         reference_data = None if reference is None else bundle.read(reference.path)
-        twin = _first(manifest, "tflite", "int8")
+        twin = _first(manifest, "tflite", variant.precision)
         twin_data = None if twin is None else bundle.read(twin.path)
     if variant.format == "tflite":
         borders = build_borders(variant.inputs, variant.inputs, manifest.inputs)
@@ -159,6 +161,7 @@ def _counted(samples: list[dict[str, Array]]) -> str:
 
 def _integer_variant(manifest: Manifest, path: Path) -> Variant:
     found = _first(manifest, "onnx", "int8") or _first(manifest, "tflite", "int8")
+    found = found or next((v for v in manifest.variants if v.precision not in _FLOAT_PRECISIONS), None)
     if found is None:
         ids = ", ".join(variant.id for variant in manifest.variants)
         raise ModelError(

@@ -12,6 +12,7 @@ from edgert.errors import EngineError, ModelError
 from edgert.plugins import ProgressReporter
 from edgert.runtime.cpu import dot_product
 from edgert.verification import FloatError, LayerSteps, Mode, NotCompared, Pair, VerifyReport, VerifyRequest
+from edgert_converters.comparison.block_layers import block_layers, compare_block_layers
 from edgert_converters.comparison.encoding import to_signed, to_signed_values, values_of
 from edgert_converters.comparison.end_to_end import compare_whole, count_steps, quantized_layers
 from edgert_converters.comparison.float_error import measure_float_errors
@@ -21,6 +22,7 @@ from edgert_converters.comparison.peer import Known, Peer, Subject
 from edgert_converters.comparison.peers import choose_peers
 from edgert_converters.comparison.tflite_form import ExportedForm
 from edgert_converters.interpreter import Interpreter
+from edgert_converters.units import find_units
 
 __all__ = ["verify"]
 
@@ -43,6 +45,8 @@ def verify(request: VerifyRequest, progress: ProgressReporter) -> VerifyReport:
     peers = choose_peers(request.peers)
     progress("reading", 0, 0)
     loaded = load(request)
+    if not find_units(loaded.subject.model.graph):
+        return _block_report(loaded, request, progress)
     progress("interpreter", 0, 0)
     own = _judge(loaded.subject, loaded)
     signed = _signed_judge(own, loaded) if any(peer.is_signed for peer in peers) else own
@@ -62,6 +66,14 @@ def verify(request: VerifyRequest, progress: ProgressReporter) -> VerifyReport:
         not_compared=tuple(row for _, rows in outcomes for row in rows),
         float_errors=_float_errors(loaded, own),
     )
+
+
+def _block_report(loaded: Loaded, request: VerifyRequest, progress: ProgressReporter) -> VerifyReport:
+    model = loaded.subject.model
+    progress("end to end", 0, 0)
+    pairs, missing = compare_block_layers(model, loaded.samples, request)
+    count, dots = len(block_layers(model.graph)), dot_product().value
+    return VerifyReport(loaded.name, loaded.variant, "no", loaded.samples_text, count, dots, pairs, missing, ())
 
 
 def _judge(subject: Subject, loaded: Loaded) -> _Judge:

@@ -20,8 +20,7 @@ def pack_bits(codes: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
         return codes
     if codes.shape[-1] % 2:
         raise ValueError(f"{codes.shape[-1]} codes of 4 bits do not fill bytes")
-    packed: NDArray[np.uint8] = codes[..., 0::2] | (codes[..., 1::2] << _NIBBLE)
-    return packed
+    return np.asarray(codes[..., 0::2] | (codes[..., 1::2] << _NIBBLE), np.uint8)
 
 
 def unpack_bits(packed: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:

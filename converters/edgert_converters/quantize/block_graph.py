@@ -107,7 +107,7 @@ def _refusal(node: ir.Node, scheme: Scheme) -> str | None:
 def _table_refusal(node: ir.Node, weight: ir.Value, scheme: Scheme) -> str | None:
     if int_attribute(node, "axis", 0) != 0:
         return "rows are gathered along another axis"
-    length = int(weight.const_value.shape[1]) if weight.const_value is not None else 0
+    length = _matrix(node, weight).shape[1]
     whole = scheme.block is not None and length % scheme.block == 0
     return None if whole else f"rows of {length} are no whole number of blocks"
 
@@ -172,8 +172,9 @@ def _scaled(graph: ir.Graph, node: ir.Node, bias: ir.Value) -> ir.Value:
     if beta == 1.0:
         return bias
     if bias.const_value is not None:
-        return add_initializer(graph, f"{node.name}.bias__scaled", bias.const_value.numpy() * beta)
-    product = ir.node("Mul", [bias, add_initializer(graph, f"{node.name}.beta", beta)], name=f"{node.name}.beta")
+        return add_initializer(graph, f"{node.name}.bias__scaled", np.asarray(bias.const_value.numpy() * beta))
+    factor = add_initializer(graph, f"{node.name}.beta__factor", np.asarray(beta))
+    product = ir.node("Mul", [bias, factor], name=f"{node.name}.beta")
     product.outputs[0].name = f"{node.name}.beta__product"
     graph.insert_before(node, product)
     return product.outputs[0]

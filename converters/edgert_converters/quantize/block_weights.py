@@ -37,7 +37,7 @@ class BlockWeights:
     @property
     def block(self) -> int:
         """Weights that share a scale."""
-        return self.codes.shape[2]
+        return int(self.codes.shape[2])
 
     @property
     def packed(self) -> NDArray[np.uint8]:

@@ -101,7 +101,8 @@ class Quantizer:
 
 def _all_cells() -> tuple[Cell, ...]:
     """Returns every cell: rows of integer weights by every activation of integers or float, and float16."""
-    rows = [(8, Granularity.TENSOR, None), (8, Granularity.CHANNEL, None), (4, Granularity.CHANNEL, None)]
+    rows: list[tuple[int, Granularity, int | None]] = [(8, Granularity.TENSOR, None)]
+    rows += [(bits, Granularity.CHANNEL, None) for bits in (8, 4)]
     rows += [(bits, Granularity.BLOCK, block) for bits in (8, 4) for block in BLOCK_SIZES]
     columns = [activation for activation in Activation if activation is not Activation.FLOAT16]
     integer = [Cell(bits, kind, column, block) for (bits, kind, block), column in itertools.product(rows, columns)]
