@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -164,17 +165,22 @@ def test_every_step_of_the_chain_has_a_row() -> None:
         assert f"default,{sign}{step.algorithm.value}" in settings
     table = ablation_table([cell("edgert", setting, 0) for setting in settings])
     assert table.count("\n") == len(settings) + 2
-    assert ablation_table([cell("edgert", "default,symmetric", 0)]).count("\n") == 2, "no row of the ablation"
+    assert ablation_table([cell("edgert", "default,int8-symmetric", 0)]).count("\n") == 2, "no row of the ablation"
 
 
 def test_settings_say_what_they_mean() -> None:
-    found = parse_setting("default,-bias-correction,+adaround,ranges=percentile,symmetric,int4")
+    found = parse_setting("default,-bias-correction,+adaround,ranges=percentile,limit=5,int8x4")
     assert found.settings.algorithms == (frozenset(DEFAULT_ALGORITHMS) - {Algorithm.BIAS_CORRECTION}) | {
         Algorithm.ADAROUND
     }
     assert found.settings.ranges.method is RangeMethod.PERCENTILE
-    assert (found.scheme.symmetric, found.scheme.weight_bits) == (True, 4)
+    assert (found.settings.time_limit_s, found.precision.cell.scheme.weight_bits) == (5.0, 4)
     assert parse_setting("none").settings.algorithms == frozenset()
+
+
+def test_what_a_tool_notes_stands_beside_its_setting() -> None:
+    noted = dataclasses.replace(cell("edgert", "default", 0), note="2 operators float")
+    assert "| `default` (2 operators float) |" in ablation_table([noted])
 
 
 def test_an_unknown_word_of_a_setting_is_named() -> None:

@@ -1,7 +1,7 @@
 """Measures cells that are not in the result file yet and prints the tables.
 
     python -m tests.bench.quantization --models kws resnet20 --peers onnxruntime nncf ai-edge --out peers.jsonl
-    python -m tests.bench.quantization --models kws --edgert default,symmetric --ablation --out edgert.jsonl
+    python -m tests.bench.quantization --models kws --edgert default,int8-symmetric --ablation --out edgert.jsonl
 
 Needs the zoo (EDGERT_ZOO). Every finished cell is a line of the result file: an interrupted run goes on where it was.
 Peers get environments of their own under --environments, made from tests/bench/peers/*.txt. Never part of CI.
@@ -61,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--settings", nargs="+", help="of the peers; default: each one's own list")
     parser.add_argument("--edgert", nargs="*", default=["default"], metavar="SETTING", help="see edgert_side.py")
     parser.add_argument("--ablation", action="store_true", help="each step of the chain off and on, each range method")
+    parser.add_argument(
+        "--skip", nargs="+", default=[], metavar="WORD", help="no setting of edgert with this word in it"
+    )
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--first-draw", type=int, default=0)
     parser.add_argument("--again", action="store_true", help="measure finished cells again")
@@ -71,7 +74,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _wanted(arguments: argparse.Namespace) -> Iterator[Key]:
-    ours = list(dict.fromkeys([*arguments.edgert, *(ablation_settings() if arguments.ablation else ())]))
+    named = dict.fromkeys([*arguments.edgert, *(ablation_settings() if arguments.ablation else ())])
+    ours = [name for name in named if not set(arguments.skip) & {word.lstrip("+-") for word in name.split(",")}]
     settings = {EDGERT: ours} | {name: arguments.settings or TOOLS[name].settings for name in arguments.peers}
     for model in arguments.models:
         for draw in range(arguments.first_draw, arguments.draws):

@@ -11,7 +11,7 @@ from edgert_converters.quantize.chain import CHAIN
 from edgert_converters.quantize.ranges import RangeRule
 from tests.bench.quantization.cells import EDGERT, Cell
 from tests.bench.quantization.compare import interval_of_agree, interval_of_difference
-from tests.bench.quantization.table import format_interval, markdown, seconds
+from tests.bench.quantization.table import format_interval, markdown, name_of, seconds
 
 DEFAULT = "default"
 HEADER = (
@@ -66,7 +66,7 @@ def _row(model: str, setting: str, draws: Mapping[int, Cell], default: Mapping[i
     outcomes = [cell.outcome for cell in found]
     return (
         model,
-        f"`{setting}`",
+        name_of(setting, found),
         format_interval(interval_of_agree([cell.rows() for cell in found])),
         against,
         f"{sum(len(o.harmful) for o in outcomes)} / {sum(len(o.changed) for o in outcomes)}",

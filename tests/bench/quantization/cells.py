@@ -83,6 +83,7 @@ class Cell:
     peak_mb: float | None
     version: str
     outcome: Outcome
+    note: str = ""
 
     def rows(self) -> Rows:
         """Agreement by row, with the images that the rows show."""
@@ -119,7 +120,7 @@ def make_cell(key: Key, workspace: Workspace, environments: Path) -> Cell:
         workspace.labels[judged],
         probabilities=workspace.model.probabilities,
     )
-    return Cell(key, len(workspace.labels), said["seconds"], said["peak_mb"], said["version"], outcome)
+    return Cell(key, len(workspace.labels), said["seconds"], said["peak_mb"], said["version"], outcome, said["note"])
 
 
 def run_tool(tool: Tool, key: Key, workspace: Workspace, environments: Path, output: Path) -> dict[str, Any]:

@@ -12,14 +12,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def report(version: str, quantize: Callable[[], None]) -> None:
-    """Runs `quantize` and prints its seconds and the peak resident memory of the whole process.
+def report(version: str, quantize: Callable[[], object]) -> None:
+    """Runs `quantize` and prints its seconds, the peak resident memory of the whole process, and the words it returns.
 
     VmHWM and not ru_maxrss: the latter starts at the parent's peak, which a child inherits over fork and exec.
     """
     start = time.perf_counter()
-    quantize()
+    said = quantize()
     seconds = time.perf_counter() - start
     peak_kb = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     peak_mb = int(peak_kb.group(1)) / 1000 if peak_kb else None
-    print(json.dumps({"seconds": round(seconds, 3), "peak_mb": peak_mb, "version": version}))
+    print(
+        json.dumps(
+            {
+                "seconds": round(seconds, 3),
+                "peak_mb": peak_mb,
+                "version": version,
+                "note": said if isinstance(said, str) else "",
+            }
+        )
+    )

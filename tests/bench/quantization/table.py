@@ -35,6 +35,7 @@ Groups = dict[tuple[str, str], dict[int, Cell]]
 
 # schemes that are not compared with plain W8A8
 _SYMMETRIC = ("symmetric", "symmetric-percentile")
+_NARROW, _OURS_SYMMETRIC = "int8x4", "int8-symmetric"
 
 
 def comparison_tables(cells: Iterable[Cell]) -> str:
@@ -80,6 +81,12 @@ def seconds(cells: Sequence[Cell]) -> str:
     return f"{np.median([cell.seconds for cell in cells]):.1f}"
 
 
+def name_of(setting: str, cells: Sequence[Cell]) -> str:
+    """Returns the setting and what the tool noted in any draw."""
+    notes = sorted({cell.note for cell in cells if cell.note})
+    return f"`{setting}`" + (f" ({', '.join(notes)})" if notes else "")
+
+
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Returns a Markdown table with a final line end."""
     lines = [header, ["---"] * len(header), *rows]
@@ -110,7 +117,7 @@ def _row(key: tuple[str, str], draws: Group) -> tuple[str, ...]:
     right, labelled = sum(o.correct for o in outcomes), sum(o.labelled for o in outcomes)
     return (
         key[0],
-        f"`{key[1]}`",
+        name_of(key[1], cells),
         format_interval(interval_of_agree([cell.rows() for cell in cells])),
         f"{min(single):.4f}, {max(single):.4f}",
         f"{pooled_agree([cell.centre() for cell in cells]):.4f}",
@@ -131,9 +138,9 @@ def _differences(cells: Sequence[Cell]) -> list[tuple[str, ...]]:
         for key, draws in groups.items():
             if key[0] != EDGERT:
                 continue
-            peer = best_peer(groups, symmetric="symmetric" in key[1].split(","))
+            peer = best_peer(groups, symmetric=_OURS_SYMMETRIC in key[1].split(","))
             paired = sorted(draws.keys() & groups[peer].keys()) if peer else []
-            if peer is None or not paired or "int4" in key[1]:
+            if peer is None or not paired or _NARROW in key[1].split(","):
                 continue
             ours, theirs = ([group[draw].rows() for draw in paired] for group in (draws, groups[peer]))
             difference = format_interval(interval_of_difference(ours, theirs), signed=True)
