@@ -127,6 +127,7 @@ OPTIONS: tuple[Option, ...] = (
         ("int8",),
         "variant to make beside the float one",
         choices=(
+            "auto",
             "int8",
             "int8-per-tensor",
             "int8-symmetric",

@@ -11,6 +11,8 @@ from edgert_converters.built import Built
 from edgert_converters.data import DataSplit
 from edgert_converters.importers import ImportedModel
 from edgert_converters.layer_errors import Gain, LayerError
+from edgert_converters.quantize.precisions import AUTO
+from edgert_converters.repair.steps import Repair
 
 __all__ = ["Conversion"]
 
@@ -27,11 +29,20 @@ class Conversion:
     errors: tuple[LayerError, ...]
     gains: tuple[Gain, ...]
     messages: tuple[str, ...]
+    repair: Repair | None = None
 
     @property
     def chosen(self) -> Built:
-        """The variant that the gate is about: the first int8 beside the reference, else the last one."""
-        return next((variant for variant in self.built[1:] if variant.precision == "int8"), self.built[-1])
+        """The variant that the gate is about: the repaired one, else the first int8, else the last one."""
+        by_precision = {variant.precision: variant for variant in reversed(self.built[1:])}
+        return by_precision.get(AUTO) or by_precision.get("int8") or self.built[-1]
+
+    @property
+    def final_gate(self) -> Gate:
+        """The gate of the whole conversion: that of the chosen variant; failed where no repair sufficed."""
+        if self.repair is not None and not self.repair.passed:
+            return Gate.FAILED
+        return self.gate(self.chosen.id)
 
     def gate(self, variant_id: str) -> Gate:
         """The gate of one variant; NONE where nothing was decided."""

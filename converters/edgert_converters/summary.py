@@ -10,6 +10,7 @@ from edgert.codec import JsonValue, to_plain
 from edgert_converters.built import Built
 from edgert_converters.conversion import Conversion
 from edgert_converters.quantize.plan import FloatLayer
+from edgert_converters.repair.steps import Repair
 from edgert_converters.variant_runner import why_not_here
 
 __all__ = ["build_messages", "build_report", "build_summary"]
@@ -36,10 +37,18 @@ def build_messages(conversion: Conversion) -> tuple[str, ...]:
         result = conversion.result(variant.id)
         if result is not None:
             messages.append(f"{variant.id}: {result.decision.gate.value}: {result.decision.sentence}")
+    if conversion.repair is not None:
+        messages += _repair_lines(conversion.repair)
     if chosen.plan is not None:
         messages += _float_lines(chosen.plan.float_layers)
     messages += [f"keeping {gain.name!r} float gains {gain.gain_db:+.1f} dB" for gain in conversion.gains]
     return tuple(messages)
+
+
+def _repair_lines(repair: Repair) -> list[str]:
+    """What the loop kept, in order, and why it stopped; the report lists what it tried besides."""
+    kept = [f"auto: {step.step} ({step.where}): {step.why}" for step in repair.steps[1:] if step.kept]
+    return [*kept, f"auto: {repair.stopped}"]
 
 
 def _float_lines(layers: Sequence[FloatLayer]) -> list[str]:
@@ -60,11 +69,11 @@ def _float_lines(layers: Sequence[FloatLayer]) -> list[str]:
 def build_report(conversion: Conversion) -> JsonValue:
     """Returns report.json: accuracy before and after, errors per layer, what was changed and why."""
     verified = conversion.verification.to_json() if conversion.verification is not None else {}
-    recipe, chosen = conversion.recipe, conversion.chosen
+    recipe = conversion.recipe
     return {
         "schema": 1,
         "reference": {**verified.get("reference", {}), "variant": conversion.built[0].id},
-        "gate": conversion.gate(chosen.id).value,
+        "gate": conversion.final_gate.value,
         "max_drop_points": recipe.max_drop_points,
         "metric_output": recipe.metric_output,
         "variants": _variant_rows(conversion, verified),
@@ -79,6 +88,7 @@ def build_report(conversion: Conversion) -> JsonValue:
             "ranges": recipe.ranges.value,
         },
         "messages": list(conversion.messages),
+        **({} if conversion.repair is None else conversion.repair.to_json()),
     }
 
 

@@ -30,8 +30,9 @@ from edgert_converters.quantize.draft import Calibration, Draft
 from edgert_converters.quantize.existing import is_quantized, strip_quantization
 from edgert_converters.quantize.insert import apply_plan
 from edgert_converters.quantize.matrix import BLOCKS, STATIC, Activation
-from edgert_converters.quantize.precisions import FORMATS, PRECISIONS, Precision, check_forms
+from edgert_converters.quantize.precisions import AUTO, FORMATS, PRECISIONS, Precision, check_forms
 from edgert_converters.quantize.tensorrt_form import apply_for_tensorrt
+from edgert_converters.repair.steps import Repair
 from edgert_converters.requantize import read_requantize
 from edgert_converters.tflite_variants import with_tflite
 from edgert_converters.units import dequantizer_of, is_standard, static_params
@@ -53,6 +54,7 @@ def build_variants(
     recipe: Recipe,
     targets: Sequence[Target],
     calibration: Calibration,
+    repaired: Repair | None = None,
 ) -> tuple[Built, ...]:
     """Returns the variants, the reference first.
 
@@ -61,13 +63,14 @@ def build_variants(
         recipe: precisions and the ways to choose ranges.
         targets: what they are for.
         calibration: data that chooses ranges.
+        repaired: outcome of the repair loop, where `auto` is one of the precisions.
 
     Raises:
         DataError: the calibration data does not fit.
     """
     formats = _formats(recipe, targets)
     check_forms(recipe.precisions, formats)
-    built = _onnx_variants(imported, recipe, targets, formats, calibration)
+    built = _onnx_variants(imported, recipe, targets, formats, calibration, repaired)
     if "tflite" in formats:
         required = "tflite" in recipe.formats or _suffix(recipe) == "tflite"
         built = with_tflite(built, recipe, required=required)
@@ -102,6 +105,7 @@ def _onnx_variants(
     targets: Sequence[Target],
     formats: Sequence[str],
     calibration: Calibration,
+    repaired: Repair | None,
 ) -> list[Built]:
     """The variants whose graphs every format is written from, the reference first."""
     names = tuple(target.name for target in targets)
@@ -112,11 +116,14 @@ def _onnx_variants(
     model = strip_quantization(model)
     wanted = [precision for precision in PRECISIONS.values() if precision.name in recipe.precisions]
     draft = None
-    if any(precision.quantizer.calibrates for precision in wanted):
+    if any(precision.quantizer.calibrates and precision.name != AUTO for precision in wanted):
         draft = prepare(model, calibration, chain_settings(recipe))
     built = [_onnx(imported, REFERENCE_ID, "fp32", model, names, draft=draft)]
     for precision in wanted:
-        if precision.quantizer is STATIC and draft is not None:
+        if precision.name == AUTO:
+            if repaired is not None and repaired.ships:
+                built += _static_variants(imported, precision, repaired.draft, targets, formats)
+        elif precision.quantizer is STATIC and draft is not None:
             planned = plan_draft(draft, precision.cell.scheme, calibration, chain_settings(recipe))
             built += _static_variants(imported, precision, planned, targets, formats)
         elif precision.quantizer is BLOCKS:

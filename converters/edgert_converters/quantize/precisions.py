@@ -16,7 +16,7 @@ from edgert_converters.quantize.matrix import (
 )
 from edgert_converters.quantize.scheme import Granularity
 
-__all__ = ["FORMATS", "PRECISIONS", "Form", "Precision", "check_forms", "check_precisions"]
+__all__ = ["AUTO", "FORMATS", "PRECISIONS", "Form", "Precision", "check_forms", "check_precisions"]
 
 FORMATS = ("onnx", "tflite")
 _TITLES = {"onnx": "ONNX", "tflite": "TFLite", "c": "C"}
@@ -82,7 +82,18 @@ def _blocks(bits: int, block: int) -> Precision:
     )
 
 
+AUTO = "auto"
+"""The cell of int8, with what the repair loop changed."""
+
 _TABLE = (
+    Precision(
+        AUTO,
+        Cell(8, Granularity.CHANNEL, Activation.INT8),
+        _forms(_QDQ, Form(True, "INT8 tensors, FLOAT32 where a layer stays float")),
+        _FUSED,
+        by_contract=True,
+        note="repaired until the gate is content; what was done stands in report.json",
+    ),
     Precision(
         "int8",
         Cell(8, Granularity.CHANNEL, Activation.INT8),
