@@ -22,6 +22,8 @@ from edgert_converters.quantize.plan import make_plan, values_to_watch
 from edgert_converters.quantize.ranges import RangeRule
 from edgert_converters.quantize.rounding import round_weights
 from edgert_converters.quantize.scheme import Scheme
+from edgert_converters.quantize.smooth import smooth
+from edgert_converters.quantize.transforms.step import hadamard, klt, kronecker
 
 __all__ = ["CHAIN", "ChainStep", "Stage", "chain_settings", "plan_draft", "prepare"]
 
@@ -56,6 +58,17 @@ def _correct_biases(draft: Draft, calibration: Calibration, settings: Settings) 
 
 
 CHAIN: tuple[ChainStep, ...] = (
+    ChainStep(
+        Algorithm.SMOOTH, Stage.FLOAT, smooth, "before dense transforms: mostly free, so they see what it leaves"
+    ),
+    ChainStep(
+        Algorithm.KRONECKER,
+        Stage.FLOAT,
+        kronecker,
+        "the first dense transform: it gains most at the least cost, and a place gets only one",
+    ),
+    ChainStep(Algorithm.HADAMARD, Stage.FLOAT, hadamard, "for what is left, before KLT, which costs as much or more"),
+    ChainStep(Algorithm.KLT, Stage.FLOAT, klt, "last of the float steps: the dearest"),
     ChainStep(
         Algorithm.BIAS_CORRECTION,
         Stage.INTEGER,
@@ -103,7 +116,14 @@ def plan_draft(
         settings: which steps are taken.
         keep_float: names of nodes that must stay float.
     """
-    plan = make_plan(prepared.model, prepared.statistics, settings.ranges, scheme, keep_float)
+    plan = make_plan(
+        prepared.model,
+        prepared.statistics,
+        settings.ranges,
+        scheme,
+        keep_float,
+        coarse_stays_float=settings.coarse_stays_float,
+    )
     draft = replace(prepared, plan=round_weights(prepared.model, plan))
     return _take(Stage.INTEGER, draft, calibration, settings)
 

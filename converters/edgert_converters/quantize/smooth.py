@@ -1,0 +1,163 @@
+"""SmoothQuant: scales channels so that activations lose their outliers and weights take them, as far as that pays.
+
+Source: Xiao, Lin, Seznec, Wu, Demouth and Han, SmoothQuant: accurate and efficient post-training quantization for large
+language models, 2023, arXiv:2211.10438, equation 4. We deviate in what a scale is folded into (any constant that makes
+the channels, not only LayerNorm's, through every positively homogeneous operator and along any axis), in alpha (chosen
+for every place by the SQNR of its operators' outputs), in a float Mul where the values are made in float and no
+constant can take the scale, and in doing nothing where nothing is gained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+
+import numpy as np
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+from edgert_converters.quantize.draft import Calibration, Change, Draft, Settings
+from edgert_converters.quantize.plan import integer_nodes
+from edgert_converters.quantize.ranges import RangeRule
+from edgert_converters.quantize.transforms.axes import dimension
+from edgert_converters.quantize.transforms.change import Diagonal, Floats, change_model
+from edgert_converters.quantize.transforms.error import output_sqnr_db
+from edgert_converters.quantize.transforms.growth import find_region
+from edgert_converters.quantize.transforms.probe import Probe, probe
+from edgert_converters.quantize.transforms.reader import Reader, find_readers, matrices
+from edgert_converters.quantize.transforms.region import Region
+from edgert_converters.quantize.weighted import read_weighted
+
+__all__ = ["ALPHAS", "smooth"]
+
+ALPHAS = (0.25, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0)
+"""Shares of the outliers that move from activations to weights, each tried at each place."""
+
+_LEAST_GAIN_DB, _LEAST_GAIN_INSERTED_DB, _MOST_LOSS_DB = 0.5, 3.0, 0.5
+"""Of the mean over a place's operators, without and with a float Mul; no operator may lose more than the last."""
+_ENOUGH_WEIGHTS_DB = 39.0
+"""SQNR that weights alone must leave: outliers moved into them stay there when activations get 16 bits."""
+_WIDEST = 1e4
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """The best scaling of a region."""
+
+    alpha: float
+    change: Diagonal
+    gain_db: float
+    before_db: float
+
+
+def smooth(draft: Draft, calibration: Calibration, settings: Settings) -> Draft:
+    """Returns the draft with channels scaled wherever their operators' outputs gain by it.
+
+    The graph computes what it did but for rounding; see docs/quantize.md for the limits.
+    """
+    model = draft.model.clone()
+    readers = find_readers(model)
+    if not readers:
+        return draft
+    seen = probe(draft.model, list(readers.values()), calibration, settings.seed, moments=False)
+    integer = integer_nodes(model)
+    changes: list[Change] = []
+    done: set[str] = set()
+    for reader in readers.values():
+        for axis in _axes(reader):
+            if reader.name in done or _headroom_db(reader, axis, seen) < _LEAST_GAIN_DB:
+                continue
+            region, choice = _best(reader, axis, integer, seen, settings.ranges, done)
+            if region is None or choice is None:
+                continue
+            change_model(model, region, choice.change, "smooth")
+            done |= {place.reader.name for place in region.seen}
+            changes.append(_describe(reader, region, choice))
+    if not changes:
+        return draft
+    RemoveUnusedNodesPass()(model)
+    return draft.changed(*changes, model=model)
+
+
+def _axes(reader: Reader) -> tuple[int, ...]:
+    """The axis that the operator sums over, then those whose positions a MatMul treats alike."""
+    if reader.node.op_type != "MatMul":
+        return (reader.axis,)
+    others = [axis for axis in range(1, reader.axis) if (dimension(reader.value, axis) or 1) > 1]
+    return (reader.axis, *others)
+
+
+def _headroom_db(reader: Reader, axis: int, seen: Probe) -> float:
+    """What an own activation scale for every channel would gain: no scaling gains more."""
+    largest = seen.statistics[reader.name].largest(axis)
+    weights = np.ones(largest.size)
+    if axis == reader.axis:
+        w = matrices(reader, read_weighted(reader.node).weight).astype(np.float64)
+        weights = np.square(w).sum(axis=(1, 3)).reshape(-1)
+    own = float((np.square(largest) * weights).sum())
+    shared = float(largest.max() ** 2 * weights.sum())
+    return 10.0 * float(np.log10(shared / own)) if own > 0 else 0.0
+
+
+def _best(
+    reader: Reader, axis: int, integer: frozenset[str], seen: Probe, rule: RangeRule, done: Set[str]
+) -> tuple[Region | None, _Choice | None]:
+    """A place where constants take the scaling up, else one with a Mul behind float values; None: no gain."""
+    for insert in (False, True):
+        region = find_region(reader, axis, integer, linear=False, insert=insert)
+        if isinstance(region, str) or any(place.reader.name in done for place in region.seen):
+            continue
+        choice = _choose(region, seen, rule)
+        if choice.gain_db >= (_LEAST_GAIN_INSERTED_DB if region.sources else _LEAST_GAIN_DB):
+            return region, choice
+    return None, None
+
+
+def _choose(region: Region, seen: Probe, rule: RangeRule) -> _Choice:
+    before = np.asarray(output_sqnr_db(region, None, seen, rule))
+    best = _Choice(0.0, Diagonal(np.ones(region.size)), 0.0, float(before.mean()))
+    limit = np.minimum(_ENOUGH_WEIGHTS_DB, output_sqnr_db(region, None, seen, None)) - _MOST_LOSS_DB
+    activations, weights = _magnitudes(region, seen)
+    for alpha in ALPHAS:
+        change = Diagonal(1.0 / _scale(activations, weights, alpha))
+        gains = np.asarray(output_sqnr_db(region, change, seen, rule)) - before
+        if gains.mean() <= best.gain_db or gains.min() < -_MOST_LOSS_DB:
+            continue
+        if (np.asarray(output_sqnr_db(region, change, seen, None)) >= limit).all():
+            best = _Choice(alpha, change, float(gains.mean()), float(before.mean()))
+    return best
+
+
+def _magnitudes(region: Region, seen: Probe) -> tuple[Floats, Floats]:
+    """The largest activation and the largest weight of every channel, over all operators that see it."""
+    activations, weights = np.zeros(region.size), np.zeros(region.size)
+    for place in region.seen:
+        channels, used = place.member.channels, place.member.channels >= 0
+        largest = seen.statistics[place.reader.name].largest(place.member.axis)
+        np.maximum.at(activations, channels[used], largest[used])
+        if not place.along_rows:
+            w = matrices(place.reader, read_weighted(place.reader.node).weight)
+            np.maximum.at(weights, channels[used], np.abs(w).max(axis=(1, 3)).reshape(-1)[used])
+    return activations, weights
+
+
+def _scale(activations: Floats, weights: Floats, alpha: float) -> Floats:
+    """s_j = max|X_j|^alpha / max|W_j|^(1 - alpha), 1 for a dead channel, geometric mean 1."""
+    alive = (activations > 0) & (weights > 0)
+    logarithm = np.zeros(activations.size)
+    logarithm[alive] = alpha * np.log(activations[alive]) - (1.0 - alpha) * np.log(weights[alive])
+    if alive.any():
+        logarithm[alive] -= logarithm[alive].mean()
+    return np.clip(np.exp(logarithm), 1.0 / _WIDEST, _WIDEST)
+
+
+def _describe(reader: Reader, region: Region, choice: _Choice) -> Change:
+    low, high = choice.change.factor.min(), choice.change.factor.max()
+    folded = [str(edit.node.name) for edit in region.edits if not edit.inverse]
+    into = ", ".join(repr(name) for name in dict.fromkeys(folded)) or "nothing"
+    inserted = "".join(f"; Mul in float behind {value.name!r}" for value in region.sources)
+    what = (
+        f"{region.size} channels times {low:.3g} to {high:.3g} (alpha {choice.alpha:g}), folded into {into}{inserted}"
+    )
+    count = len(region.seen)
+    why = f"SQNR of {count} operators' outputs {choice.before_db:.1f} dB, gain {choice.gain_db:.1f} dB"
+    return Change("smooth", reader.name, what, why)
