@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from edgert_converters.batch_norm_notes import ChannelMoments, note_moments
 from edgert_converters.passes.graph_edits import add_initializer, bypass, constant_array, is_onnx_op, only_consumer
 
 __all__ = ["fold_batch_norm"]
@@ -17,7 +18,8 @@ def fold_batch_norm(model: ir.Model) -> int:
     """Returns how many normalisations were folded; the arithmetic is done in float64 and rounded once to float32.
 
     Left alone: training mode, statistics that are not constants, a weight that is not a constant (for example behind
-    DequantizeLinear), and a result that anybody else reads before the normalisation.
+    DequantizeLinear), and a result that anybody else reads before the normalisation. What the normalisation knew of its
+    output is noted on the node that takes it in (batch_norm_notes.py).
     """
     return sum(_fold(model.graph, node) for node in list(model.graph) if is_onnx_op(node, "BatchNormalization"))
 
@@ -53,6 +55,7 @@ def _fold(graph: ir.Graph, norm: ir.Node) -> bool:  # one check after another re
     compute.resize_inputs(3)
     for position, value in enumerate(new_inputs, start=1):
         compute.replace_input_with(position, value)
+    note_moments(compute, ChannelMoments(beta, np.abs(gamma)))
     return bypass(graph, norm, inner)
 
 

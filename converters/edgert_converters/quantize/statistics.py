@@ -19,6 +19,10 @@ _FINEST_SHARE = 2.0**-24
 """Bins finer than float32 itself tell nothing apart, and for a nearly constant tensor their numbers overflow int64."""
 
 
+_CHUNK = 1 << 16
+"""Elements counted at once: their bin numbers stay in the cache, and take no memory to speak of."""
+
+
 class TensorStatistics:
     """Range, histogram and channel means of one activation over all samples seen."""
 
@@ -44,6 +48,13 @@ class TensorStatistics:
     def channel_means(self) -> NDArray[np.float64] | None:
         """Means over axis 1, float64[C]; None for a tensor of rank below 2."""
         return None if self._channel_means is None else self._channel_means / self._updates
+
+    def stretched(self, factor: float) -> TensorStatistics:
+        """Returns a copy whose values are spread by `factor` while the channel means stay; only for reading."""
+        copy = TensorStatistics()
+        copy.histogram = self.histogram.stretched(factor)
+        copy._channel_means, copy._updates = self._channel_means, self._updates
+        return copy
 
 
 class RunningHistogram:
@@ -78,8 +89,12 @@ class RunningHistogram:
             )
         self._cover(min(low, self.minimum), max(high, self.maximum))
         # the width is a power of two, so its inverse is exact and bins do not drift
-        index = np.floor(x.ravel() * np.float32(1.0 / self._width)).astype(np.int64) - self._start
-        self.counts += np.bincount(index, minlength=BINS)
+        inverse, flat = np.float32(1.0 / self._width), x.reshape(-1)
+        for start in range(0, flat.size, _CHUNK):
+            scaled = flat[start : start + _CHUNK] * inverse
+            index = np.floor(scaled, out=scaled).astype(np.int64)
+            index -= self._start
+            self.counts += np.bincount(index, minlength=BINS)
         self.count += x.size
 
     def centres(self) -> NDArray[np.float64]:
@@ -90,6 +105,14 @@ class RunningHistogram:
         """Returns the value below which `share` (0..1) of all elements lie, to one bin."""
         position = int(np.searchsorted(np.cumsum(self.counts), share * self.count))
         return float(np.clip((position + self._start + 1) * self._width, self.minimum, self.maximum))
+
+    def stretched(self, factor: float) -> RunningHistogram:
+        """Returns a copy of `factor` times the values; only for reading, because its bins have no power-of-two width."""
+        copy = RunningHistogram()
+        copy.counts, copy.count = self.counts.copy(), self.count
+        copy.minimum, copy.maximum = self.minimum * factor, self.maximum * factor
+        copy._width, copy._start = self._width * factor, self._start
+        return copy
 
     def _cover(self, low: float, high: float) -> None:
         if self._width == 0.0:
