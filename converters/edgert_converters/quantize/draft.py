@@ -19,12 +19,16 @@ __all__ = ["Calibration", "Change", "Draft", "Settings"]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the recipe says about the chain; `time_limit_s` bounds each step that optimises until told to stop."""
+    """What the recipe says about the chain; `time_limit_s` bounds each step that optimises until told to stop.
+
+    `coarse_stays_float` is for measurements of what the rule of resolution.py gains.
+    """
 
     ranges: RangeRule = field(default_factory=RangeRule)
     algorithms: frozenset[Algorithm] = frozenset()
     time_limit_s: float = 300.0
     seed: int = 0
+    coarse_stays_float: bool = True
 
 
 @dataclass(frozen=True, slots=True)

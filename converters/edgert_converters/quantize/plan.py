@@ -18,6 +18,7 @@ from edgert_converters.control_flow import is_control_flow
 from edgert_converters.ops import OPERATORS
 from edgert_converters.ops.spec import QuantRule
 from edgert_converters.quantize.ranges import RangeRule, choose_params
+from edgert_converters.quantize.resolution import coarse_nodes
 from edgert_converters.quantize.scheme import INT8, Scheme
 from edgert_converters.quantize.statistics import TensorStatistics
 from edgert_converters.quantize.weighted import WEIGHTED
@@ -100,6 +101,8 @@ def make_plan(
     ranges: RangeRule,
     scheme: Scheme = INT8,
     keep_float: Set[str] = frozenset(),
+    *,
+    coarse_stays_float: bool = True,
 ) -> Plan:
     """Returns the plan for a clean float graph, its weights not yet rounded.
 
@@ -109,6 +112,7 @@ def make_plan(
         ranges: how ranges are chosen.
         scheme: what weights and activations become.
         keep_float: names of nodes that must stay float.
+        coarse_stays_float: what 8 bits hold too coarsely stays float (resolution.py).
     """
     refused = {_label(node): reason for node in model.graph if (reason := _refusal(node)) is not None}
     refused |= dict.fromkeys(keep_float, "kept float on request")
@@ -116,14 +120,16 @@ def make_plan(
         reason = None if _label(node) in refused else _branch_refusal(node, statistics)
         if reason is not None:
             refused[_label(node)] = reason
-    integer = _integer_nodes(model, refused)
-    fused = _fused_clamps(model, integer)
     answers = _answers(model)
 
     def choose(name: str) -> QuantParams:
         rule = RangeRule(RangeMethod.MIN_MAX) if name in answers else ranges
         return choose_params(statistics[name].histogram, rule, scheme)
 
+    if coarse_stays_float and scheme.activation is DType.INT8:
+        refused |= coarse_nodes(model, statistics, scheme, refused.keys(), answers)
+    integer = _integer_nodes(model, refused)
+    fused = _fused_clamps(model, integer)
     params = _choose_all(model, integer, fused, scheme, choose)
     named = tuple(
         FloatLayer(_label(node), node.op_type, refused.get(_label(node), "no integer neighbour"))

@@ -24,7 +24,7 @@ from tests.conformance.outliers.block import Fixture, Inputs
 from tests.conformance.outliers.fixtures import clean_model
 
 CALIBRATION_SEEDS, HELD_OUT_SEEDS = range(100, 132), range(900, 904)
-BASELINE = Settings(RangeRule(RangeMethod.MIN_MAX))
+BASELINE = Settings(RangeRule(RangeMethod.MIN_MAX), coarse_stays_float=False)
 DEFAULT = Settings(algorithms=frozenset(DEFAULT_ALGORITHMS))
 
 Outputs = dict[str, np.ndarray]

@@ -20,7 +20,7 @@ from edgert_converters.quantize.statistics import RunningHistogram
 __all__ = ["INT16_HEADROOM", "METHODS", "choose_params", "choose_range"]
 
 INT16_HEADROOM = 2.0
-"""One of 16 bits. On 4 held-out samples of blocks calibrated on 32, clipping alone left 23 to 35 dB where this gives 40."""
+"""One of 16 bits. Of blocks with outliers, 32 calibration samples and 4 others, clipping left 23 to 35 dB, this 40."""
 
 METHODS: Mapping[RangeMethod, RangeMethodRule] = {
     RangeMethod.MIN_MAX: min_max_range,
