@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import tempfile
@@ -27,7 +28,11 @@ OPTIONS: OptionTable = {
     "execution_mode": ("sequential", ("sequential", "parallel"), "whether branches run at the same time"),
     "inter_op_threads": ("0", (), "threads over branches, with execution_mode=parallel; 0: the engine's default"),
     "allow_spinning": ("1", ("0", "1"), "whether idle threads spin (lower latency) or sleep (lower power)"),
-    "memory_arena": ("1", ("0", "1"), "whether freed tensors are kept for the next run"),
+    "memory_arena": (
+        "1",
+        ("0", "1", "shared"),
+        "whether freed tensors are kept for the next run, or that of any session",
+    ),
     "x64quantprecision": ("auto", ("auto", "0", "1"), "exact U8S8 kernels on x86; auto: unless VNNI is found"),
     "providers": ("CPUExecutionProvider", (), "execution providers in order of preference, comma-separated"),
     "external_data_folder": ("", (), "folder of the weights that a model keeps outside its own file"),
@@ -210,7 +215,10 @@ def _session_options(ort: Any, threads: int | None, settings: dict[str, str]) ->
     config.execution_mode = modes[settings["execution_mode"]]
     config.intra_op_num_threads = threads or 0
     config.inter_op_num_threads = int(settings["inter_op_threads"])
-    config.enable_cpu_mem_arena = settings["memory_arena"] == "1"
+    config.enable_cpu_mem_arena = settings["memory_arena"] != "0"
+    if settings["memory_arena"] == "shared":
+        _share_arena(ort)
+        config.add_session_config_entry("session.use_env_allocators", "1")
     config.add_session_config_entry("session.intra_op.allow_spinning", settings["allow_spinning"])
     if _wants_x64_quant_precision(settings):
         config.add_session_config_entry("session.x64quantprecision", "1")
@@ -219,6 +227,17 @@ def _session_options(ort: Any, threads: int | None, settings: dict[str, str]) ->
             "session.model_external_initializers_file_folder_path", settings["external_data_folder"]
         )
     return config
+
+
+@functools.cache  # registered again it would be a new arena, and that of the session before be nobody's
+def _share_arena(ort: Any) -> None:  # Any: untyped package
+    """Makes the arena of this process for the sessions that ask for it.
+
+    It grows by what is asked for and no more: doubling would count twice against the memory of what it serves.
+    """
+    size_as_asked = {"max_mem": 0, "arena_extend_strategy": 1, "initial_chunk_size_bytes": -1}
+    place = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(place, ort.OrtArenaCfg(size_as_asked | {"max_dead_bytes_per_chunk": -1}))
 
 
 def _wants_x64_quant_precision(settings: dict[str, str]) -> bool:
