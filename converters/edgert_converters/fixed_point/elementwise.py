@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -41,22 +42,20 @@ def add_aligned(a: Ints, a_exponents: Ints, b: Ints, b_exponents: Ints, width: i
 
 
 def _sum(step: Step, inputs: Sequence[Value | None], formats: Sequence[Format], sign: int) -> list[FixedTensor]:
-    total, exponents = _start(fixed_input(step, inputs, 0))
-    for index in range(1, len(inputs)):
-        b = fixed_input(step, inputs, index)
-        if index > 1:
-            total, exponents = rescale(total, exponents, exponents + 8, 24), exponents + 8
-        width = 24 if index > 1 else 16
-        total, exponents = add_aligned(total, exponents, sign * b.values.astype(np.int64), b.exponents, width)
-    return [to_format(total, exponents, formats[0])]
-
-
-def _start(tensor: FixedTensor) -> tuple[Ints, Ints]:
-    return tensor.values.astype(np.int64), tensor.exponents.astype(np.int64)
+    """Sums at the smallest exponent of all inputs, or higher where an int32 sum would not hold the largest."""
+    tensors = [fixed_input(step, inputs, i) for i in range(len(inputs))]
+    exponents = [t.exponents.astype(np.int64) for t in tensors]
+    spare = _SUM_BITS - 15 - int(bit_length(np.asarray(len(tensors) - 1)))
+    low, high = functools.reduce(np.minimum, exponents), functools.reduce(np.maximum, exponents)
+    common = np.maximum(low, high - spare)
+    total: Ints = rescale(tensors[0].values, exponents[0], common, 31)
+    for tensor, source in zip(tensors[1:], exponents[1:], strict=True):
+        total = total + sign * rescale(tensor.values, source, common, 31)
+    return [to_format(total, common, formats[0])]
 
 
 def run_add(step: Step, inputs: Sequence[Value | None], formats: Sequence[Format]) -> list[FixedTensor]:
-    """Returns the sum of all inputs at a common exponent; beyond two, partial sums keep 24 bits."""
+    """Returns the sum of all inputs at a common exponent, in int32."""
     return _sum(step, inputs, formats, 1)
 
 

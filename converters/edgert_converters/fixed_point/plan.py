@@ -158,8 +158,14 @@ def _activation_formats(model: ir.Model, plan: Plan, samples: Samples) -> dict[s
     numbers = {v.name: v for v in values if v.name and v.name in magnitudes and v.name not in plan.arrays}
     formats = {n: block_format(magnitudes[n].largest, family.block, family.bits, family.headroom) for n in numbers}
     if family.searches_exponents:
-        formats = best_formats(model, formats, samples())
+        searched = {name: form for name, form in formats.items() if not _is_compared(numbers[name])}
+        formats.update(best_formats(model, searched, samples()))
     return {name: formats[_range_source(value, magnitudes)] for name, value in numbers.items()}
+
+
+def _is_compared(value: ir.Value) -> bool:
+    """True where the largest elements matter most: saturated scores would be equal."""
+    return value.is_graph_output() or any(node.op_type == "Softmax" for node in value.consumers())
 
 
 def describe(node: ir.Node) -> str:

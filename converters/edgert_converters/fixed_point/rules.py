@@ -36,7 +36,6 @@ TABLE_OPERATORS: Final = (
     "Log",
     "Mish",
     "Neg",
-    "Reciprocal",
     "Selu",
     "Sigmoid",
     "Sin",
@@ -86,6 +85,12 @@ def _plan_division(plan: Plan, node: ir.Node) -> None:
         return
     inverse = plan.add_parameter(f"{describe(node)}/reciprocal", 1.0 / divisor.astype(np.float64))
     plan.add_step(node, "Mul", [plan.read(node, 0), inverse])
+
+
+def _plan_reciprocal(plan: Plan, node: ir.Node) -> None:
+    """1 / x is a quotient: its table keeps the relative precision that one over the whole range would not."""
+    one = plan.add_parameter(f"{describe(node)}/one", np.ones(1))
+    plan.add_step(node, "Div", [one, plan.read(node, 0)])
 
 
 def _plan_power(plan: Plan, node: ir.Node) -> None:
@@ -146,5 +151,6 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "LayerNormalization": _plan_layer_normalization,
         "MatMul": plan_matmul,
         "Pow": _plan_power,
+        "Reciprocal": _plan_reciprocal,
     }
 )

@@ -43,7 +43,7 @@ def save_network(network: FixedPointNetwork, path: Path) -> None:
         arrays[f"constant/{index}"] = value.values if isinstance(value, FixedTensor) else value
         constants.append([name, isinstance(value, FixedTensor)])
     for index, step in enumerate(network.steps):
-        arrays.update({f"step/{index}/{key}": array for key, array in step.data.items()})
+        arrays.update({f"step/{index}/{key}": array for key, array in sorted(step.data.items())})
     header: Json = {
         "schema": SCHEMA,
         "family": network.family,

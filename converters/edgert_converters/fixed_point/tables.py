@@ -91,14 +91,14 @@ def exp_negative(distance: Int64, exponents: Ints) -> Int64:
 
 
 def reciprocal(values: Int64) -> tuple[Int64, Int64]:
-    """Returns (r, e) with 1 / values = r * 2^e: r in [2^15, 2^16], relative error below 2^-16; values in [1, 2^31)."""
+    """Returns (r, e) with 1 / values = r * 2^e: r in [2^15, 2^16], relative error below 2^-15; values in [1, 2^31)."""
     length = bit_length(values)
     normal = values << (31 - length)
     return _interpolate(_inverse(), normal - (1 << 30), _FRACTION), -15 - length
 
 
 def inverse_root(values: Int64) -> tuple[Int64, Int64]:
-    """Returns (r, e) with 1 / sqrt(values) = r * 2^e: r in [2^15, 2^16], relative error below 2^-16.
+    """Returns (r, e) with 1 / sqrt(values) = r * 2^e: r in [2^15, 2^16], relative error below 2^-15.
 
     `values` lie in [1, 2^62); bits below the leading 29 are dropped.
     """

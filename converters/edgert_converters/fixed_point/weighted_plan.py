@@ -15,7 +15,6 @@ from edgert_converters.fixed_point.dot import (
     cut_chains,
     exponent_runs,
 )
-from edgert_converters.fixed_point.exponents import best_format
 from edgert_converters.fixed_point.formats import FixedTensor, Format, Ints
 from edgert_converters.fixed_point.magnitudes import block_format
 from edgert_converters.fixed_point.plan import Plan, describe
@@ -116,7 +115,6 @@ def _add_weights(plan: Plan, node: ir.Node, weights: _FLOATS) -> FixedTensor:
     tensor_axes = tuple(range(2 if plan.family.block else 0, weights.ndim))
     largest = np.asarray(np.abs(weights).max(axis=tensor_axes, keepdims=True))
     form = _weight_format(largest, plan)
-    form = best_format(weights, form) if plan.family.searches_exponents else form
     plan.add_constant(name, weights, form)
     added = plan.constants[name]
     assert isinstance(added, FixedTensor)
