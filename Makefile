@@ -48,6 +48,7 @@ wheel: $(VENV)/.dev
 # pages that are made from the code
 docs: $(VENV)/.dev
 	$(BIN)/python -m edgert_converters.support_table
+	$(BIN)/python -m edgert_converters.schemes_table
 	$(BIN)/python -m edgert_converters.comparison.table
 
 # benchmarks print tables; never part of CI

@@ -31,6 +31,7 @@ class Kind(enum.Enum):
     CHOICES = "choices"
     LABELS = "labels"
     SHAPES = "shapes"
+    RANGE = "range"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,8 @@ class Option:
         where = f"option {self.flag}"
         if self.kind is Kind.SHAPES:
             return parse_shape(text)
+        if self.kind is Kind.RANGE:
+            return tuple(_to_number(part, self.kind, where) for part in text.split(","))
         if self.kind in {Kind.INTEGER, Kind.NUMBER}:
             return _checked_number(_to_number(text, self.kind, where), self, where)
         if self.kind in {Kind.CHOICE, Kind.CHOICES}:
@@ -152,6 +155,25 @@ OPTIONS: tuple[Option, ...] = (
         (),
         "kind of file to make (default: what the targets' engines read)",
         choices=("onnx", "tflite"),
+    ),
+    Option(
+        "--data-free",
+        "quantize",
+        "data_free",
+        "data_free",
+        Kind.FLAG,
+        False,
+        "choose ranges from synthetic inputs, so that all data decide",
+    ),
+    Option(
+        "--input-range",
+        "quantize",
+        "input_range",
+        "input_range",
+        Kind.RANGE,
+        None,
+        "what synthetic float inputs lie between, where no pre-processing says it",
+        metavar="LOW,HIGH",
     ),
     Option(
         "--float-io",
@@ -293,6 +315,14 @@ def _chosen(option: Option, value: object, where: str) -> object:
     return chosen if option.values is None else option.values(chosen)
 
 
+def _range(option: Option, value: object, where: str, folder: Path) -> object:
+    ends = _list(value, where)
+    numbers = [end for end in ends if isinstance(end, (int, float)) and not isinstance(end, bool)]
+    if len(ends) != 2 or len(numbers) != 2 or not -1e30 < numbers[0] < numbers[1] < 1e30:
+        raise RecipeError(f"{where}: must be two numbers, the smaller first, such as -1,1; got {value!r}")
+    return float(numbers[0]), float(numbers[1])
+
+
 def _plain_text(option: Option, value: object, where: str, folder: Path) -> object:
     return expect_text(value, where)
 
@@ -389,4 +419,5 @@ _CONVERTERS: dict[Kind, Callable[[Option, object, str, Path], object]] = {
     Kind.CHOICES: _texts,
     Kind.LABELS: _labels,
     Kind.SHAPES: _shapes,
+    Kind.RANGE: _range,
 }

@@ -65,9 +65,11 @@ def _rows(model: ir.Model, samples: Sequence[Mapping[str, Array]]) -> tuple[Laye
 
 
 def _row(layer: str, op: str, pairs: Sequence[tuple[Array, Array]]) -> LayerSteps:
-    largest = max((float(np.abs(expected).max(initial=0.0)) for _, expected in pairs), default=0.0)
+    largest = max((float(np.abs(expected.astype(np.float64)).max(initial=0.0)) for _, expected in pairs), default=0.0)
     step = STEP_SHARE * largest or 1.0
-    steps = [np.floor(np.abs(found.astype(np.float64) - expected) / step) for found, expected in pairs]
+    steps = [
+        np.floor(np.abs(found.astype(np.float64) - expected.astype(np.float64)) / step) for found, expected in pairs
+    ]
     worst = max(int(array.max(initial=0)) for array in steps)
     differing = sum(int(np.count_nonzero(array)) for array in steps)
     return LayerSteps(layer, op, worst, differing, sum(array.size for array in steps))

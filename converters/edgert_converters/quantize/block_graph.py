@@ -46,7 +46,9 @@ class BlockModel:
     def note(self) -> str:
         """One line for the report."""
         held = ", ".join(f"{count} {op}" for op, count in sorted(self.counts.items()))
-        left = "; ".join(f"{count} operators stay float: {why}" for why, count in _counted(self.refused))
+        left = "; ".join(
+            f"{_stay(count)} float: {why}" for why, count in sorted(Counter(self.refused.values()).items())
+        )
         return f"weights in blocks: {held}{f'; {left}' if left else ''}"
 
 
@@ -180,5 +182,5 @@ def _scaled(graph: ir.Graph, node: ir.Node, bias: ir.Value) -> ir.Value:
     return product.outputs[0]
 
 
-def _counted(refused: dict[str, str]) -> list[tuple[str, int]]:
-    return sorted(Counter(refused.values()).items())
+def _stay(count: int) -> str:
+    return "1 operator stays" if count == 1 else f"{count} operators stay"

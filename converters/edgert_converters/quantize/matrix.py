@@ -26,6 +26,7 @@ __all__ = [
     "Cell",
     "Quantizer",
     "find_quantizer",
+    "nearest_reason",
 ]
 
 BLOCK_SIZES = (32, 64, 128)
@@ -164,9 +165,13 @@ def find_quantizer(cell: Cell) -> Quantizer:
     Raises:
         UsageError: none does; gives the reason of the one that comes closest.
     """
-    reasons = {quantizer: quantizer.refuse(cell) for quantizer in QUANTIZERS}
-    for quantizer, reason in reasons.items():
-        if reason is None:
+    for quantizer in QUANTIZERS:
+        if quantizer.refuse(cell) is None:
             return quantizer
-    nearest = {Activation.FLOAT: BLOCKS, Activation.DYNAMIC: DYNAMIC}.get(cell.activation, STATIC)
-    raise UsageError(f"{cell.weights} weights with {cell.activation.value} activations: {reasons[nearest]}")
+    raise UsageError(f"{cell.weights} weights with {cell.activation.value} activations: {nearest_reason(cell)}")
+
+
+def nearest_reason(cell: Cell) -> str:
+    """Returns why the quantizer of a cell's activations does not make it; "" where it does."""
+    nearest = {Activation.FLOAT: BLOCKS, Activation.DYNAMIC: DYNAMIC, Activation.FLOAT16: HALF}
+    return nearest.get(cell.activation, STATIC).refuse(cell) or ""

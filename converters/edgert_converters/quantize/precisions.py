@@ -75,7 +75,7 @@ def _blocks(bits: int, block: int) -> Precision:
         f"int{bits}-block{block}",
         Cell(bits, Granularity.BLOCK, Activation.FLOAT, block),
         _forms(
-            Form(True, f"MatMulNBits, GatherBlockQuantized of ONNX Runtime {'1.17' if bits == 4 else '1.23'} or newer"),
+            Form(True, f"MatMulNBits ({'1.17' if bits == 4 else '1.23'}), GatherBlockQuantized (1.23) of ONNX Runtime"),
             Form(False, "LiteRT's kernels for blocks are not checked yet"),
         ),
         "none: integers are multiplied out as they are read",
@@ -126,7 +126,7 @@ _TABLE = (
             Form(True, "as int8: [-7, 7] in int8, because ONNX Runtime fuses no 4-bit type"),
             Form(True, "INT4 weights, INT8 activations"),
         ),
-        _FUSED,
+        "ONNX Runtime (uint8 on x86), LiteRT; TensorFlow Lite Micro loads no such file",
         by_contract=True,
     ),
     Precision(
