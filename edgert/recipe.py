@@ -55,7 +55,8 @@ class Recipe:
     `metric` is a metric's name or `module:function`, None: chosen from the data.
     `metric_output` names the model output that the metric reads when there are several. `max_drop_points` is in points
     (hundredths) of the metric. `algorithms` are the quantizer's steps to take, `time_limit_s` bounds each that
-    optimises. `labels` are class names. `calib_samples` limits how many calibration samples are used.
+    optimises. `labels` are class names. `calib_samples` limits how many calibration samples are used; `data_free` takes
+    none, and `input_range` says what float inputs lie between then.
     """
 
     model: Path
@@ -77,6 +78,8 @@ class Recipe:
     algorithms: tuple[Algorithm, ...] = DEFAULT_ALGORITHMS
     time_limit_s: float = 300.0
     calib_samples: int = 512
+    data_free: bool = False
+    input_range: tuple[float, float] | None = None
     requantize: bool = False
     trust_pickle: bool = False
     seed: int = 0

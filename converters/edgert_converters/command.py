@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,9 @@ from edgert.plugins import ConvertResult, Judgement, ModelSummary, ProgressRepor
 from edgert.recipe import Recipe
 from edgert.target import get_target
 from edgert.verification import VerifyReport, VerifyRequest
+from edgert_converters.calibration import choose_calibration, load_data
 from edgert_converters.comparison.verify import verify as compare_engines
 from edgert_converters.conversion import Conversion
-from edgert_converters.data import DataSplit, load_dataset, split
 from edgert_converters.golden import GOLDEN, golden_file
 from edgert_converters.importers import ImportedModel, import_model, import_torch
 from edgert_converters.inspect import inspect_model
@@ -27,7 +27,6 @@ from edgert_converters.judge import judge as judge_candidate
 from edgert_converters.judging import AGREEMENT, judge_variants
 from edgert_converters.layer_errors import Gain, LayerError, measure_gains, measure_layer_errors, nodes_of_float_output
 from edgert_converters.metrics import load_metric
-from edgert_converters.ops.spec import Array
 from edgert_converters.output import REPORT, check_output, to_json_bytes, write_output
 from edgert_converters.payoff.answer import describe_known
 from edgert_converters.quantize.calibrate import Samples
@@ -38,10 +37,8 @@ from edgert_converters.repair.request import repair_for_targets
 from edgert_converters.repair.windows import keep_float
 from edgert_converters.summary import build_messages, build_report, build_summary
 from edgert_converters.variants import (
-    RANDOM_SAMPLES,
     build_variants,
     describe_variant,
-    random_samples,
 )
 
 __all__ = ["CONVERTER"]
@@ -122,8 +119,8 @@ def _convert(imported: ImportedModel, recipe: Recipe, progress: ProgressReporter
     targets = [get_target(name) for name in recipe.targets]
     recipe = replace(recipe, labels=recipe.labels or imported.labels)
     known = describe_known(imported, targets) if "int8" in recipe.precisions else None
-    data = _load_data(recipe, imported)
-    calibration = _calibration(data, imported, recipe.seed, progress)
+    data = load_data(recipe, imported)
+    calibration, synthetic = choose_calibration(data, imported, recipe, progress)
     samples = calibration.samples
     repaired = repair_for_targets(imported, recipe, targets, data, calibration)
     built = build_variants(imported, recipe, targets, calibration, repaired)
@@ -132,32 +129,11 @@ def _convert(imported: ImportedModel, recipe: Recipe, progress: ProgressReporter
     errors = _layer_errors(conversion, samples, progress)
     gains = _gains(conversion, errors, calibration)
     conversion = replace(conversion, errors=errors, gains=gains)
-    conversion = replace(conversion, messages=(*([known] if known else []), *build_messages(conversion)))
+    conversion = replace(conversion, messages=(*filter(None, (known, synthetic)), *build_messages(conversion)))
     manifest, files = _pack(conversion, samples)
     written = write_output(_output(recipe), manifest, files, conversion.chosen.id)
     gate = conversion.final_gate
     return ConvertResult(written, gate, build_summary(conversion, written, gate), conversion.messages)
-
-
-def _load_data(recipe: Recipe, imported: ImportedModel) -> DataSplit:
-    loaded = [
-        load_dataset(spec, imported.inputs, recipe.preprocess, recipe.labels) if spec is not None else None
-        for spec in (recipe.calib, recipe.eval)
-    ]
-    return split(loaded[0], loaded[1], calib_samples=recipe.calib_samples, seed=recipe.seed)
-
-
-def _calibration(data: DataSplit, imported: ImportedModel, seed: int, progress: ProgressReporter) -> Calibration:
-    """The samples that choose ranges: the user's, else seeded random ones."""
-    calib = data.calib
-    if calib is None:
-        made = random_samples(imported.inputs, RANDOM_SAMPLES, seed)
-        return Calibration(lambda: made, len(made), progress)
-
-    def stream() -> Iterable[Mapping[str, Array]]:
-        return (calib.sample(index).inputs for index in range(len(calib)))
-
-    return Calibration(stream, len(calib), progress)
 
 
 def _layer_errors(conversion: Conversion, samples: Samples, progress: ProgressReporter) -> tuple[LayerError, ...]:

@@ -16,7 +16,7 @@ from edgert_converters.variant_runner import why_not_here
 __all__ = ["build_messages", "build_report", "build_summary"]
 
 _UNVERIFIED = (
-    "unverified: the ranges come from random input and no accuracy was measured; "
+    "unverified: the ranges come from synthetic inputs and no accuracy was measured; "
     "verify with --calib CAL.npz and --eval EVAL.npz"
 )
 _WORST_LAYERS = 5
@@ -27,7 +27,7 @@ def build_messages(conversion: Conversion) -> tuple[str, ...]:
     """Returns what the user must know, in order: notes, the gate's sentences, what stays float, gains of repairs."""
     messages = [*conversion.imported.notes, *conversion.data.notes]
     chosen = conversion.chosen
-    if conversion.data.calib is None and chosen.plan is not None:
+    if conversion.data.calib is None and conversion.data.evaluation is None and chosen.plan is not None:
         messages.append(f"{chosen.id}: {_UNVERIFIED}")
     for variant in conversion.built:
         messages += [f"{variant.id}: {note}" for note in variant.notes]

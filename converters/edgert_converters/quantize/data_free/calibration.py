@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import onnx_ir as ir
 
 from edgert.bundle import Step, TensorSpec
 from edgert.plugins import ProgressReporter
+from edgert_converters.ops.spec import Array
 from edgert_converters.quantize.calibrate import collect_statistics
 from edgert_converters.quantize.data_free.align import align_moments, nodes_with_moments
 from edgert_converters.quantize.data_free.evolve import evolve_samples
@@ -64,9 +66,13 @@ def data_free_calibration(
         RecipeError: a step is unknown or wrong.
     """
     forms = input_forms(inputs, steps, known)
-    samples = evolve_samples(model, forms, count, np.random.default_rng(seed), progress)
+
+    @functools.cache  # made when first asked for: a conversion that fails before that need not wait
+    def samples() -> list[dict[str, Array]]:
+        return evolve_samples(model, forms, count, np.random.default_rng(seed), progress)
+
     note = f"data-free: ranges come from {_inputs_in_words(forms, steps, known, count)}; {_moments_in_words(model)}"
-    return DataFreeCalibration(lambda: samples, count, progress, note)
+    return DataFreeCalibration(samples, count, progress, note)
 
 
 def _inputs_in_words(forms: Sequence[InputForm], steps: Sequence[Step], known: Range | None, count: int) -> str:
