@@ -22,8 +22,9 @@ from tests.bench.quantization.compare import (
     judge,
     pooled_agree,
 )
-from tests.bench.quantization.data import MODELS, View, draw_indices, rows_of
-from tests.bench.quantization.edgert_side import parse_setting
+from tests.bench.quantization.data import MODELS, ROOT, View, draw_indices, rows_of
+from tests.bench.quantization.edgert_side import parse_setting, quantize
+from tests.bench.quantization.logits import logits_of
 from tests.bench.quantization.table import best_peer, comparison_tables, group_cells, replace_block
 
 FLOAT = np.array([[4.0, 0.0, 0.0], [1.0, 0.9, 0.0], [0.0, 3.0, 0.0], [0.0, 0.0, 2.0]], np.float32)
@@ -186,6 +187,18 @@ def test_what_a_tool_notes_stands_beside_its_setting() -> None:
 def test_an_unknown_word_of_a_setting_is_named() -> None:
     with pytest.raises(ValueError, match="unknown word 'quick'"):
         parse_setting("quick")
+
+
+def test_edgert_quantizes_as_the_benchmark_calls_it(tmp_path: Path) -> None:
+    digits = ROOT / "edgert" / "demo" / "digits.onnx"
+    with np.load(digits.with_name("digits_eval.npz")) as data:
+        samples = np.asarray(data["x"][:8], np.float32).reshape(8, 1, 32, 32) / np.float32(255)
+    made = quantize(digits, lambda: iter(samples), len(samples), parse_setting("default,ranges=min-max"))
+    path = tmp_path / "digits.onnx"
+    path.write_bytes(made.data)
+    outcome = judge(logits_of(digits, samples), logits_of(path, samples), np.zeros(8, np.int64))
+    assert (made.float_layers, outcome.changed) == (0, ())
+    assert 20 < outcome.sqnr_db < 60
 
 
 def test_a_block_of_a_page_is_replaced() -> None:

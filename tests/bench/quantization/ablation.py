@@ -21,7 +21,7 @@ HEADER = (
     "against default",
     "harmful / changed",
     "SQNR, dB",
-    "seconds",
+    "least seconds",
     "n, draws",
     "measured on",
 )

@@ -133,11 +133,14 @@ def interval_of_difference(draws: Sequence[Rows], others: Sequence[Rows], seed: 
 
 
 def _interval(values: NDArray[np.float64], images: Integers, seed: int) -> Interval:
-    """Percentile bootstrap of a mean over rows, resampling images with all of their rows (a ratio estimate)."""
+    """Percentile bootstrap of a mean over rows, resampling images with all of their rows (a ratio estimate).
+
+    Images that give the same are drawn as one kind: the same distribution, and a thousand times fewer random numbers.
+    """
     _, cluster = np.unique(images, return_inverse=True)
-    sums, counts = np.bincount(cluster, values), np.bincount(cluster).astype(np.float64)
-    rng = np.random.default_rng(seed)
-    weights = rng.multinomial(len(sums), np.full(len(sums), 1.0 / len(sums)), size=RESAMPLES)
-    means = (weights @ sums) / (weights @ counts)
-    low, high = np.quantile(means, (0.025, 0.975))
+    pairs = np.stack([np.bincount(cluster, values), np.bincount(cluster)], axis=1)
+    kinds, sizes = np.unique(pairs, axis=0, return_counts=True)
+    drawn = np.random.default_rng(seed).multinomial(len(pairs), sizes / len(pairs), size=RESAMPLES)
+    sums, counts = (drawn @ kinds).T
+    low, high = np.quantile(sums / counts, (0.025, 0.975))
     return Interval(float(values.mean()), float(low), float(high))
