@@ -55,12 +55,17 @@ def build_lookup(function: Function, inputs: Sequence[int], bits: int, exponent:
     4096. Entries are rounded half to even from double precision and saturated to 16 bits; NaN becomes 0.
     """
     distinct = np.unique(np.asarray(inputs, np.int16))
-    for index_bits in _INDEX_BITS if bits == 16 else (8,):
-        rows = np.stack([_fill(function, int(e), bits, exponent, index_bits) for e in distinct])
-        lookup = Lookup(rows.astype(np.int16), distinct, exponent, index_bits, bits)
-        if bits == 8 or _largest_error(function, lookup) <= 1:
+    lookup = _tabulate(function, distinct, bits, exponent, _INDEX_BITS[0])
+    for index_bits in _INDEX_BITS[1:] if bits == 16 else ():
+        if _largest_error(function, lookup) <= 1:
             break
+        lookup = _tabulate(function, distinct, bits, exponent, index_bits)
     return lookup
+
+
+def _tabulate(function: Function, inputs: Ints, bits: int, exponent: int, index_bits: int) -> Lookup:
+    rows = np.stack([_fill(function, int(e), bits, exponent, index_bits) for e in inputs])
+    return Lookup(rows.astype(np.int16), inputs, exponent, index_bits, bits)
 
 
 def look_up(lookup: Lookup, values: Ints, exponents: Ints) -> Int64:
