@@ -44,7 +44,8 @@ _NOTES = """
   as TensorRT's rules of explicit quantization ask for. It was not run on TensorRT; its accuracy is ONNX Runtime's.
 - *int8x4*: integers in [-7, 7] with a scale per output channel. Scales are searched for the smallest third power of
   the rounding error (table below). ONNX files hold them in int8: the same kernels as int8, the same size. ONNX Runtime
-  fuses no 4-bit type, so INT4 storage would halve the file and compute in float. TFLite files hold INT4.
+  fuses no 4-bit type, so INT4 storage would halve the file and compute in float. TFLite files hold INT4;
+  LiteRT's own kernels take them, whose integers differ from the contract's by a few steps (`edgert verify`).
 - *int16x8* needs opset 21, ONNX Runtime 1.18; the notes of a conversion say so where a target promises less. ONNX
   Runtime computes it in float: more accurate than int8, not faster.
 - *Blocks* (`int4-block32` and the like): Q4_0's form, a float32 scale for 32, 64 or 128 weights along the summed axis,

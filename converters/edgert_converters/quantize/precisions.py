@@ -126,7 +126,7 @@ _TABLE = (
             Form(True, "as int8: [-7, 7] in int8, because ONNX Runtime fuses no 4-bit type"),
             Form(True, "INT4 weights, INT8 activations"),
         ),
-        "ONNX Runtime (uint8 on x86), LiteRT; TensorFlow Lite Micro loads no such file",
+        "ONNX Runtime (uint8 on x86); LiteRT's own kernels, not XNNPACK; TensorFlow Lite Micro loads no such file",
         by_contract=True,
     ),
     Precision(
