@@ -20,6 +20,7 @@ from edgert_converters.quantize.bias_correction import correct_biases
 from edgert_converters.quantize.draft import Calibration, Draft, Settings
 from edgert_converters.quantize.plan import make_plan, values_to_watch
 from edgert_converters.quantize.ranges import RangeRule
+from edgert_converters.quantize.reconstruct import adaround
 from edgert_converters.quantize.rounding import round_weights
 from edgert_converters.quantize.scheme import Scheme
 from edgert_converters.quantize.smooth import smooth
@@ -74,6 +75,9 @@ CHAIN: tuple[ChainStep, ...] = (
         Stage.INTEGER,
         _correct_biases,
         "after rounding to nearest, whose mean error it takes back",
+    ),
+    ChainStep(
+        Algorithm.ADAROUND, Stage.INTEGER, adaround, "after bias correction, which it starts from where it keeps a block"
     ),
 )
 
