@@ -124,5 +124,17 @@ def kept_scores(measured: Measured, *, threshold: float = 0.25) -> float:
     return kept / total
 
 
+def cosine_loss(measured: Measured, branch: str) -> float:
+    """1 - cosine between the float and the quantized branch, the largest over samples."""
+    pairs = zip(measured.reference, measured.interpreter, strict=True)
+    return max(one_minus_cosine(float_[branch], quantized[branch]) for float_, quantized in pairs)
+
+
+def one_minus_cosine(a: np.ndarray, b: np.ndarray) -> float:
+    """Of two arrays of one shape, in double precision."""
+    x, y = a.astype(np.float64).ravel(), b.astype(np.float64).ravel()
+    return 1.0 - float(x @ y / (np.linalg.norm(x) * np.linalg.norm(y)))
+
+
 def _run(runner: Runner, samples: Sequence[Inputs]) -> tuple[Outputs, ...]:
     return tuple(runner(inputs) for inputs in samples)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgert.errors import EdgertError
-from edgert.recipe import DEFAULT_ALGORITHMS, Algorithm
+from edgert.recipe import Algorithm
 from edgert_converters.quantize.chain import CHAIN
 from edgert_converters.quantize.draft import Settings
 from edgert_converters.quantize.scheme import INT8, INT16X8
@@ -24,9 +24,14 @@ from tests.conformance.outliers.measure import BASELINE, DEFAULT, Measured, meas
 PAGE = Path(__file__).parents[3] / "docs" / "quantize.md"
 BEGIN, END = "<!-- outlier table: begin -->\n", "<!-- outlier table: end -->"
 MEASURED_ON = "this x86"
-STEP_TIME_LIMIT_S = 10.0
-_SLOW = frozenset({Algorithm.ADAROUND, Algorithm.RECONSTRUCTION})
-"""Steps that learn the rounding of weights: they mend no activation."""
+_FURTHER = (
+    (Algorithm.SMOOTH,),
+    (Algorithm.KRONECKER,),
+    (Algorithm.HADAMARD,),
+    (Algorithm.KLT,),
+    (Algorithm.SMOOTH, Algorithm.KRONECKER),
+)
+"""What is tried beside the default: the steps that are for outliers, alone and the two best of them together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +43,14 @@ class Column:
 
 
 def columns() -> tuple[Column, ...]:
-    """Min-max without any step, the default, and the default with each further step of the chain."""
-    further = [step.algorithm for step in CHAIN if step.algorithm not in {*DEFAULT_ALGORITHMS, *_SLOW}]
-    with_step = [
-        Column(f"+ {a.value}", replace(DEFAULT, algorithms=DEFAULT.algorithms | {a}, time_limit_s=STEP_TIME_LIMIT_S))
-        for a in further
+    """Min-max without any step or rule, the default, and the default with the steps that are for outliers."""
+    made = {step.algorithm for step in CHAIN}
+    with_steps = [
+        Column("+ " + ", ".join(a.value for a in steps), replace(DEFAULT, algorithms=DEFAULT.algorithms | {*steps}))
+        for steps in _FURTHER
+        if made.issuperset(steps)
     ]
-    return (Column("min-max", BASELINE), Column("default", DEFAULT), *with_step)
+    return (Column("min-max", BASELINE), Column("default", DEFAULT), *with_steps)
 
 
 def render(fixtures: Sequence[Fixture]) -> Iterator[str]:
@@ -67,7 +73,7 @@ def _cells(fixture: Fixture, ways: Sequence[Column], *, outlier: bool) -> list[s
             schemes = (INT8, INT16X8) if index < 2 else (INT8,)
             found = [measure_draft(fixture, draft, calibration, s, way.settings, outlier=outlier) for s in schemes]
         except EdgertError as error:
-            print(f"{fixture.name}, {way.title}: {error}", file=sys.stderr)
+            sys.stderr.write(f"{fixture.name}, {way.title}: {error}\n")
             narrow.append("-")
             continue
         narrow.append(_text(found[0]))
@@ -76,10 +82,10 @@ def _cells(fixture: Fixture, ways: Sequence[Column], *, outlier: bool) -> list[s
 
 
 def _text(measured: Measured) -> str:
-    """Interpreter and engine in dB (one figure where they agree), and the share of MACs in integers below 100 %."""
+    """The interpreter's and the engine's figure in dB (one where they agree), and a share of MACs below 100 %."""
     pair = f"{measured.interpreter_db:.1f}", f"{measured.engine_db:.1f}"
-    both = pair[0] if pair[0] == pair[1] else " / ".join(pair)
-    return both if measured.integer_macs > 0.995 else f"{both} ({measured.integer_macs:.0%})"
+    both = pair[0] if abs(measured.interpreter_db - measured.engine_db) < 0.1 else " / ".join(pair)
+    return f"{both} dB" if measured.integer_macs > 0.995 else f"{both} dB ({measured.integer_macs:.0%})"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -90,7 +96,8 @@ def main(arguments: Sequence[str]) -> int:
     named = parser.parse_args(arguments).block
     lines = []
     for line in render([fixture for fixture in every if not named or fixture.name in named]):
-        print(line, flush=True)
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
         lines.append(f"{line}\n")
     if not named:
         before, rest = PAGE.read_text().split(BEGIN)

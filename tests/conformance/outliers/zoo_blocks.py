@@ -5,11 +5,9 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 
-from edgert.recipe import Recipe
 from edgert.recipe_file import load_recipe
 from edgert_converters.data.load import load_dataset
 from edgert_converters.engine import load_runner
@@ -37,13 +35,9 @@ def zoo_fixture(zoo: Path, name: str, calibration: tuple[int, ...], held_out: tu
     run = load_runner(expose_values(model, [x]))
     stored = {}
     for seeds, data in ((calibration, _CALIBRATION), (held_out, _HELD_OUT)):
-        images = load_dataset(str(zoo / "data" / data), clean.inputs, _steps(recipe))
+        images = load_dataset(str(zoo / "data" / data), clean.inputs, recipe.preprocess)
         stored |= {seed: run(images.sample(i).inputs)[x] for i, seed in enumerate(seeds)}
     return Fixture(name, lambda: block, lambda seed: {"x": stored[seed]})
-
-
-def _steps(recipe: Recipe) -> tuple:
-    return recipe.preprocess
 
 
 def _inverted_residual(model: ir.Model, channels: int) -> tuple[str, str, str]:
@@ -53,7 +47,7 @@ def _inverted_residual(model: ir.Model, channels: int) -> tuple[str, str, str]:
         shape = node.outputs[0].shape
         if node.op_type != "Add" or shape is None or shape[1] != channels:
             continue
-        branch = max(node.inputs, key=lambda value: _depth(value))
+        branch = max(node.inputs, key=_depth)
         names.remove(str(branch.name))
         return names[0], str(branch.name), str(node.outputs[0].name)
     raise AssertionError(f"no residual block of {channels} channels")
@@ -79,8 +73,3 @@ def _cut(model: ir.Model, x: str, branch: str, y: str) -> onnx.ModelProto:
             dims[0].Clear()
             dims[0].dim_value = 1
     return block
-
-
-def spread(array: np.ndarray) -> float:
-    """Standard deviation of the logarithm of channel standard deviations of float32[1, C, H, W]."""
-    return float(np.log(array.std(axis=(0, 2, 3)) + 1e-9).std())
