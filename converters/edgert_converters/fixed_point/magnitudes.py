@@ -20,6 +20,10 @@ __all__ = ["Magnitudes", "block_format", "channel_axis", "collect_magnitudes"]
 
 _SPATIAL: Final = frozenset({"AveragePool", "Conv", "GlobalAveragePool", "GlobalMaxPool", "MaxPool"})
 
+_KEEPS_CHANNELS: Final = frozenset(
+    {"Add", "Clip", "Concat", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mul", "Pad", "Relu", "Sigmoid", "Sub"}
+)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Magnitudes:
@@ -42,21 +46,18 @@ def channel_axis(value: ir.Value, rank: int) -> int:
 
 
 def _feeds_spatial(value: ir.Value) -> bool:
-    """True if a spatial operator reads the value, perhaps behind operators that work on one element at a time."""
-    seen, waiting = set(), [value]
+    """True if a spatial operator reads the value, perhaps behind operators that leave channels where they are."""
+    seen: set[ir.Value] = set()
+    waiting = [value]
     while waiting:
         current = waiting.pop()
         for node in current.consumers():
             if node.op_type in _SPATIAL:
                 return True
-            same_shape = node.outputs and node.op_type in _ELEMENTWISE and node.outputs[0] not in seen
-            if same_shape:
+            if node.op_type in _KEEPS_CHANNELS and node.outputs[0] not in seen:
                 seen.add(node.outputs[0])
                 waiting.append(node.outputs[0])
     return False
-
-
-_ELEMENTWISE: Final = frozenset({"Add", "Clip", "HardSigmoid", "HardSwish", "Mul", "Pad", "Relu", "Sigmoid", "Sub"})
 
 
 def collect_magnitudes(

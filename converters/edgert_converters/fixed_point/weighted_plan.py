@@ -27,6 +27,8 @@ __all__ = ["plan_conv", "plan_gemm", "plan_matmul"]
 
 _FLOATS = NDArray[np.float64]
 
+_BIAS_BITS = 29
+
 
 def plan_conv(plan: Plan, node: ir.Node) -> None:
     """Adds a convolution; its weights [O, C / groups, kernel...] are constant.
@@ -98,15 +100,24 @@ def _add_weighted(plan: Plan, node: ir.Node, kernel: str, product: _Product, bia
     starts = cut_chains(products.reshape(-1, products.shape[2]), runs)
     bounds = np.add.reduceat(products, starts, axis=2).transpose(0, 2, 1)[..., None]
     exponents = chain_exponents(product.left, product.right, starts)
-    extra: Ints | int = 0
+    target = accumulator_exponents(bounds, exponents, _bias_share(bias, exponents)).max(axis=2, keepdims=True)
     if bias is not None:
-        extra = np.ceil(np.minimum(np.ldexp(np.abs(bias), -exponents.max(axis=1)), 2.0**60)).astype(np.int64)
-    target = accumulator_exponents(bounds, exponents, extra).max(axis=2, keepdims=True)
+        # a bias beyond every product: what is left of them below it is far from overflow
+        target = np.maximum(target, np.frexp(bias)[1].astype(np.int64) - _BIAS_BITS)
     data: dict[str, Array] = {"chains": starts, "accumulator": target}
     if bias is not None:
         data["bias"] = np.rint(np.ldexp(bias, -target))
     attributes = {k: v for k, v in build_attributes(node).items() if k not in {"alpha", "beta", "transB"}}
     plan.add_step(node, kernel, [plan.read(node, 0), f"{describe(node)}/weights"], data, attributes)
+
+
+def _bias_share(bias: _FLOATS | None, exponents: Ints) -> Ints | int:
+    """Returns ceil(|bias| * 2^-top), cut at 2^50, where the bias alone decides the exponent."""
+    if bias is None:
+        return 0
+    with np.errstate(over="ignore"):
+        share = np.ldexp(np.abs(bias), -exponents.max(axis=1))
+    return np.asarray(np.ceil(np.minimum(share, 2.0**50)), np.int64)
 
 
 def _add_weights(plan: Plan, node: ir.Node, weights: _FLOATS) -> FixedTensor:
