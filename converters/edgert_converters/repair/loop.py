@@ -35,6 +35,7 @@ __all__ = ["Situation", "repair"]
 
 _LEAST_GAIN_DB = 0.3
 """Smaller gains of SQNR are within what another draw of calibration samples changes."""
+_LEAST_WINDOW_DB = 0.1
 _LOOK_GAIN_DB = 1.0
 """The gate is asked again when the outputs have gained this much since it was asked last."""
 _RECONSTRUCTION = (Algorithm.ADAROUND, Algorithm.RECONSTRUCTION)
@@ -203,9 +204,10 @@ class _Loop:
             trial = _Trial(best.settings, best.prepared, draft, self._noise(draft))
             gain = trial.sqnr_db - current.sqnr_db
             where = window.nodes[0] if len(window.nodes) == 1 else f"{window.nodes[0]} to {window.nodes[-1]}"
-            if gain <= 0:
+            if gain < _LEAST_WINDOW_DB:
                 refused.add(window.nodes)
-                self._log.add(RepairStep("keep float", where, f"gains {gain:+.1f} dB", False, trial.sqnr_db))
+                why = f"gains {gain:+.2f} dB, less than {_LEAST_WINDOW_DB:g}"
+                self._log.add(RepairStep("keep float", where, why, False, trial.sqnr_db))
                 continue
             kept |= set(window.nodes)
             current = trial

@@ -47,12 +47,13 @@ def repair_for_targets(
         name = recipe.model.name
         raise UsageError(f"{name} is quantized already and --precision auto starts from float; add --requantize")
     model = strip_quantization(imported.model)
+    judge = make_graph_judge(recipe, data, model)
     situation = Situation(
         model,
         calibration,
         chain_settings(recipe),
         list(itertools.islice(calibration.samples(), _FEEDS)),
-        make_graph_judge(recipe, data, model),
+        judge,
         choose_meter(targets, model, imported.inputs, imported.outputs),
         targets[0].activation_encoding,
         recipe.max_drop_points,
