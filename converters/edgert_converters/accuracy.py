@@ -20,6 +20,7 @@ from edgert_converters.data.sample import Array, Dataset, Sample
 from edgert_converters.gate import GateDecision, decide
 from edgert_converters.metrics.metric import Metric, Record
 from edgert_converters.png import encode_png
+from edgert_converters.sample_views import InputView, view_input
 from edgert_converters.sqnr import OutputError, OutputErrorMeter, differ_in_rows_only
 
 __all__ = ["Runner", "VariantResult", "Verification", "WorstSample", "verify"]
@@ -28,11 +29,15 @@ Runner: TypeAlias = Callable[[dict[str, Array]], dict[str, Array]]
 """Runs one sample: inputs by name with leading batch axis 1, outputs by name."""
 
 _WORST_SAMPLES = 8
+_SHOWN_INPUTS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class WorstSample:
-    """A sample whose answers differ most; `agree` is its share of same answers, None where nothing is comparable."""
+    """A sample whose answers differ most; `agree` is its share of same answers, None where nothing is comparable.
+
+    It is shown by `preview_png` where it was an image, and by what the model got of it where it was not.
+    """
 
     variant: str
     id: str
@@ -41,6 +46,7 @@ class WorstSample:
     reference: str
     answer: str
     preview_png: bytes | None = None
+    inputs: tuple[InputView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +213,9 @@ class _VariantMeter:
             return
         preview = encode_png(sample.preview) if sample.preview is not None else None
         texts = describe(expected.result), describe(got.result)
-        entry = (badness, -self._count, WorstSample(self.name, sample.id, agree, worst_db, *texts, preview))
+        shown = [] if preview else list(sample.inputs.items())[:_SHOWN_INPUTS]
+        views = tuple(view_input(name, values) for name, values in shown)
+        entry = (badness, -self._count, WorstSample(self.name, sample.id, agree, worst_db, *texts, preview, views))
         (heapq.heappush if len(self._worst) < _WORST_SAMPLES else heapq.heappushpop)(self._worst, entry)
 
     def worst(self) -> list[WorstSample]:
@@ -295,4 +303,5 @@ def _worst_json(sample: WorstSample) -> dict[str, JsonValue]:
         "reference": sample.reference,
         "answer": sample.answer,
         "preview_png": preview,
+        "inputs": [view.to_json() for view in sample.inputs],
     }

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from edgert.codec import JsonValue
+from edgert.commands.progress import ProgressText
 
 __all__ = ["Console", "format_table"]
-
-_BAR_WIDTH = 24
 
 
 class Console:
     """The two streams of one call, and the common flags that govern them."""
 
-    def __init__(self, out: TextIO, err: TextIO, *, as_json: bool = False, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        out: TextIO,
+        err: TextIO,
+        *,
+        as_json: bool = False,
+        quiet: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.as_json = as_json
         self._out, self._err, self._quiet = out, err, quiet
         self._bar_shown = False
+        self._progress = ProgressText(clock)
         self.shows_progress = not quiet and err.isatty()
         self.shows_color = out.isatty() and not os.environ.get("NO_COLOR") and not as_json
 
@@ -43,12 +52,10 @@ class Console:
         self._err.flush()
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        """Draws a progress bar, on a terminal only (a ProgressReporter)."""
+        """Draws a progress bar with the time left, on a terminal only (a ProgressReporter)."""
         if not self.shows_progress:
             return
-        filled = _BAR_WIDTH * min(done, total) // total if total else 0
-        amount = f" [{'#' * filled}{'.' * (_BAR_WIDTH - filled)}] {done}/{total}" if total else ""
-        self._err.write(f"\r\x1b[2K{stage}{amount}")
+        self._err.write(f"\r\x1b[2K{self._progress.line(stage, done, total)}")
         self._err.flush()
         self._bar_shown = True
 

@@ -12,11 +12,13 @@ import hashlib
 from collections.abc import Sequence
 
 from edgert.bundle import Bundle, TensorSpec
-from edgert.profiler.report_accuracy import accuracy_section, changes_section, samples_section, verdict_list
+from edgert.profiler.report_accuracy import accuracy_section, verdict_list
+from edgert.profiler.report_changes import changes_section, repair_section
 from edgert.profiler.report_html import Html, element, join, raw
 from edgert.profiler.report_layers import cost_section, error_section, size_section
 from edgert.profiler.report_measurements import environment_section
 from edgert.profiler.report_records import latency_section, measured_on
+from edgert.profiler.report_samples import samples_section
 from edgert.profiler.report_style import SCRIPT, STYLE
 from edgert.profiler.report_values import Json
 from edgert.profiler.report_view import ReportView
@@ -43,6 +45,7 @@ def build_report(bundle: Bundle, records: Sequence[dict[str, Json]] = ()) -> str
         cost_section(view),
         error_section(view),
         samples_section(view),
+        repair_section(view),
         changes_section(view),
         environment_section(view),
         _footer(view),

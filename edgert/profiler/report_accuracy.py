@@ -1,4 +1,4 @@
-"""Sections of the report about answers: verdicts, accuracy against the limit, worst samples, what was changed."""
+"""Sections of the report about answers: verdicts, and accuracy against the limit."""
 
 from __future__ import annotations
 
@@ -8,19 +8,24 @@ from edgert.profiler.report_plots import Interval, Row, plot, scale_over
 from edgert.profiler.report_records import median_ms
 from edgert.profiler.report_values import (
     Json,
-    format_value,
     number_at,
     pair_at,
-    png_at,
     rows_at,
     text_at,
 )
-from edgert.profiler.report_view import ReportView, absent, card, chip, format_metric, format_points, table
+from edgert.profiler.report_view import (
+    ReportView,
+    absent,
+    card,
+    chip,
+    format_decibel,
+    format_metric,
+    format_points,
+    table,
+)
 from edgert.units import format_bytes, format_ms
 
-__all__ = ["accuracy_section", "changes_section", "samples_section", "verdict_list"]
-
-MAX_SAMPLES = 24
+__all__ = ["accuracy_section", "verdict_list"]
 
 
 def verdict_list(view: ReportView) -> Html:
@@ -52,32 +57,6 @@ def accuracy_section(view: ReportView) -> Html:
     ]
     body = [_accuracy_row(view, variant) for variant in view.manifest.variants]
     return card("Accuracy", lead, table(heads, body), _drop_plot(view), _output_errors(view))
-
-
-def samples_section(view: ReportView) -> Html:
-    """Returns the samples on which a variant disagrees most with the reference, with pictures where there are any."""
-    samples = rows_at(view.report, "worst_samples")
-    if not samples:
-        return card(
-            "Worst samples", None, absent("No sample was recorded on which a variant and the reference differ.")
-        )
-    lead = "Where a variant is furthest from the reference. Look at these before trusting an average."
-    more = len(samples) - MAX_SAMPLES
-    note = element("p", f"{more} more are in report.json.", class_="none") if more > 0 else None
-    cards = element("div", *(_sample(view, sample) for sample in samples[:MAX_SAMPLES]), class_="samples")
-    return card("Worst samples", lead, cards, note)
-
-
-def changes_section(view: ReportView) -> Html:
-    """Returns what the conversion changed and why: passes, layers left float, calibration, messages."""
-    report = view.report
-    parts = [_changes(report), _passes(report), _calibration(report), _messages(report)]
-    notes = [element("li", element("code", v.id), " ", note) for v in view.manifest.variants for note in v.notes]
-    if notes:
-        parts.append(join([element("h3", "Notes"), element("ul", *notes, class_="plain")]))
-    if not any(parts):
-        return card("What was changed, and why", None, absent("The bundle does not say what was changed."))
-    return card("What was changed, and why", None, *parts)
 
 
 def _sentence(view: ReportView, variant: Variant, word: str) -> str:
@@ -153,9 +132,9 @@ def _output_errors(view: ReportView) -> Html | None:
             cells = [
                 element("td", variant.id, class_="name"),
                 element("td", text_at(output, "name") or "unnamed", class_="name"),
-                element("td", _decibel(output, "sqnr_db_mean")),
-                element("td", _decibel(output, "sqnr_db_worst")),
-                element("td", _decibel(group, "sqnr_db"), element("small", f" {where}") if where else None),
+                element("td", format_decibel(output, "sqnr_db_mean")),
+                element("td", format_decibel(output, "sqnr_db_worst")),
+                element("td", format_decibel(group, "sqnr_db"), element("small", f" {where}") if where else None),
             ]
             rows.append(element("tr", *cells))
     if not rows:
@@ -175,79 +154,3 @@ def _group_text(group: Json) -> str | None:
     if axis is None or start is None or stop is None:
         return None
     return f"axis {axis:.0f}, {start:.0f}\u2013{stop - 1:.0f}" if stop - start > 1 else f"axis {axis:.0f}, {start:.0f}"
-
-
-def _decibel(data: Json, key: str) -> str:
-    value = number_at(data, key)
-    return "\u2013" if value is None else f"{value:.1f} dB".replace("-", "\u2212")
-
-
-def _sample(view: ReportView, sample: dict[str, Json]) -> Html:
-    picture = png_at(sample, "preview_png")
-    name = format_value(sample.get("id")) or "?"
-    image = (
-        element("img", src=f"data:image/png;base64,{picture}", alt=f"sample {name}")
-        if picture
-        else element("p", "no picture", class_="none")
-    )
-    facts = [(title, format_value(sample.get(key))) for title, key in (("float", "reference"), ("here", "answer"))]
-    lines = [element("div", element("small", f"{title} "), text) for title, text in facts if text is not None]
-    sqnr = number_at(sample, "sqnr_db")
-    if sqnr is not None:
-        lines.append(element("div", element("small", f"SQNR {_decibel(sample, 'sqnr_db')}")))
-    head = element("div", element("strong", name), " ", element("small", text_at(sample, "variant") or ""))
-    return element("div", image, head, *lines, class_="sample")
-
-
-def _changes(report: Json) -> Html | None:
-    rows = [
-        element(
-            "tr",
-            *(
-                element("td", text_at(change, key) or "\u2013", class_=class_)
-                for key, class_ in (("where", "name"), ("what", "wide"), ("why", "wide"))
-            ),
-        )
-        for change in rows_at(report, "changes")
-    ]
-    return table([("where", "text"), ("what", "text"), ("why", "text")], rows) if rows else None
-
-
-def _passes(report: Json) -> Html | None:
-    rows = []
-    for step in rows_at(report, "passes"):
-        error, changed = number_at(step, "max_relative_error"), step.get("changed")
-        count = {True: "yes", False: "no"}.get(changed) if isinstance(changed, bool) else format_value(changed)
-        cells = [
-            element("td", text_at(step, "name") or "unnamed", class_="name"),
-            element("td", count or "\u2013"),
-            element("td", "\u2013" if error is None else f"{error:.1e}" if error else "0"),
-        ]
-        rows.append(element("tr", *cells))
-    if not rows:
-        return None
-    heads = [("pass", "text"), ("changed", ""), ("largest relative difference of an output", "")]
-    return join([element("h3", "Passes, in order; the model ran before and after each"), table(heads, rows)])
-
-
-def _calibration(report: Json) -> Html | None:
-    spec, ranges, count = (
-        text_at(report, "calibration", "spec"),
-        text_at(report, "calibration", "ranges"),
-        number_at(report, "calibration", "n"),
-    )
-    if spec is None and count is None and ranges is None:
-        return None
-    samples = "" if count is None else f"{count:.0f} samples"
-    text = ", ".join(
-        part for part in (samples, f"from {spec}" if spec else "", f"ranges {ranges}" if ranges else "") if part
-    )
-    return join([element("h3", "Calibration"), element("p", text)])
-
-
-def _messages(report: Json) -> Html | None:
-    messages = report.get("messages") if isinstance(report, dict) else None
-    texts = [format_value(message) for message in messages] if isinstance(messages, list) else []
-    if not texts:
-        return None
-    return join([element("h3", "Messages"), element("ul", *(element("li", t) for t in texts if t), class_="plain")])

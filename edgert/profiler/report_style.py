@@ -96,6 +96,11 @@ line.mark { stroke: var(--text); stroke-width: 1.5; }
   border-radius: 4px; }
 .sample img { display: block; width: 100%; height: 120px; object-fit: contain; image-rendering: pixelated;
   background: var(--page); border-radius: 4px; margin-bottom: 8px; }
+.sample img.heat { object-fit: fill; }
+.sample svg.signal { width: 100%; height: 120px; padding: 6px 0; background: var(--page); border-radius: 4px;
+  margin-bottom: 8px; }
+polyline.wave { fill: none; stroke: var(--accent); stroke-width: 1.2; }
+.sample p.numbers { height: auto; min-height: 56px; max-height: 120px; padding: 8px; text-align: left; overflow: auto; }
 ul.plain { margin: 4px 0; padding-left: 20px; } ul.plain li { overflow-wrap: anywhere; }
 details { margin-top: 8px; } summary { cursor: pointer; color: var(--accent); }
 footer { color: var(--soft); font-size: 12.5px; padding: 0 4px; overflow-wrap: anywhere; }

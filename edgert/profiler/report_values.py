@@ -14,6 +14,7 @@ __all__ = [
     "format_value",
     "mapping_at",
     "number_at",
+    "numbers_at",
     "pair_at",
     "png_at",
     "rows_at",
@@ -49,6 +50,13 @@ def number_at(data: Json, *keys: str) -> float | None:
     except OverflowError:
         return None
     return number if abs(number) <= MAX_NUMBER else None
+
+
+def numbers_at(data: Json, *keys: str) -> list[float]:
+    """Returns the numbers of a list under nested keys; anything else in it is left out."""
+    value = value_at(data, *keys)
+    found = [number_at({"x": item}, "x") for item in value] if isinstance(value, list) else []
+    return [number for number in found if number is not None]
 
 
 def text_at(data: Json, *keys: str) -> str | None:

@@ -9,7 +9,7 @@ from edgert.bundle import Bundle, Gate, Manifest, Variant
 from edgert.profiler.report_html import Html, element
 from edgert.profiler.report_values import Json, format_number, mapping_at, number_at, rows_at, text_at
 
-__all__ = ["ReportView", "absent", "card", "chip", "format_metric", "format_points", "table"]
+__all__ = ["ReportView", "absent", "card", "chip", "format_decibel", "format_metric", "format_points", "table"]
 
 _VERDICTS = {
     Gate.PASSED: ("passed", "good"),
@@ -114,6 +114,12 @@ def format_points(row: Json, *keys: str) -> str | None:
     """Returns a difference in points with its sign, None where it is missing."""
     value = number_at(row, *keys)
     return None if value is None else f"{round(value, 2) + 0.0:+.2f}".replace("-", "\u2212").replace("+0.00", "0.00")
+
+
+def format_decibel(data: Json, key: str) -> str:
+    """Returns a ratio in decibels, a dash where it is missing."""
+    value = number_at(data, key)
+    return "\u2013" if value is None else f"{value:.1f} dB".replace("-", "\u2212")
 
 
 def _is_of(record: dict[str, Json], hashes: Mapping[str, str]) -> bool:

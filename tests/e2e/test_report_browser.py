@@ -90,7 +90,12 @@ def test_plots_and_pictures_are_drawn(open_report: Any) -> None:
     assert bars
     assert min(bars) > 0
     pictures = page.eval_on_selector_all(".sample img", "all => all.map(e => e.naturalWidth)")
-    assert pictures == [32] * 5
+    assert pictures == [32] * 5 + [49, 32]
+    signals = page.eval_on_selector_all(
+        "svg.signal", "all => all.map(e => [e.clientHeight, e.firstChild.getBoundingClientRect().width])"
+    )
+    assert all(height == 120 and width > 100 for height, width in signals)
+    assert len(signals) == 1
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1200])

@@ -50,7 +50,7 @@ def test_help_lists_the_verbs_and_imports_none_of_them() -> None:
     )
     result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert all(f"\n    {verb} " in result.stdout for verb in VERBS)
-    assert result.stdout.endswith("['edgert.commands.console']\n")
+    assert result.stdout.endswith("['edgert.commands.progress', 'edgert.commands.console']\n")
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

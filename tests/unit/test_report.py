@@ -87,6 +87,37 @@ def test_page_loads_nothing_and_allows_only_its_own_script(bundle_path: Path) ->
     assert policy.startswith("default-src 'none'; img-src data:;")
 
 
+def test_every_worst_sample_shows_what_the_model_saw(bundle_path: Path) -> None:
+    text = page_of(bundle_path)
+    page = Page(text)
+    pictures = [attrs["alt"] for tag, attrs in page.tags if tag == "img"]
+    assert "heat map of input mfcc of sample clip 0" in pictures
+    assert "picture of input image of sample clip 3" in pictures
+    lines = [attrs["points"] for tag, attrs in page.tags if tag == "polyline"]
+    assert [len(str(points).split()) for points in lines] == [256]
+    for words in ("0.25, \u22121.5, 3e-05", "22, 23 \u2026 (16 more)", "ids [1 x 40], 0 to 39", "same answer 0 %"):
+        assert words in page.text
+
+
+def test_repairs_and_sensitivity_are_shown_where_there_are_any(bundle_path: Path, tmp_path: Path) -> None:
+    page = Page(page_of(bundle_path))
+    for words in ("Repairs", "cost, ms", "ranges=octav", "no better", "1.07", "the gate passed", "98.30 %"):
+        assert f"\n{words}\n" in page.text
+    assert "Conv, weights, channels 0 to 7" in page.text
+    described = [attrs.get("aria-label") or "" for _, attrs in page.tags]
+    assert any(label.startswith("stage1.conv1: 12.5") for label in described)
+    assert "Repairs" not in Page(page_of(example.write_example(tmp_path / "bare.edge", data={}))).text
+
+
+def test_changes_name_the_step_where_one_is_known(bundle_path: Path, tmp_path: Path) -> None:
+    assert "\nstep\nwhere\nwhat\nwhy\n" in Page(page_of(bundle_path)).text
+    data = example.report()
+    del data["changes"][1]
+    text = Page(page_of(example.write_example(tmp_path / "old.edge", data=data))).text
+    assert "\nwhere\nwhat\nwhy\n\u2013" not in text
+    assert "left float" in text
+
+
 def test_same_input_gives_the_same_bytes(bundle_path: Path) -> None:
     assert page_of(bundle_path, example.records()) == page_of(bundle_path, example.records())
 
