@@ -46,6 +46,18 @@ net (float[1,16,12] x, float[12,12] w1, float[16,16] w2) => (float[1,12,16] y)
 """
 
 
+_BEFORE_NORM = """
+net (float[1,6,16] x, float[16,16] w, float[16] c, float[16] g, float[16] b, float[16,16] v)
+    => (float[1,6,16] y)
+{
+    [make] m = MatMul(x, w)
+    [shift] s = Add(m, c)
+    [norm] n = LayerNormalization<axis=-1>(s, g, b)
+    [read] y = MatMul(n, v)
+}
+"""
+
+
 def _quantized_db(model: ir.Model, calibration: Calibration, *algorithms: Algorithm) -> float:
     settings = Settings(SETTINGS.ranges, frozenset(algorithms))
     draft = plan_draft(prepare(model, calibration, settings), INT8, calibration, settings)
@@ -84,6 +96,23 @@ def test_a_norm_takes_the_scale_up_when_all_its_readers_can_take_it_back() -> No
     assert "folded into 'norm'" in change.what and "2 operators" in change.why
     assert len(list(draft.model.graph)) == 3, "nothing is inserted"
     assert_same_function(model, draft.model, calibration)
+
+
+def test_an_outlier_channel_that_a_norm_reads_is_scaled_back_in_float_in_front_of_it() -> None:
+    model = model_of(_BEFORE_NORM)
+    weight = model.graph.initializers["w"]
+    assert weight.const_value is not None
+    values = weight.const_value.numpy().copy()
+    values[:, 5] *= 100.0
+    weight.const_value = ir.tensor(values, name="w")
+    calibration = calibration_of(model, axis=2)
+    draft = smooth(Draft(model), calibration, SETTINGS)
+    change = draft.changes[0]
+    assert change.where == "make" and "back in float behind 's'" in change.what
+    (added,) = [node for node in draft.model.graph if KEEP_FLOAT in node.metadata_props]
+    assert added.metadata_props[KEEP_FLOAT] == "put in by smooth_output, after its input was quantized"
+    assert_same_function(model, draft.model, calibration)
+    assert _quantized_db(model, calibration, Algorithm.SMOOTH) > _quantized_db(model, calibration) + 3.0
 
 
 def test_positions_that_a_matmul_treats_alike_are_scaled_too() -> None:

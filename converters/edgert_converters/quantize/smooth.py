@@ -13,6 +13,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 
 import numpy as np
+import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from edgert_converters.quantize.draft import Calibration, Change, Draft, Settings
@@ -21,7 +22,8 @@ from edgert_converters.quantize.ranges import RangeRule
 from edgert_converters.quantize.transforms.axes import dimension
 from edgert_converters.quantize.transforms.change import Diagonal, Floats, change_model
 from edgert_converters.quantize.transforms.error import output_sqnr_db
-from edgert_converters.quantize.transforms.growth import find_region
+from edgert_converters.quantize.transforms.growth import find_output_region, find_region
+from edgert_converters.quantize.transforms.outputs import choose_output_scale
 from edgert_converters.quantize.transforms.probe import Probe, probe
 from edgert_converters.quantize.transforms.reader import Reader, find_readers, matrices
 from edgert_converters.quantize.transforms.region import Region
@@ -34,6 +36,8 @@ ALPHAS = (0.25, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0)
 
 _LEAST_GAIN_DB, _LEAST_GAIN_INSERTED_DB, _MOST_LOSS_DB = 0.5, 3.0, 0.5
 """Of the mean over a place's operators, without and with a float Mul; no operator may lose more than the last."""
+_ENOUGH_OUTPUT_DB = 30.0
+"""Outputs of which 8 bits keep more in every row are left as they are."""
 _ENOUGH_WEIGHTS_DB = 39.0
 """SQNR that weights alone must leave: outliers moved into them stay there when activations get 16 bits."""
 _WIDEST = 1e4
@@ -60,8 +64,8 @@ def smooth(draft: Draft, calibration: Calibration, settings: Settings) -> Draft:
         return draft
     seen = probe(draft.model, list(readers.values()), calibration, settings.seed, moments=False)
     integer = integer_nodes(model)
-    changes: list[Change] = []
-    done: set[str] = set()
+    # first: what an operator makes is worked out from rows of its input and weights that still belong to them
+    changes, done = _smooth_outputs(model, list(readers.values()), integer, seen, settings.ranges)
     for reader in readers.values():
         for axis in _axes(reader):
             if reader.name in done or _headroom_db(reader, axis, seen) < _LEAST_GAIN_DB:
@@ -76,6 +80,39 @@ def smooth(draft: Draft, calibration: Calibration, settings: Settings) -> Draft:
         return draft
     RemoveUnusedNodesPass()(model)
     return draft.changed(*changes, model=model)
+
+
+def _smooth_outputs(
+    model: ir.Model, readers: list[Reader], integer: frozenset[str], seen: Probe, rule: RangeRule
+) -> tuple[list[Change], set[str]]:
+    """Scales what float operators read of weighted ones, where 8 bits keep too little of it; see outputs.py.
+
+    Returns what was done, and the names of operators whose input is scaled since.
+    """
+    changes: list[Change] = []
+    done: set[str] = set()
+    scaled: set[str] = set()
+    for reader in readers:
+        region = find_output_region(reader.node, integer)
+        if isinstance(region, str) or done & _names(region):
+            continue
+        choice = choose_output_scale(region, seen, rule)
+        if choice is None or choice.gain_db < _LEAST_GAIN_INSERTED_DB or choice.before_db > _ENOUGH_OUTPUT_DB:
+            continue
+        change_model(model, region, choice.change, "smooth_output")
+        done |= _names(region)
+        scaled |= {place.reader.name for place in region.seen}
+        back = ", ".join(repr(value.name) for value in region.sinks)
+        what = (
+            f"{region.size} output channels scaled up to {choice.change.factor.max():.3g}x, back in float behind {back}"
+        )
+        why = f"8 bits keep {choice.before_db:.1f} dB of a row, gain {choice.gain_db:.1f} dB"
+        changes.append(Change("smooth", reader.name, what, why))
+    return changes, scaled
+
+
+def _names(region: Region) -> set[str]:
+    return {place.reader.name for place in region.seen} | {str(node.name) for node in region.makers}
 
 
 def _axes(reader: Reader) -> tuple[int, ...]:

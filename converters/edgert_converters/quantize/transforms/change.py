@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgert_converters.passes.graph_edits import add_initializer
 from edgert_converters.quantize.plan import KEEP_FLOAT
-from edgert_converters.quantize.transforms.region import Edit, Indices, Member, Region
+from edgert_converters.quantize.transforms.region import Edit, Indices, Member, Region, Use
 
 __all__ = ["ChannelChange", "Diagonal", "FloatNodes", "Floats", "change_model"]
 
@@ -20,6 +20,11 @@ Floats = NDArray[np.float64]
 
 class ChannelChange(Protocol):
     """A transform T of a region's channels."""
+
+    @property
+    def inverse(self) -> ChannelChange:
+        """T^-1."""
+        ...
 
     def along(self, array: Floats, axis: int, channels: Indices, *, inverse: bool) -> Floats:
         """Returns T applied along one axis, or (inverse) T^-1 from the right: the other half of a product."""
@@ -35,6 +40,11 @@ class Diagonal:
     """Multiplies channel c by `factor[c]`."""
 
     factor: Floats
+
+    @property
+    def inverse(self) -> Diagonal:
+        """See ChannelChange."""
+        return Diagonal(1.0 / self.factor)
 
     def along(self, array: Floats, axis: int, channels: Indices, *, inverse: bool) -> Floats:
         """See ChannelChange."""
@@ -101,12 +111,20 @@ def change_model(model: ir.Model, region: Region, change: ChannelChange, tag: st
             array = _edited(old.const_value.numpy().astype(np.float64), edit, change)
             made[key] = add_initializer(model.graph, f"{old.name}.{tag}", array.astype(np.float32))
         edit.node.replace_input_with(edit.index, made[key])
+    reason = f"put in by {tag}, before its output is quantized"
     for value, uses in region.sources.items():
-        nodes = FloatNodes(model.graph, f"{value.name}__{tag}", f"put in by {tag}, before its output is quantized")
-        after = change.insert(nodes, value, region.members[value])
-        for node, index in uses:
-            node.replace_input_with(index, after)
+        nodes = FloatNodes(model.graph, f"{value.name}__{tag}", reason)
+        _serve(uses, change.insert(nodes, value, region.members[value]))
+    reason = f"put in by {tag}, after its input was quantized"
+    for value, uses in region.sinks.items():
+        nodes = FloatNodes(model.graph, f"{value.name}__{tag}_back", reason)
+        _serve(uses, change.inverse.insert(nodes, value, region.members[value]))
     model.graph.sort()
+
+
+def _serve(uses: tuple[Use, ...], value: ir.Value) -> None:
+    for node, index in uses:
+        node.replace_input_with(index, value)
 
 
 def _edited(array: Floats, edit: Edit, change: ChannelChange) -> Floats:

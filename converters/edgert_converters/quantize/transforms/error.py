@@ -11,12 +11,12 @@ from edgert_converters.quantize.scheme import INT8
 from edgert_converters.quantize.statistics import RunningHistogram
 from edgert_converters.quantize.transforms.change import ChannelChange, Floats
 from edgert_converters.quantize.transforms.probe import Probe, Rows
-from edgert_converters.quantize.transforms.reader import find_reader, matrices
+from edgert_converters.quantize.transforms.reader import Reader, find_reader, matrices
 from edgert_converters.quantize.transforms.region import Region, Seen
 from edgert_converters.quantize.weighted import read_weighted
 from edgert_converters.sqnr import sqnr_db
 
-__all__ = ["fake_quantize", "maker_losses_db", "output_sqnr_db", "rounded_weights"]
+__all__ = ["fake_quantize", "float_outputs", "maker_losses_db", "output_sqnr_db", "rounded_weights"]
 
 
 def output_sqnr_db(
@@ -68,6 +68,13 @@ def maker_losses_db(region: Region, change: ChannelChange, probe: Probe) -> tupl
         plain = float(np.square(_products(x, rounded_weights(w)) - expected).sum())
         losses.append(sqnr_db(float(np.square(found - expected).sum()), plain))
     return tuple(losses)
+
+
+def float_outputs(reader: Reader, rows: Rows) -> Floats:
+    """Returns what an operator makes of rows, its bias added: float64[R, M]."""
+    weighted = read_weighted(reader.node)
+    y = _products(rows.x.astype(np.float64), matrices(reader, weighted.weight).astype(np.float64))
+    return y.reshape(len(y), -1) + (0.0 if weighted.bias is None else weighted.bias)
 
 
 def fake_quantize(x: Floats, rule: RangeRule) -> Floats:

@@ -16,7 +16,7 @@ from edgert_converters.quantize.transforms.reader import Reader, find_reader, ou
 from edgert_converters.quantize.transforms.region import Edit, Member, Region, Seen, Use, is_whole
 from edgert_converters.quantize.weighted import int_attribute
 
-__all__ = ["find_region"]
+__all__ = ["find_output_region", "find_region"]
 
 _POOLS = frozenset({"AveragePool", "GlobalAveragePool", "Resize", "Upsample"})
 _HOMOGENEOUS = frozenset({"Relu", "LeakyRelu", "Abs", "MaxPool", "GlobalMaxPool"})
@@ -53,26 +53,44 @@ def find_region(reader: Reader, axis: int, integer: Set[str], *, linear: bool, i
     return growth.region()
 
 
+def find_output_region(node: ir.Node, integer: Set[str]) -> Region | str:
+    """Returns the region around a weighted operator's output, scaled back in front of float operators, or why not.
+
+    Args:
+        node: a reader (reader.py), which takes the scaling up in its weights.
+        integer: names of nodes that run in integers.
+    """
+    value, axis = node.outputs[0], output_axis(node)
+    size = dimension(value, axis)
+    if size is None:
+        return f"the size of axis {axis} of {value.name!r} is not known"
+    growth = _Growth(size, integer, linear=False, insert=True, sink=True)
+    try:
+        growth.join(value, Member(axis, np.arange(size)), None)
+        growth.settle()
+    except _RefusalError as refusal:
+        return str(refusal)
+    return growth.region() if growth.sinks else "no float operator reads it"
+
+
 class _Growth:
     """The region so far; `_pending` are values whose neighbours have not been looked at."""
 
-    def __init__(self, size: int, integer: Set[str], linear: bool, insert: bool) -> None:
-        self._size, self._integer, self._linear, self._insert = size, integer, linear, insert
+    def __init__(self, size: int, integer: Set[str], linear: bool, insert: bool, sink: bool = False) -> None:
+        self._size, self._integer, self._linear, self._insert, self._sink = size, integer, linear, insert, sink
         self._pending: list[ir.Value] = []
         self.members: dict[ir.Value, Member] = {}
         self.edits: dict[tuple[str | None, int, bool], Edit] = {}
         self.seen: dict[str, Seen] = {}
         self.makers: dict[str | None, ir.Node] = {}
         self.sources: dict[ir.Value, set[Use]] = {}
+        self.sinks: dict[ir.Value, set[Use]] = {}
         self.products: dict[str | None, ir.Node] = {}
 
     def region(self) -> Region:
         """What was found."""
-        sources = {
-            value: tuple(sorted(uses, key=lambda u: (str(u[0].name), u[1]))) for value, uses in self.sources.items()
-        }
-        edits = tuple(self.edits.values())
-        return Region(self._size, self.members, edits, tuple(self.seen.values()), tuple(self.makers.values()), sources)
+        edits, seen, makers = tuple(self.edits.values()), tuple(self.seen.values()), tuple(self.makers.values())
+        return Region(self._size, self.members, edits, seen, makers, _ordered(self.sources), _ordered(self.sinks))
 
     def join(self, value: ir.Value, member: Member, use: Use | None) -> None:
         """Adds a value: as the input `use` of a node of the region, or (None) as what such a node makes."""
@@ -170,6 +188,9 @@ class _Growth:
             steps = []
         else:
             steps = self._kept(node, member)
+        if steps is None and index != -1 and self._sink and node.name not in self._integer:
+            self.sinks.setdefault(value, set()).add((node, index))
+            return
         if steps is None:
             raise _RefusalError(f"{node.name!r} ({op}) does not let it pass")
         for other, its in steps:
@@ -282,6 +303,10 @@ class _Growth:
     ) -> None:
         key = (node.name, index, inverse)
         self.edits[key] = Edit(node, index, trailing, member.channels, inverse, group)
+
+
+def _ordered(uses: dict[ir.Value, set[Use]]) -> dict[ir.Value, tuple[Use, ...]]:
+    return {value: tuple(sorted(found, key=lambda use: (str(use[0].name), use[1]))) for value, found in uses.items()}
 
 
 def _trailing(reader: Reader) -> int:

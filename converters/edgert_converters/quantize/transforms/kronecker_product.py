@@ -34,6 +34,12 @@ class Kronecker:
         return left, right
 
     @property
+    def inverse(self) -> Kronecker:
+        """See ChannelChange."""
+        left, right = self.inverses
+        return Kronecker(left.T, right.T)
+
+    @property
     def size(self) -> int:
         """Number of channels."""
         return len(self.left) * len(self.right)

@@ -59,8 +59,9 @@ class Seen:
 class Region:
     """Everything that changes together.
 
-    `size` is the number of channels, `sources` are values that keep what they hold: the transform is inserted behind
-    them, for the uses named. `makers` are weighted operators whose output channels take up T.
+    `size` is the number of channels. `sources` are values that keep what they hold: the transform is inserted behind
+    them, for the uses named; `sinks` are values whose named uses, all of float operators, get the inverse inserted.
+    `makers` are weighted operators whose output channels take up T.
     """
 
     size: int
@@ -69,6 +70,7 @@ class Region:
     seen: tuple[Seen, ...]
     makers: tuple[ir.Node, ...]
     sources: Mapping[ir.Value, tuple[Use, ...]]
+    sinks: Mapping[ir.Value, tuple[Use, ...]]
 
     @property
     def columns(self) -> tuple[Seen, ...]:
