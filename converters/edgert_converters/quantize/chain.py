@@ -16,8 +16,11 @@ from typing import Protocol
 import onnx_ir as ir
 
 from edgert.recipe import Algorithm, Recipe
+from edgert_converters.quantize.absorb_bias import absorb_biases
+from edgert_converters.quantize.analytic_bias import correct_biases_analytically
 from edgert_converters.quantize.bias_correction import correct_biases
 from edgert_converters.quantize.draft import Calibration, Draft, Settings
+from edgert_converters.quantize.equalize import equalize
 from edgert_converters.quantize.plan import make_plan, values_to_watch
 from edgert_converters.quantize.ranges import RangeRule
 from edgert_converters.quantize.reconstruct import adaround
@@ -60,6 +63,18 @@ def _correct_biases(draft: Draft, calibration: Calibration, settings: Settings) 
 
 CHAIN: tuple[ChainStep, ...] = (
     ChainStep(
+        Algorithm.EQUALIZE,
+        Stage.FLOAT,
+        equalize,
+        "first: it costs nothing at run time and leaves every activation function in its place",
+    ),
+    ChainStep(
+        Algorithm.ABSORB_BIAS,
+        Stage.FLOAT,
+        absorb_biases,
+        "after equalization, which can make the constant part of a channel large",
+    ),
+    ChainStep(
         Algorithm.SMOOTH, Stage.FLOAT, smooth, "before dense transforms: mostly free, so they see what it leaves"
     ),
     ChainStep(
@@ -70,6 +85,12 @@ CHAIN: tuple[ChainStep, ...] = (
     ),
     ChainStep(Algorithm.HADAMARD, Stage.FLOAT, hadamard, "for what is left, before KLT, which costs as much or more"),
     ChainStep(Algorithm.KLT, Stage.FLOAT, klt, "last of the float steps: the dearest"),
+    ChainStep(
+        Algorithm.ANALYTIC_BIAS,
+        Stage.INTEGER,
+        correct_biases_analytically,
+        "before bias correction, which replaces derived means by measured ones where both are asked for",
+    ),
     ChainStep(
         Algorithm.BIAS_CORRECTION,
         Stage.INTEGER,
