@@ -8,7 +8,7 @@ from tests.conformance.outliers.block import Floats
 
 _STATISTICS_SEED = 77
 _SPREAD = 0.5
-"""Standard deviation of the logarithm of channel standard deviations; in zoo networks the median over tensors is 0.3-1.7."""
+"""Standard deviation of the logarithm of channel standard deviations; in zoo networks medians are 0.3 to 1.7."""
 
 
 def feature_map(seed: int, channels: int, size: int) -> Floats:
