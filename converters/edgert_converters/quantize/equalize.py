@@ -6,8 +6,8 @@ there are no calibration samples. Meller, Finkelstein, Almog and Grobman, Same, 
 network quantization error through weight factorization, 2019, arXiv:1902.01917 (scales from the activations' channel
 ranges): what is taken where there are, because weights here have a scale per output channel and activations one in all.
 We deviate: the exponent of a scale is chosen, a channel may be read by several operators, and a scale is kept only
-where the noise at the readers' outputs falls. A Clip from 0 (ReLU6) stays as it is: a channel behind one is only scaled up,
-and only as far as the samples leave room below the limit, so that nothing that was seen is cut off.
+where the noise at the readers' outputs falls. A Clip from 0 (ReLU6) stays as it is: a channel behind one is only scaled
+up, and only as far as the samples leave room below the limit, so that nothing that was seen is cut off.
 """
 
 from __future__ import annotations
@@ -150,8 +150,8 @@ def weight_scales(paths: Sequence[ChannelPath]) -> dict[int, Floats]:
     """Returns divisors that make each channel's weights span alike where they are made and where they are read.
 
     Equations 8-11: `s = sqrt(r1 / r2)` with r1 the largest weight that makes a channel and r2 the largest that reads
-    it, over all paths again and again, because one operator ends a path and starts the next. Without data nobody knows what
-    a Clip leaves, so paths through one are left alone.
+    it, over all paths again and again, because one operator ends a path and starts the next. Without data nobody knows
+    what a Clip leaves, so paths through one are left alone.
 
     Args:
         paths: of a graph.

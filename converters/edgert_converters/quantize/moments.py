@@ -2,7 +2,8 @@
 
 Source: Nagel, van Baalen, Blankevoort and Welling, Data-free quantization through weight equalization and bias
 correction, 2019, arXiv:1906.04721, equations 17-19 and appendix C: a normalised value is taken as normal, a clamp
-behind it gives the moments of a clipped normal. We go on through sums (as if branches were independent), averages and Concat.
+behind it gives the moments of a clipped normal. We go on through sums (as if branches were independent), averages and
+Concat.
 """
 
 from __future__ import annotations
