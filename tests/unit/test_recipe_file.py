@@ -145,7 +145,7 @@ MODEL = 'schema = 1\n[model]\npath = "m.onnx"\n'
         (MODEL + "[gate]\nstrict = 1\n", "strict: must be true or false, got 1"),
         (MODEL + "[gate]\nmetric = ''\n", "metric: must be text that is not empty"),
         (MODEL + "[quantize]\nranges = 'percentil'\n", "ranges: unknown value 'percentil'; did you mean 'percentile'"),
-        (MODEL + "[quantize]\nprecision = ['int4']\n", "precision: unknown value 'int4'; did you mean 'int8'"),
+        (MODEL + "[quantize]\nprecision = ['in8']\n", "precision: unknown value 'in8'; did you mean 'int8'"),
         (MODEL + "[quantize]\npercentile = 10\n", "must be above 50 and at most 100, got 10"),
         (MODEL + "[data]\ncalib_samples = 1.5\n", "calib_samples: must be a whole number of at least 0, got 1.5"),
         (MODEL + "[data]\ncalib_samples = 0\n", "must be at least 1"),
