@@ -27,7 +27,8 @@ def unpack_bits(packed: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
     """Returns what `pack_bits` packed."""
     if bits != _NIBBLE:
         return packed
-    return np.stack([packed & 15, packed >> _NIBBLE], axis=-1).reshape(*packed.shape[:-1], -1)
+    pairs = np.stack([packed & 15, packed >> _NIBBLE], axis=-1)
+    return np.asarray(pairs.reshape(*packed.shape[:-1], -1), np.uint8)
 
 
 def decode_blocks(codes: NDArray[np.uint8], scales: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
