@@ -1,7 +1,7 @@
 """What the default chain keeps of blocks with and without an outlier channel, in the interpreter and in ONNX Runtime.
 
 Goals that are not met yet are expected failures with the figure, strictly: an improvement shows as a failure here, and
-then the entry is to be taken out of `NOT_MET`. All figures side by side: docs/quantize.md, section Outliers.
+then the entry is to be taken out of `NOT_MET`. All figures side by side: docs/quantize.md, section Blocks with outliers.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ NOT_MET = {
     "state_space-x20-W8A8": 23.4,
     "gru-x20-W8A8": 23.6,
     "lstm-x20-W8A8": 22.3,
-    "gru_unrolled-x20-W8A8": 24.8,
+    "gru_unrolled-x20-W8A8": 24.5,
     "fourier_mixing-x20-W8A8": 24.4,
     "haar_wavelet-x20-W8A8": 22.6,
 }
