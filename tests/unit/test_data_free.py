@@ -8,12 +8,16 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from edgert.bundle import TensorSpec
+from edgert.bundle import Source, TensorSpec
 from edgert.dtypes import DType
 from edgert.errors import RecipeError
+from edgert.recipe import Recipe
 from edgert.recipe_file import load_recipe
 from edgert_converters.batch_norm_notes import ChannelMoments, note_moments
+from edgert_converters.calibration import choose_calibration, load_data
+from edgert_converters.data import DataSplit
 from edgert_converters.engine import load_runner
+from edgert_converters.importers import ImportedModel
 from edgert_converters.quantize.calibrate import expose_values
 from edgert_converters.quantize.data_free import data_free_calibration
 from edgert_converters.quantize.data_free.align import align_moments
@@ -130,3 +134,18 @@ def test_an_input_range_has_two_ends(text: str, tmp_path: Path) -> None:
     ends = tuple(float(part) for part in text.split(","))
     with pytest.raises(RecipeError, match=r"two numbers, the smaller first, such as -1,1"):
         load_recipe(None, {"model": Path("net.onnx"), "input_range": ends})
+
+
+def test_calibration_data_and_data_free_exclude_each_other(model: ir.Model) -> None:
+    imported = ImportedModel(model, Source("net.onnx", "onnx", "0" * 64), (PICTURE,), (), (), ())
+    recipe = Recipe(Path("net.onnx"), data_free=True, calib="cal.npz")
+    with pytest.raises(RecipeError, match=r"--data-free takes no calibration data; leave out --calib"):
+        load_data(recipe, imported)
+
+
+@pytest.mark.parametrize(("precision", "made"), [("int8", True), ("fp16", False)])
+def test_only_what_needs_ranges_waits_for_synthetic_inputs(model: ir.Model, precision: str, made: bool) -> None:
+    imported = ImportedModel(model, Source("net.onnx", "onnx", "0" * 64), (PICTURE,), (), (), ())
+    recipe = Recipe(Path("net.onnx"), precisions=(precision,))
+    _, note = choose_calibration(DataSplit(None, None), imported, recipe, _silent)
+    assert (note is not None) == made

@@ -78,7 +78,7 @@ def input_columns(node: ir.Node, weight: NDArray[np.float32], per_channel: Float
     if node.op_type == "Conv":
         group = int_attribute(node, "group", 1)
         split = per_channel.reshape(group, -1)[np.arange(weight.shape[0]) * group // weight.shape[0]]
-        return split.reshape(*weight.shape[:2], *[1] * (rank - 2))
+        return np.asarray(split.reshape(*weight.shape[:2], *[1] * (rank - 2)), np.float64)
     if node.op_type == "ConvTranspose":
         return per_channel.reshape(-1, *[1] * (rank - 1))
     transposed = node.op_type == "Gemm" and bool(int_attribute(node, "transB", 0))
