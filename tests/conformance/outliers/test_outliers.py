@@ -1,7 +1,7 @@
 """What the default chain keeps of blocks with and without an outlier channel, in the interpreter and in ONNX Runtime.
 
 Goals that are not met yet are expected failures with the figure, strictly: an improvement shows as a failure here, and
-then the entry is to be taken out of `NOT_MET`. All figures side by side: docs/quantize.md, section Blocks with outliers.
+then the entry is to be taken out of `NOT_MET`. All figures side by side: docs/quantize.md, Blocks with outliers.
 """
 
 from __future__ import annotations
