@@ -58,7 +58,8 @@ def _build(node: ir.Node, plan: Plan) -> Instruction:
     rule = OPERATORS[node.op_type].quantization if node.op_type in OPERATORS else None
     moves = name in plan.integer_nodes and rule is QuantRule.SHARED
     operands = tuple(None if value is None else _operand(value) for value in read)
-    fused = name in plan.fused_clamps
+    # a symmetric range reaches below zero, so insert.py leaves such clamps in
+    fused = name in plan.fused_clamps and not plan.scheme.symmetric
     return Instruction(name, operands, str(node.outputs[0].name), build_operation(node), weighted, moves, fused)
 
 
