@@ -26,6 +26,7 @@ def _int8(zoo: Path, tmp_path: Path, recipe: str, model: str, evaluation: str) -
     return row, result.stderr
 
 
+@pytest.mark.slow
 def test_resnet20_loses_little_and_says_what_was_made_up(zoo: Path, tmp_path: Path) -> None:
     data = "cifar10_test_jpegdegraded_500.npz"
     int8, messages = _int8(zoo, tmp_path, "resnet20", "resnet20_cifar10.onnx", data)
