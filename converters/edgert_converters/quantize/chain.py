@@ -98,7 +98,10 @@ CHAIN: tuple[ChainStep, ...] = (
         "after rounding to nearest, whose mean error it takes back",
     ),
     ChainStep(
-        Algorithm.ADAROUND, Stage.INTEGER, adaround, "after bias correction, which it starts from where it keeps a block"
+        Algorithm.ADAROUND,
+        Stage.INTEGER,
+        adaround,
+        "after bias correction, whose integers it keeps where its own are no better",
     ),
 )
 
