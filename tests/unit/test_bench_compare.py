@@ -158,6 +158,13 @@ def test_a_peer_measured_in_fewer_draws_is_not_the_best() -> None:
     assert best_peer({}) is None
 
 
+def test_what_was_measured_for_the_ablation_is_not_compared_with_peers() -> None:
+    cells = [cell("edgert", "default", draw) for draw in range(2)] + [cell("edgert", "none", 0)]
+    text = comparison_tables([*cells, cell("nncf", "default", 0)])
+    assert "| edgert | `default` |" in text
+    assert "`none`" not in text
+
+
 def test_every_step_of_the_chain_has_a_row() -> None:
     settings = ablation_settings()
     assert len(set(settings)) == len(settings)

@@ -43,7 +43,7 @@ def comparison_tables(cells: Iterable[Cell]) -> str:
     kept = list(cells)
     parts = []
     for model in MODELS:
-        groups = group_cells(cell for cell in kept if cell.key.model == model)
+        groups = _shown(group_cells(cell for cell in kept if cell.key.model == model))
         if groups:
             parts.append(f"{_title(groups)}\n\n{markdown(HEADER, _rows(groups))}")
     return "\n".join([*parts, markdown(DIFFERENCES, _differences(kept))])
@@ -93,6 +93,12 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def _shown(groups: Groups) -> Groups:
+    """Every peer, and edgert's settings that were measured in most draws: the ablation has a table of its own."""
+    most = max((len(draws) for (tool, _), draws in groups.items() if tool == EDGERT), default=0)
+    return {key: draws for key, draws in groups.items() if key[0] != EDGERT or len(draws) == most}
+
+
 def _title(groups: Mapping[tuple[str, str], Group]) -> str:
     cell = next(iter(next(iter(groups.values())).values()))
     model, outcome = MODELS[cell.key.model], cell.outcome
@@ -134,7 +140,7 @@ def _row(key: tuple[str, str], draws: Group) -> tuple[str, ...]:
 def _differences(cells: Sequence[Cell]) -> list[tuple[str, ...]]:
     rows = []
     for model in MODELS:
-        groups = group_cells(cell for cell in cells if cell.key.model == model)
+        groups = _shown(group_cells(cell for cell in cells if cell.key.model == model))
         for key, draws in groups.items():
             if key[0] != EDGERT:
                 continue
