@@ -22,6 +22,7 @@ from edgert_converters.quantize.insert import apply_plan
 from edgert_converters.quantize.plan import Plan, make_plan, values_to_watch
 from edgert_converters.quantize.ranges import RangeRule
 from edgert_converters.quantize.rounding import round_weights
+from edgert_converters.quantize.scheme import INT16X8
 
 _TEXT = """
 <ir_version: 8, opset_import: ["" : 18]>
@@ -163,6 +164,20 @@ def test_a_concat_of_unequal_ranges_stays_float_and_is_reported(factor: float, k
     got = load_runner(apply_plan(model, plan, DType.UINT8))(samples[0])["y"]
     for half in (slice(0, 4), slice(4, 8)):
         assert _sqnr_db(expected[:, half], got[:, half]) > 28
+
+
+def test_branches_of_unequal_ranges_share_16_bits() -> None:
+    model, samples = _model(_BRANCHES), _samples((1, 4, 8, 8))
+    weight = model.graph.initializers["w1"]
+    assert weight.const_value is not None
+    weight.const_value = ir.tensor((weight.const_value.numpy() * 100).astype(np.float32), name="w1")
+    plan = _plan(model, samples, scheme=INT16X8)
+    assert "join" in plan.integer_nodes
+    assert not plan.float_layers
+    expected = load_runner(model)(samples[0])["y"]
+    got = load_runner(apply_plan(model, plan, DType.INT16))(samples[0])["y"]
+    for half in (slice(0, 4), slice(4, 8)):
+        assert _sqnr_db(expected[:, half], got[:, half]) > 38
 
 
 def test_movers_share_the_parameters_of_their_input() -> None:

@@ -36,7 +36,10 @@ __all__ = [
 ]
 
 MAX_BRANCH_RATIO = 8.0
-"""Branches whose ranges differ by more lose 3 of 8 bits or more in a shared scale, so they do not share one."""
+"""Branches whose ranges differ by more lose 3 of 8 bits or more in a shared scale, so they do not share one.
+
+16 bits lose nothing that counts: there the rule does not apply.
+"""
 
 KEEP_FLOAT = "edgert.keep_float"
 """Metadata of a node that a step of the chain put in and that must stay float; its text says why."""
@@ -116,10 +119,11 @@ def make_plan(
     """
     refused = {_label(node): reason for node in model.graph if (reason := _refusal(node)) is not None}
     refused |= dict.fromkeys(keep_float, "kept float on request")
-    for node in model.graph:
-        reason = None if _label(node) in refused else _branch_refusal(node, statistics)
-        if reason is not None:
-            refused[_label(node)] = reason
+    if scheme.activation is not DType.INT16:
+        for node in model.graph:
+            reason = None if _label(node) in refused else _branch_refusal(node, statistics)
+            if reason is not None:
+                refused[_label(node)] = reason
     answers = _answers(model)
 
     def choose(name: str) -> QuantParams:
