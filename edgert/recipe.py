@@ -41,7 +41,7 @@ class Algorithm(enum.Enum):
     RECONSTRUCTION = "reconstruction"
 
 
-DEFAULT_ALGORITHMS = (Algorithm.BIAS_CORRECTION,)
+DEFAULT_ALGORITHMS = (Algorithm.EQUALIZE, Algorithm.SMOOTH, Algorithm.BIAS_CORRECTION)
 
 
 @dataclass(frozen=True, slots=True)
