@@ -9,16 +9,19 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from edgert_converters.engine import load_runner
 from edgert_converters.quantize.chain import plan_draft, prepare
 from edgert_converters.quantize.draft import Draft
 from edgert_converters.quantize.plan import KEEP_FLOAT, integer_nodes
 from edgert_converters.quantize.scheme import INT8
 from edgert_converters.quantize.transforms.change import Diagonal, change_model
+from edgert_converters.quantize.transforms.error import float_outputs
 from edgert_converters.quantize.transforms.growth import find_region
 from edgert_converters.quantize.transforms.hadamard import factors, hadamard_matrix, random_rotation, rotation
 from edgert_converters.quantize.transforms.klt import klt_rotation
 from edgert_converters.quantize.transforms.kronecker import learn_kronecker
 from edgert_converters.quantize.transforms.kronecker_product import Kronecker
+from edgert_converters.quantize.transforms.probe import probe
 from edgert_converters.quantize.transforms.reader import find_readers
 from edgert_converters.quantize.transforms.region import Region
 from edgert_converters.quantize.transforms.step import hadamard, klt, kronecker
@@ -216,6 +219,21 @@ def test_the_learned_transform_lowers_what_it_minimises() -> None:
     for _ in range(20):  # a stationary point: no small step of a factor is better
         nudged = learned.right @ (np.eye(len(learned.right)) + 0.05 * rng.standard_normal(learned.right.shape))
         assert cost(Kronecker(learned.left, nudged)) > cost(learned) * (1 - 1e-3)
+
+
+@pytest.mark.parametrize("attributes", ["pads=[1,2,0,1]", "pads=[2,2,2,2], strides=[2,3], dilations=[2,1]"])
+def test_rows_are_what_the_convolution_reads_at_some_position_padding_too(attributes: str) -> None:
+    text = "net (float[1,8,7,9] x, float[4,4,3,2] w) => (float[1,4,H,W] y) { [read] y = Conv<group=2, ATTR>(x, w) }"
+    model = model_of(text.replace("ATTR", attributes))
+    calibration = calibration_of(model, count=100)
+    reader = find_readers(model)["read"]
+    rows = probe(model, [reader], calibration, 0, moments=False).rows["read"]
+    found = float_outputs(reader, rows)
+    outputs = [load_runner(model)(sample)["y"] for sample in list(calibration.samples())[::2]]
+    expected = np.concatenate([np.moveaxis(y, 1, -1).reshape(-1, 4) for y in outputs])
+    nearest = np.abs(found[:, None] - expected[None]).max(axis=2).min(axis=1)
+    assert nearest.max() < 1e-5
+    assert len(np.unique(found.round(4), axis=0)) > 0.5 * min(len(found), len(expected))
 
 
 _WIDE = """

@@ -16,6 +16,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
+from edgert.recipe import RangeMethod
 from edgert_converters.quantize.draft import Calibration, Change, Draft, Settings
 from edgert_converters.quantize.plan import integer_nodes
 from edgert_converters.quantize.ranges import RangeRule
@@ -31,16 +32,23 @@ from edgert_converters.quantize.weighted import read_weighted
 
 __all__ = ["ALPHAS", "smooth"]
 
-ALPHAS = (0.25, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0)
+ALPHAS = (0.25, 0.5, 0.7, 0.85, 1.0)
 """Shares of the outliers that move from activations to weights, each tried at each place."""
 
 _LEAST_GAIN_DB, _LEAST_GAIN_INSERTED_DB, _MOST_LOSS_DB = 0.5, 3.0, 0.5
 """Of the mean over a place's operators, without and with a float Mul; no operator may lose more than the last."""
 _ENOUGH_OUTPUT_DB = 30.0
 """Outputs of which 8 bits keep more in every row are left as they are."""
+_ENOUGH_DB = 45.0
+"""Operators of which 8 bits keep more have nothing that is worth scaling."""
 _ENOUGH_WEIGHTS_DB = 39.0
 """SQNR that weights alone must leave: outliers moved into them stay there when activations get 16 bits."""
-_WIDEST = 1e4
+_STANDS_OUT = 4.0
+"""Places where no channel is larger than the median one by this are not looked at: they have little to gain."""
+_NEGLIGIBLE = 1.0 / 256.0
+"""Channels below this share of the largest are scaled as if they had it: other data may hold more of them."""
+_TRIED_WITH = RangeRule(RangeMethod.MIN_MAX)
+"""Alphas are compared with it, which takes no search; what the best of them gains is told by the recipe's rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +76,7 @@ def smooth(draft: Draft, calibration: Calibration, settings: Settings) -> Draft:
     changes, done = _smooth_outputs(model, list(readers.values()), integer, seen, settings.ranges)
     for reader in readers.values():
         for axis in _axes(reader):
-            if reader.name in done or _headroom_db(reader, axis, seen) < _LEAST_GAIN_DB:
+            if reader.name in done or not _stands_out(reader, axis, seen):
                 continue
             region, choice = _best(reader, axis, integer, seen, settings.ranges, done)
             if region is None or choice is None:
@@ -123,16 +131,10 @@ def _axes(reader: Reader) -> tuple[int, ...]:
     return (reader.axis, *others)
 
 
-def _headroom_db(reader: Reader, axis: int, seen: Probe) -> float:
-    """What an own activation scale for every channel would gain: no scaling gains more."""
+def _stands_out(reader: Reader, axis: int, seen: Probe) -> bool:
     largest = seen.statistics[reader.name].largest(axis)
-    weights = np.ones(largest.size)
-    if axis == reader.axis:
-        w = matrices(reader, read_weighted(reader.node).weight).astype(np.float64)
-        weights = np.square(w).sum(axis=(1, 3)).reshape(-1)
-    own = float((np.square(largest) * weights).sum())
-    shared = float(largest.max() ** 2 * weights.sum())
-    return 10.0 * float(np.log10(shared / own)) if own > 0 else 0.0
+    alive = largest[largest > 0]
+    return bool(alive.size) and float(alive.max()) >= _STANDS_OUT * float(np.median(alive))
 
 
 def _best(
@@ -150,18 +152,24 @@ def _best(
 
 
 def _choose(region: Region, seen: Probe, rule: RangeRule) -> _Choice:
+    """The best alpha, with what it gains; a gain of 0 where none is good for every operator."""
     before = np.asarray(output_sqnr_db(region, None, seen, rule))
-    best = _Choice(0.0, Diagonal(np.ones(region.size)), 0.0, float(before.mean()))
+    none = _Choice(0.0, Diagonal(np.ones(region.size)), 0.0, float(before.mean()))
+    if before.min() >= _ENOUGH_DB:
+        return none
     limit = np.minimum(_ENOUGH_WEIGHTS_DB, output_sqnr_db(region, None, seen, None)) - _MOST_LOSS_DB
     activations, weights = _magnitudes(region, seen)
-    for alpha in ALPHAS:
-        change = Diagonal(1.0 / _scale(activations, weights, alpha))
-        gains = np.asarray(output_sqnr_db(region, change, seen, rule)) - before
-        if gains.mean() <= best.gain_db or gains.min() < -_MOST_LOSS_DB:
+    tried = [(alpha, Diagonal(1.0 / _scale(activations, weights, alpha))) for alpha in ALPHAS]
+    for alpha, change in sorted(tried, key=lambda way: -_mean_db(region, way[1], seen)):
+        if (np.asarray(output_sqnr_db(region, change, seen, None)) < limit).any():
             continue
-        if (np.asarray(output_sqnr_db(region, change, seen, None)) >= limit).all():
-            best = _Choice(alpha, change, float(gains.mean()), float(before.mean()))
-    return best
+        gains = np.asarray(output_sqnr_db(region, change, seen, rule)) - before
+        return none if gains.min() < -_MOST_LOSS_DB else _Choice(alpha, change, float(gains.mean()), none.before_db)
+    return none
+
+
+def _mean_db(region: Region, change: Diagonal, seen: Probe) -> float:
+    return float(np.mean(output_sqnr_db(region, change, seen, _TRIED_WITH)))
 
 
 def _magnitudes(region: Region, seen: Probe) -> tuple[Floats, Floats]:
@@ -174,7 +182,7 @@ def _magnitudes(region: Region, seen: Probe) -> tuple[Floats, Floats]:
         if not place.along_rows:
             w = matrices(place.reader, read_weighted(place.reader.node).weight)
             np.maximum.at(weights, channels[used], np.abs(w).max(axis=(1, 3)).reshape(-1)[used])
-    return activations, weights
+    return np.where(activations > 0, np.maximum(activations, activations.max() * _NEGLIGIBLE), 0.0), weights
 
 
 def _scale(activations: Floats, weights: Floats, alpha: float) -> Floats:
@@ -184,7 +192,7 @@ def _scale(activations: Floats, weights: Floats, alpha: float) -> Floats:
     logarithm[alive] = alpha * np.log(activations[alive]) - (1.0 - alpha) * np.log(weights[alive])
     if alive.any():
         logarithm[alive] -= logarithm[alive].mean()
-    return np.clip(np.exp(logarithm), 1.0 / _WIDEST, _WIDEST)
+    return np.exp(logarithm)
 
 
 def _describe(reader: Reader, region: Region, choice: _Choice) -> Change:

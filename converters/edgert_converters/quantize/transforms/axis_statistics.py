@@ -11,10 +11,11 @@ __all__ = ["AxisStatistics"]
 class AxisStatistics:
     """The largest magnitude along every axis but the first, and E[x x^T] of one axis, over all samples seen."""
 
-    __slots__ = ("_axis", "_count", "_largest", "_products")
+    __slots__ = ("_axis", "_count", "_largest", "_only", "_products")
 
-    def __init__(self, moments_axis: int | None = None) -> None:
-        """`moments_axis` is the axis whose second moments are kept."""
+    def __init__(self, moments_axis: int | None = None, only: int | None = None) -> None:
+        """`moments_axis` is the axis whose second moments are kept; `only` the one whose magnitudes are, None: all."""
+        self._only = only
         self._axis = moments_axis
         self._largest: dict[int, NDArray[np.float64]] = {}
         self._products: NDArray[np.float64] | None = None
@@ -23,7 +24,7 @@ class AxisStatistics:
     def update(self, x: NDArray[np.float32]) -> None:
         """Adds one sample. An axis whose size changes from sample to sample is dropped."""
         magnitude = np.abs(x)
-        for axis in range(1, x.ndim):
+        for axis in range(1, x.ndim) if self._only is None else (self._only,):
             others = tuple(i for i in range(x.ndim) if i != axis)
             largest: NDArray[np.float64] = np.asarray(magnitude.max(axis=others, initial=0.0), np.float64)
             before = self._largest.get(axis, np.zeros(largest.shape))

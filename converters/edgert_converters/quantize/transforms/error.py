@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgert.quant import dequantize, quantize
-from edgert_converters.quantize.ranges import RangeRule, choose_params
+from edgert.recipe import RangeMethod
+from edgert_converters.quantize.ranges import RangeRule, choose_params, params_for_range
 from edgert_converters.quantize.scheme import INT8
 from edgert_converters.quantize.statistics import RunningHistogram
 from edgert_converters.quantize.transforms.change import ChannelChange, Floats
@@ -79,10 +80,13 @@ def float_outputs(reader: Reader, rows: Rows) -> Floats:
 
 def fake_quantize(x: Floats, rule: RangeRule) -> Floats:
     """Returns activations rounded to int8 of a range chosen from them, as floats."""
-    histogram = RunningHistogram()
     values: NDArray[np.float32] = x.astype(np.float32)
-    histogram.update(values, "x")
-    params = choose_params(histogram, rule, INT8)
+    if rule.method is RangeMethod.MIN_MAX:
+        params = params_for_range(float(values.min()), float(values.max()))
+    else:
+        histogram = RunningHistogram()
+        histogram.update(values, "x")
+        params = choose_params(histogram, rule, INT8)
     return dequantize(quantize(values, params), params).astype(np.float64)
 
 

@@ -5,6 +5,7 @@ One sample is in memory at a time; what is kept does not grow with their number.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ from edgert_converters.quantize.transforms.reader import Reader
 __all__ = ["Probe", "Rows", "probe"]
 
 _MOST_ROWS, _LEAST_ROWS, _MOST_ELEMENTS = 512, 64, 2**18
+_MOST_SAMPLES = 64
+"""Of which rows and channel ranges are kept, spread evenly over the data; second moments take every sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +59,28 @@ def probe(model: ir.Model, readers: Sequence[Reader], calibration: Calibration, 
     """
     rng = np.random.default_rng(seed)
     inputs = {value.name for value in model.graph.inputs}
-    names = {str(reader.value.name): reader for reader in readers}
+    matmuls_last = sorted(readers, key=lambda reader: reader.node.op_type == "MatMul")
+    names = {str(reader.value.name): reader for reader in matmuls_last}
     run = load_runner(expose_values(model, [name for name in names if name not in inputs]))
     kept: dict[str, list[Rows]] = {reader.name: [] for reader in readers}
-    statistics = {name: AxisStatistics(reader.axis if moments else None) for name, reader in names.items()}
-    for sample in calibration.samples():
+    statistics = {name: _statistics(reader, moments) for name, reader in names.items()}
+    stride = 1 if moments else -(-calibration.count // _MOST_SAMPLES) or 1
+    count = -(-calibration.count // stride)
+    for sample in itertools.islice(calibration.samples(), 0, None, stride):
         outputs = run(sample)
         values = {name: _float(sample[name] if name in inputs else outputs[name]) for name in names}
         for name, value in values.items():
             statistics[name].update(value)
         for reader in readers:
-            kept[reader.name].append(_draw(reader, values[str(reader.value.name)], calibration.count, rng))
+            kept[reader.name].append(_draw(reader, values[str(reader.value.name)], count, rng))
     rows = {name: _joined(parts) for name, parts in kept.items() if parts}
     return Probe(rows, {reader.name: statistics[str(reader.value.name)] for reader in readers})
+
+
+def _statistics(reader: Reader, moments: bool) -> AxisStatistics:
+    """Only of what a MatMul reads can another axis than the channels be scaled."""
+    only = reader.axis if reader.node.op_type != "MatMul" else None
+    return AxisStatistics(reader.axis if moments else None, only)
 
 
 def _float(array: Array) -> NDArray[np.float32]:
@@ -105,16 +117,17 @@ def _patches(
     axes = len(kernel)
     strides, dilations = (_integers(node, name, (1,) * axes) for name in ("strides", "dilations"))
     pads = _integers(node, "pads", (0,) * (2 * axes))
-    padded = np.pad(value, [(0, 0), (0, 0), *((pads[i], pads[i + axes]) for i in range(axes))])
-    spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
-    sizes = [max(1, (n - s) // t + 1) for n, s, t in zip(padded.shape[2:], spans, strides, strict=True)]
-    patches = np.empty((count, value.shape[1], *kernel), np.float32)
-    for row in range(count):
-        starts = [int(rng.integers(size)) * stride for size, stride in zip(sizes, strides, strict=True)]
-        window = [slice(a, a + s, d) for a, s, d in zip(starts, spans, dilations, strict=True)]
-        image = padded[int(rng.integers(len(padded)))]
-        patches[row] = image[(slice(None), *window)]
-    return patches
+    images = rng.integers(len(value), size=count).reshape(-1, *[1] * axes)
+    places, inside = [], np.ones((count, *[1] * axes), np.bool_)
+    for axis, size in enumerate(value.shape[2:]):
+        taps = np.arange(kernel[axis]) * dilations[axis]
+        last = max(0, size + pads[axis] + pads[axis + axes] - int(taps[-1]) - 1) // strides[axis]
+        starts = rng.integers(last + 1, size=count) * strides[axis] - pads[axis]
+        place = (starts[:, None] + taps).reshape(count, *[-1 if i == axis else 1 for i in range(axes)])
+        inside = inside & (place >= 0) & (place < size)
+        places.append(np.clip(place, 0, size - 1))
+    found = value[(images, slice(None), *places)]  # [count, *kernel, C]: padding is never made
+    return np.moveaxis(np.where(inside[..., None], found, np.float32(0)), -1, 1)
 
 
 def _integers(node: ir.Node, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
