@@ -7,7 +7,7 @@ only whether it is enough, and the report says how often.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import onnx_ir as ir
@@ -142,17 +142,19 @@ class _Loop:
         return best
 
     def _reconstruct(self, best: _Trial) -> _Trial:
-        if Algorithm.RECONSTRUCTION not in self._unused(best):
-            return best
-        try:
-            trial, name, where = self._switch_on(best, Algorithm.RECONSTRUCTION)
-        except MissingExtraError as error:
-            self._log.add(RepairStep(Algorithm.RECONSTRUCTION.value, "every block", str(error), kept=False))
-            return best
-        return self._decide(best, trial, name, where)
+        for algorithm in self._unused(best):
+            if algorithm not in _RECONSTRUCTION or self._log.passed:
+                continue
+            try:
+                trial, name, where = self._switch_on(best, algorithm)
+            except MissingExtraError as error:
+                self._log.add(RepairStep(algorithm.value, "every block", str(error), kept=False))
+                continue
+            best = self._decide(best, trial, name, where)
+        return best
 
-    def _unused(self, best: _Trial) -> Iterator[Algorithm]:
-        return (step.algorithm for step in CHAIN if step.algorithm not in best.settings.algorithms)
+    def _unused(self, best: _Trial) -> list[Algorithm]:
+        return [step.algorithm for step in CHAIN if step.algorithm not in best.settings.algorithms]
 
     def _switch_on(self, best: _Trial, algorithm: Algorithm) -> tuple[_Trial, str, str]:
         settings = replace(best.settings, algorithms=best.settings.algorithms | {algorithm})
