@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgert.dtypes import DType
 from edgert_converters.passes.canonicalise_clip import canonicalise_clip
+from edgert_converters.passes.constants_second import constants_second
 from edgert_converters.passes.convert_matmul import convert_matmul
 from edgert_converters.passes.fold_batch_norm import fold_batch_norm
 from edgert_converters.passes.fold_constants import fold_constants
@@ -306,6 +307,13 @@ CHANGES = [
         {"low": scalar(-1), "high": scalar(0.5), "zero": scalar(0), "six": scalar(6)},
     ),
     Change(
+        "constants before what they are added to and multiplied with",
+        constants_second,
+        [node("Add", "k x", "a"), node("Mul", "two a", "y")],
+        ["Add", "Mul"],
+        {"k": numbers(3, 1, 1), "two": scalar(2)},
+    ),
+    Change(
         "same padding, uneven",
         normalise_padding,
         [
@@ -538,6 +546,18 @@ KEEPS = [
         [node("Relu", "x", "a"), node("Clip", "a zero six", "b"), node("Add", "a b", "y")],
         HARD,
     ),
+    Keep(
+        "constants that stand second already, or beside another",
+        constants_second,
+        [node("Add", "x k", "a"), node("Mul", "k k", "b"), node("Add", "a b", "y")],
+        {"k": scalar(2)},
+    ),
+    Keep(
+        "constants before what does not commute",
+        constants_second,
+        [node("Sub", "k x", "a"), node("Div", "k a", "y")],
+        {"k": scalar(2)},
+    ),
     Keep("explicit pads", normalise_padding, [node("Conv", "x w", "y", pads=[1, 1, 1, 1])], {"w": numbers(4, 3, 3, 3)}),
     Keep(
         "same padding of a dynamic size",
@@ -576,6 +596,19 @@ def test_leaves_or_refuses(case: Keep) -> None:
     assert case.apply(model) == 0
     assert ops(model) == [n.op_type for n in before.graph.node]
     assert ir.to_proto(model).graph.node == before.graph.node
+
+
+def test_a_constant_moves_behind_the_activation_it_is_added_to() -> None:
+    model = build([node("Add", "k x", "y")], constants={"k": numbers(3, 1, 1)})
+    assert constants_second(model) == 1
+    assert [value.name for value in model.graph.node(0).inputs if value is not None] == ["x", "k"]
+    assert constants_second(model) == 0
+
+
+def test_a_first_operand_that_a_caller_can_override_stays() -> None:
+    model = build([node("Add", "k x", "y")], constants={"k": numbers(3, 1, 1)})
+    model.graph.inputs.append(model.graph.initializers["k"])
+    assert constants_second(model) == 0
 
 
 def _reference(model: ir.Model) -> OutputCheck:

@@ -11,6 +11,7 @@ from onnx_ir.passes import common
 
 from edgert.errors import ModelError
 from edgert_converters.passes.canonicalise_clip import canonicalise_clip
+from edgert_converters.passes.constants_second import constants_second
 from edgert_converters.passes.convert_matmul import convert_matmul
 from edgert_converters.passes.fold_batch_norm import fold_batch_norm
 from edgert_converters.passes.fold_constants import fold_constants
@@ -72,6 +73,7 @@ PIPELINE: tuple[Pass, ...] = (
     ),
     Pass("replace_reduce_mean", replace_reduce_mean, "independent of the others", quantized=False),
     Pass("fuse_hard_swish", fuse_hard_swish, "before canonicalise_clip could merge its Clip", quantized=False),
+    Pass("constants_second", constants_second, "after the fusions, which take either order: what they left"),
     Pass("canonicalise_clip", canonicalise_clip, "last: only what no larger pattern took", quantized=False),
 )
 
