@@ -34,7 +34,6 @@ class Algorithm(enum.Enum):
     HADAMARD = "hadamard"
     KLT = "klt"
     KRONECKER = "kronecker"
-    CHANNEL_RECONSTRUCTION = "channel-reconstruction"
     BIAS_CORRECTION = "bias-correction"
     ANALYTIC_BIAS = "analytic-bias"
     ADAROUND = "adaround"
