@@ -23,7 +23,7 @@ from edgert_converters.quantize.draft import Calibration, Draft, Settings
 from edgert_converters.quantize.equalize import equalize
 from edgert_converters.quantize.plan import make_plan, values_to_watch
 from edgert_converters.quantize.ranges import RangeRule
-from edgert_converters.quantize.reconstruct import adaround
+from edgert_converters.quantize.reconstruct import adaround, reconstruct
 from edgert_converters.quantize.rounding import round_weights
 from edgert_converters.quantize.scheme import Scheme
 from edgert_converters.quantize.smooth import smooth
@@ -102,6 +102,12 @@ CHAIN: tuple[ChainStep, ...] = (
         Stage.INTEGER,
         adaround,
         "after bias correction, whose integers it keeps where its own are no better",
+    ),
+    ChainStep(
+        Algorithm.RECONSTRUCTION,
+        Stage.INTEGER,
+        reconstruct,
+        "last: it starts from the integers there are, and no step after it may undo what it learned together",
     ),
 )
 

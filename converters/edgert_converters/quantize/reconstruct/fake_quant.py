@@ -15,7 +15,7 @@ from edgert.quant import QuantParams, dequantize
 from edgert_converters.quantize.reconstruct.torch_graph import Quantizer
 from edgert_converters.quantize.weights import QuantizedWeights
 
-__all__ = ["fixed_quantizer", "rounded_constants"]
+__all__ = ["fixed_quantizer", "learning_quantizer", "round_through", "rounded_constants"]
 
 
 def fixed_quantizer(params: Mapping[str, QuantParams]) -> Quantizer:
@@ -27,6 +27,24 @@ def fixed_quantizer(params: Mapping[str, QuantParams]) -> Quantizer:
         scale, zero = params[name].scale[0], params[name].zero_point[0]
         low, high = params[name].dtype.integer_range
         return (x / scale).round_().clamp_(low - zero, high - zero).mul_(scale)
+
+    return apply
+
+
+def round_through(x: Tensor) -> Tensor:
+    """Returns x rounded; gradients pass as if it were not."""
+    return x + (x.round() - x).detach()
+
+
+def learning_quantizer(params: Mapping[str, QuantParams]) -> Quantizer:
+    """Returns the quantizer of a plan's activations through which gradients pass, except where it clamps."""
+
+    def apply(name: str, x: Tensor) -> Tensor:
+        if name not in params:
+            return x
+        scale, zero = params[name].scale[0], params[name].zero_point[0]
+        low, high = params[name].dtype.integer_range
+        return round_through((x / scale).clamp(low - zero, high - zero)) * scale
 
     return apply
 

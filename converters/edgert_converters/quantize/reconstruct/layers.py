@@ -43,11 +43,11 @@ class BlockRunner:
         self.block, self.plan = block, plan
         self.instructions = build_instructions(block.nodes, plan)
         self.quantizer = fixed_quantizer(plan.params)
-        self._float = float_constants(block.nodes)
+        self.floats = float_constants(block.nodes)
 
     def plain(self, values: Mapping[str, Tensor], keep: frozenset[str], until: int | None = None) -> dict[str, Tensor]:
         """Returns float values; `until` instructions are run, all where it is None."""
-        return run_instructions(self.instructions[:until], values, self._float.__getitem__, keep=keep)
+        return run_instructions(self.instructions[:until], values, self.floats.__getitem__, keep=keep)
 
     def quantized(
         self,
@@ -60,7 +60,7 @@ class BlockRunner:
         return run_instructions(self.instructions[:until], values, self._constants(weights), self.quantizer, keep)
 
     def _constants(self, weights: Mapping[str, QuantizedWeights]) -> Constants:
-        return lambda name: rounded_constants(weights[name]) if name in weights else self._float[name]
+        return lambda name: rounded_constants(weights[name]) if name in weights else self.floats[name]
 
 
 def round_block(

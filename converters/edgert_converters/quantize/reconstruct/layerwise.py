@@ -1,4 +1,4 @@
-"""AdaRound: rounds all weighted operators of a network in order, block by block, and keeps what held-back samples like.
+"""Chooses integers for a network in order, block by block, and keeps what held-back samples like; with AdaRound's rule.
 
 Source: Nagel, Amjad, van Baalen, Louizos and Blankevoort, Up or down? Adaptive rounding for post-training quantization,
 2020, arXiv:2004.10568, equations 13 and 25: every operator is rounded on the inputs that the quantized ones before it
@@ -39,7 +39,7 @@ from edgert_converters.quantize.reconstruct.samples import (
 from edgert_converters.quantize.reconstruct.torch_operations import UnsupportedError
 from edgert_converters.quantize.weights import QuantizedWeights
 
-__all__ = ["round_network"]
+__all__ = ["Rounder", "Walk", "round_by_layers", "round_network"]
 
 TOLERANCE = 1e-3
 """Largest difference between torch and ONNX Runtime at a block's end, as a share of its largest magnitude."""
@@ -50,11 +50,19 @@ Values: TypeAlias = dict[str, Tensor]
 class _ValuesOf(Protocol):
     """Makes a chunk's values, in float and quantized, of samples."""
 
-    def __call__(self, walk: _Walk, batch: Sequence[Mapping[str, Array]]) -> tuple[Values, Values]: ...
+    def __call__(self, walk: Walk, batch: Sequence[Mapping[str, Array]]) -> tuple[Values, Values]: ...
+
+
+class Rounder(Protocol):
+    """Chooses new integers for the weighted operators of the walk's next block."""
+
+    def __call__(self, walk: Walk, runner: BlockRunner) -> dict[str, QuantizedWeights]:
+        """Returns them by node name; operators that are not there stay as they are."""
+        ...
 
 
 @dataclass(slots=True)
-class _Walk:
+class Walk:
     """The way through the blocks: `pairs` are samples at the next block's inputs, the last `held` of them held back."""
 
     draft: Draft
@@ -64,27 +72,37 @@ class _Walk:
     weights: dict[str, QuantizedWeights]
     step: str
     is_over: Callable[[], bool]
+    rounder: Rounder
     pairs: list[Pair] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
 
     @property
     def plan(self) -> Plan:
+        """With all integers so far."""
         return replace(self.draft.final, weights=self.weights)
 
     @property
     def learned(self) -> list[Pair]:
+        """Samples that choose integers."""
         return self.pairs[: -self.sizes.held] if self.sizes.held else self.pairs
 
     @property
     def held(self) -> list[Pair]:
+        """Samples that judge them; where there is one chunk only, the same."""
         return self.pairs[-self.sizes.held :] if self.sizes.held else self.pairs
 
     def say(self, block: Block, what: str, why: str) -> None:
+        """Adds a line to the report."""
         self.changes.append(Change(self.step, block.label, what, why))
 
 
 def round_network(
-    draft: Draft, calibration: Calibration, settings: Settings, step: str, is_over: Callable[[], bool]
+    draft: Draft,
+    calibration: Calibration,
+    settings: Settings,
+    step: str,
+    is_over: Callable[[], bool],
+    rounder: Rounder,
 ) -> Draft:
     """Returns the draft with the integers of its weighted operators chosen anew, and what each block gained.
 
@@ -94,11 +112,12 @@ def round_network(
         settings: its seed and, for the report, its time limit.
         step: name of the step, for the report.
         is_over: says when time is up; blocks that are not reached stay as they are.
+        rounder: chooses the integers of one block.
     """
     blocks = cut_blocks(draft.model, draft.final)
     sizes = plan_sizes(blocks, draft.statistics, calibration.count)
     generator = torch.Generator().manual_seed(settings.seed)
-    walk = _Walk(draft, calibration, sizes, generator, dict(draft.final.weights), step, is_over)
+    walk = Walk(draft, calibration, sizes, generator, dict(draft.final.weights), step, is_over, rounder)
     expected = _float_ends(walk, blocks)
     with torch.no_grad():
         _load(walk, _inputs_of)
@@ -110,7 +129,7 @@ def round_network(
     return draft.changed(*walk.changes, plan=walk.plan)
 
 
-def _float_ends(walk: _Walk, blocks: Sequence[Block]) -> dict[str, Tensor]:
+def _float_ends(walk: Walk, blocks: Sequence[Block]) -> dict[str, Tensor]:
     """The first sample, and what ONNX Runtime makes of it at the ends of all blocks."""
     names = [name for block in blocks for name in block.outputs]
     (sample,) = first_samples(walk.calibration.samples, 1)
@@ -118,7 +137,7 @@ def _float_ends(walk: _Walk, blocks: Sequence[Block]) -> dict[str, Tensor]:
     return stack([{**sample, **{name: made[name] for name in names}}])
 
 
-def _load(walk: _Walk, values_of: _ValuesOf) -> None:
+def _load(walk: Walk, values_of: _ValuesOf) -> None:
     """Fills the pairs anew from the calibration samples."""
     walk.pairs.clear()
     params, ready = walk.draft.final.params, first_samples(walk.calibration.samples, walk.sizes.count)
@@ -127,13 +146,13 @@ def _load(walk: _Walk, values_of: _ValuesOf) -> None:
         walk.pairs.append(pack_pair(plain, quantized, params))
 
 
-def _inputs_of(walk: _Walk, batch: Sequence[Mapping[str, Array]]) -> tuple[Values, Values]:
+def _inputs_of(walk: Walk, batch: Sequence[Mapping[str, Array]]) -> tuple[Values, Values]:
     """The graph's inputs, and what the plan's quantization makes of them."""
     quantize, plain = fixed_quantizer(walk.draft.final.params), stack(batch)
     return plain, {name: quantize(name, x) for name, x in plain.items()}
 
 
-def _take_block(walk: _Walk, block: Block, expected: Mapping[str, Tensor]) -> None:
+def _take_block(walk: Walk, block: Block, expected: Mapping[str, Tensor]) -> None:
     try:
         runner = BlockRunner(block, walk.draft.final)
         _check(runner, expected)
@@ -141,8 +160,7 @@ def _take_block(walk: _Walk, block: Block, expected: Mapping[str, Tensor]) -> No
         walk.say(block, "left as it is", str(error))
         _pass_by(walk, block)
         return
-    places = max(16, COLUMNS // walk.sizes.count)
-    rounded = round_block(runner, walk.learned, walk.weights, places, walk.generator, walk.is_over)
+    rounded = walk.rounder(walk, runner)
     before = block_error(runner, walk.held, walk.weights)
     after = block_error(runner, walk.held, {**walk.weights, **rounded})
     if rounded and after < before:
@@ -151,6 +169,12 @@ def _take_block(walk: _Walk, block: Block, expected: Mapping[str, Tensor]) -> No
     elif rounded:
         walk.say(block, "left as it is", f"new integers gave mean squared error {before:.4g} -> {after:.4g}")
     walk.pairs[:] = [advance(runner, pair, walk.weights) for pair in walk.pairs]
+
+
+def round_by_layers(walk: Walk, runner: BlockRunner) -> dict[str, QuantizedWeights]:
+    """Returns AdaRound's integers of a block (layers.py)."""
+    places = max(16, COLUMNS // walk.sizes.count)
+    return round_block(runner, walk.learned, walk.weights, places, walk.generator, walk.is_over)
 
 
 def _check(runner: BlockRunner, expected: Mapping[str, Tensor]) -> None:
@@ -168,14 +192,14 @@ def _check(runner: BlockRunner, expected: Mapping[str, Tensor]) -> None:
             raise UnsupportedError("torch computes something else there than ONNX Runtime")
 
 
-def _pass_by(walk: _Walk, block: Block) -> None:
+def _pass_by(walk: Walk, block: Block) -> None:
     """Gets the samples behind a block that torch cannot run from ONNX Runtime."""
     names = list(block.outputs)
     encoding = walk.draft.final.scheme.activation or DType.INT8
     plain = load_runner(expose_values(walk.draft.model, names))
     quantized = load_runner(expose_values(apply_plan(walk.draft.model, walk.plan, encoding), names))
 
-    def values_of(walk: _Walk, batch: Sequence[Mapping[str, Array]]) -> tuple[Values, Values]:
+    def values_of(walk: Walk, batch: Sequence[Mapping[str, Array]]) -> tuple[Values, Values]:
         return _run_all(plain, batch, names), _run_all(quantized, batch, names)
 
     _load(walk, values_of)

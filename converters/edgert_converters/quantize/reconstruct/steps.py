@@ -10,7 +10,7 @@ from edgert_converters.quantize.draft import Calibration, Change, Draft, Setting
 from edgert_converters.quantize.plan import Plan
 from edgert_converters.quantize.scheme import Granularity
 
-__all__ = ["adaround"]
+__all__ = ["adaround", "reconstruct"]
 
 
 def adaround(draft: Draft, calibration: Calibration, settings: Settings) -> Draft:
@@ -20,12 +20,27 @@ def adaround(draft: Draft, calibration: Calibration, settings: Settings) -> Draf
         MissingExtraError: torch is not installed.
     """
     _import_torch()
-    from edgert_converters.quantize.reconstruct.layerwise import round_network
+    from edgert_converters.quantize.reconstruct.layerwise import round_by_layers, round_network
 
     refusal = _refusal(draft.final)
     if refusal is not None:
         return draft.changed(Change("adaround", "all layers", "left as they are", refusal))
-    return round_network(draft, calibration, settings, "adaround", _clock(settings))
+    return round_network(draft, calibration, settings, "adaround", _clock(settings), round_by_layers)
+
+
+def reconstruct(draft: Draft, calibration: Calibration, settings: Settings) -> Draft:
+    """Returns the draft with weights and biases learned by what every block computes (block.py).
+
+    Raises:
+        MissingExtraError: torch is not installed.
+    """
+    _import_torch()
+    from edgert_converters.quantize.reconstruct.block import reconstruct_blocks
+
+    refusal = _refusal(draft.final)
+    if refusal is not None:
+        return draft.changed(Change("reconstruction", "all blocks", "left as they are", refusal))
+    return reconstruct_blocks(draft, calibration, settings, "reconstruction")
 
 
 def _clock(settings: Settings) -> Callable[[], bool]:
