@@ -29,7 +29,7 @@ from edgert_converters.quantize.scheme import Scheme
 from edgert_converters.quantize.smooth import smooth
 from edgert_converters.quantize.transforms.step import hadamard, klt, kronecker
 
-__all__ = ["CHAIN", "ChainStep", "Stage", "chain_settings", "plan_draft", "prepare"]
+__all__ = ["CHAIN", "ChainStep", "Stage", "chain_settings", "plan_draft", "prepare", "refine"]
 
 
 class Stage(enum.Enum):
@@ -158,7 +158,11 @@ def plan_draft(
         keep_float,
         coarse_stays_float=settings.coarse_stays_float,
     )
-    draft = replace(prepared, plan=round_weights(prepared.model, plan))
+    return refine(replace(prepared, plan=round_weights(prepared.model, plan)), calibration, settings)
+
+
+def refine(draft: Draft, calibration: Calibration, settings: Settings) -> Draft:
+    """Returns a draft that has a plan already after the INTEGER steps of `settings`."""
     return _take(Stage.INTEGER, draft, calibration, settings)
 
 

@@ -7,7 +7,7 @@ only whether it is enough, and the report says how often.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 import onnx_ir as ir
@@ -20,7 +20,7 @@ from edgert_converters.accuracy import VariantResult
 from edgert_converters.engine import load_runner
 from edgert_converters.layers import static_shapes
 from edgert_converters.ops.spec import Array
-from edgert_converters.quantize.chain import CHAIN, plan_draft, prepare
+from edgert_converters.quantize.chain import CHAIN, plan_draft, prepare, refine
 from edgert_converters.quantize.draft import Calibration, Draft, Settings
 from edgert_converters.quantize.insert import apply_plan
 from edgert_converters.quantize.scheme import INT8
@@ -174,7 +174,10 @@ class _Loop:
         """Adds a row for a kept trial; asks the gate where enough was gained since it was asked last."""
         if trial.sqnr_db < self._log.asked_db + _LOOK_GAIN_DB:
             self._log.add(RepairStep(name, where, why, kept=True, sqnr_db=trial.sqnr_db))
-            return
+        else:
+            self._ask(trial, name, where, why)
+
+    def _ask(self, trial: _Trial, name: str, where: str, why: str) -> None:
         graph = apply_plan(trial.draft.model, trial.draft.final, self._at.encoding)
         result = self._at.judge(graph)
         cost = self._at.meter(graph)
@@ -191,19 +194,23 @@ class _Loop:
         return decision.gate is Gate.PASSED or (within and not self._at.strict)
 
     def _float_layers(self, best: _Trial) -> _Trial:
-        """Gives run after run of layers back to float, the most noise per added work first."""
-        plan = best.draft.final
-        self._sensitivity = measure_sensitivity(best.draft.model, plan, self._at.feeds, self._at.calibration.progress)
-        elements = {name: math.prod(shape) for name, shape in static_shapes(best.draft.model).items()}
-        search = WindowSearch(best.draft, self._sensitivity, elements)
+        """Gives run after run of layers back to float, the most noise per added work first.
+
+        Reconstruction makes the error of one layer take back that of others, so it is done again for each set of
+        float layers, after they were chosen from noise that adds up.
+        """
+        late = best.settings.algorithms & set(_RECONSTRUCTION)
+        base = best
+        if late:
+            base = self._try(replace(best.settings, algorithms=best.settings.algorithms - late), best.prepared)
+        search = self._search(base)
         kept: frozenset[str] = frozenset()
         refused: set[tuple[str, ...]] = set()
-        current = best
+        current, asked_db = base, base.sqnr_db
         while not self._log.passed and (window := search.best(kept, refused)) is not None:
-            draft = keep_float(best.draft, kept | set(window.nodes))
-            if not any(True for _ in weighted_nodes(draft.model, draft.final.integer_nodes)):
+            trial = self._restricted(base, kept | set(window.nodes))
+            if not any(True for _ in weighted_nodes(trial.draft.model, trial.draft.final.integer_nodes)):
                 break  # nothing that computes would be left in integers
-            trial = _Trial(best.settings, best.prepared, draft, self._noise(draft))
             gain = trial.sqnr_db - current.sqnr_db
             where = window.nodes[0] if len(window.nodes) == 1 else f"{window.nodes[0]} to {window.nodes[-1]}"
             if gain < _LEAST_WINDOW_DB:
@@ -211,10 +218,35 @@ class _Loop:
                 why = f"gains {gain:+.2f} dB, less than {_LEAST_WINDOW_DB:g}"
                 self._log.add(RepairStep("keep float", where, why, False, trial.sqnr_db))
                 continue
-            kept |= set(window.nodes)
-            current = trial
-            self._look(current, "keep float", where, f"gains {gain:+.1f} dB, the most for the work it adds")
-        return current
+            kept, current = kept | set(window.nodes), trial
+            why = f"gains {gain:+.1f} dB, the most for the work it adds"
+            if trial.sqnr_db < asked_db + _LOOK_GAIN_DB:
+                self._log.add(RepairStep("keep float", where, why, True, trial.sqnr_db))
+                continue
+            best, asked_db = self._refined(trial, late), trial.sqnr_db
+            self._ask(best, "keep float", where, why)
+        if not self._log.passed and current.sqnr_db > asked_db:
+            best = self._refined(current, late)
+            self._ask(best, "keep float", "all of these", "nothing is left that gains more")
+        return best
+
+    def _search(self, base: _Trial) -> WindowSearch:
+        model, plan = base.draft.model, base.draft.final
+        self._sensitivity = measure_sensitivity(model, plan, self._at.feeds, self._at.calibration.progress)
+        elements = {name: math.prod(shape) for name, shape in static_shapes(model).items()}
+        return WindowSearch(base.draft, self._sensitivity, elements)
+
+    def _restricted(self, base: _Trial, kept: Set[str]) -> _Trial:
+        draft = keep_float(base.draft, kept)
+        return _Trial(base.settings, base.prepared, draft, self._noise(draft))
+
+    def _refined(self, trial: _Trial, late: Set[Algorithm]) -> _Trial:
+        """The trial after the steps that were taken out of it for the search."""
+        if not late:
+            return trial
+        settings = replace(trial.settings, algorithms=frozenset(late))
+        draft = refine(trial.draft, self._at.calibration, settings)
+        return _Trial(trial.settings, trial.prepared, draft, self._noise(draft))
 
     def _finish(self, best: _Trial) -> Repair:
         log = self._log
