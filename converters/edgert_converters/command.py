@@ -140,7 +140,7 @@ def _layer_errors(conversion: Conversion, samples: Samples, progress: ProgressRe
     chosen = conversion.chosen
     if chosen.draft is None or chosen.draft.plan is None:
         return ()
-    few = itertools.islice(samples(), _ERROR_SAMPLES)
+    few = list(itertools.islice(samples(), _ERROR_SAMPLES))
     return measure_layer_errors(chosen.draft.model, chosen.model, chosen.draft.plan, few, progress)
 
 

@@ -6,19 +6,26 @@ judged by the data it was chosen with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from edgert.plugins import ProgressReporter
+from edgert.plugins import EngineOptions, ProgressReporter
 from edgert_converters.engine import load_runner
 from edgert_converters.ops.spec import Array
 from edgert_converters.quantize.calibrate import expose_values
 from edgert_converters.quantize.plan import Plan
+from edgert_converters.quantize.value_sizes import value_bytes
 from edgert_converters.sqnr import OutputErrorMeter
 
 __all__ = ["Gain", "LayerError", "measure_gains", "measure_layer_errors", "nodes_of_float_output"]
+
+_GROUP_BYTES = 8 << 20
+"""Of float values for one sample; the arrays of both graphs and the engines' own blocks come to some times as much."""
+
+_OPTIONS = EngineOptions(options={"memory_arena": "shared", "allow_spinning": "0"})
+"""As for calibration: an arena of their own would keep the memory of every group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +55,28 @@ def measure_layer_errors(
     model: ir.Model,
     quantized: ir.Model,
     plan: Plan,
-    samples: Iterable[Mapping[str, Array]],
+    samples: Sequence[Mapping[str, Array]],
     progress: ProgressReporter,
 ) -> tuple[LayerError, ...]:
     """Returns the error of every integer layer, in graph order.
+
+    Engines keep the memory of every output they were asked for, so the layers are measured in groups of `_GROUP_BYTES`.
 
     Args:
         model: the float graph.
         quantized: made from it by `apply_plan`.
         plan: what that call carried out.
         samples: inputs by name, batch 1.
-        progress: told after each sample.
+        progress: told after each group of layers.
     """
     nodes = [n for n in model.graph if n.name in plan.integer_nodes and n.outputs[0].name in plan.params]
     names = [str(node.outputs[0].name) for node in nodes]
-    run, run_int8 = load_runner(expose_values(model, names)), load_runner(expose_values(quantized, names))
     meters = {name: OutputErrorMeter(name) for name in names}
-    for done, sample in enumerate(samples, 1):
-        expected, got = run(sample), run_int8(sample)
-        for name, meter in meters.items():
-            meter.add(expected[name], got[name])
-        progress("layer errors", done, 0)
+    done = 0
+    for group in _groups(model, names, samples):
+        _add_group(model, quantized, group, samples, meters)
+        done += len(group)
+        progress("layer errors", done, len(names))
     results = {name: meter.result() for name, meter in meters.items()}
     noise = {name: 10 ** (-result.worst_group.sqnr_db / 10) for name, result in results.items()}
     errors = []
@@ -81,6 +89,36 @@ def measure_layer_errors(
             )
         )
     return tuple(errors)
+
+
+def _groups(model: ir.Model, names: Sequence[str], samples: Sequence[Mapping[str, Array]]) -> list[list[str]]:
+    """Cuts the names, in order, into groups whose values take `_GROUP_BYTES` for one sample, or that hold one value."""
+    sizes = value_bytes(model, samples[0]) if samples else {}
+    groups: list[list[str]] = []
+    taken = 0
+    for name in names:
+        size = sizes.get(name, 0)
+        if not groups or taken + size > _GROUP_BYTES:
+            groups.append([])
+            taken = 0
+        groups[-1].append(name)
+        taken += size
+    return groups
+
+
+def _add_group(
+    model: ir.Model,
+    quantized: ir.Model,
+    names: Sequence[str],
+    samples: Sequence[Mapping[str, Array]],
+    meters: Mapping[str, OutputErrorMeter],
+) -> None:
+    """Adds the errors of the named values to their meters; the engines are gone when it returns."""
+    run, run_int8 = (load_runner(expose_values(graph, names), options=_OPTIONS) for graph in (model, quantized))
+    for sample in samples:
+        expected, got = run(sample), run_int8(sample)
+        for name in names:
+            meters[name].add(expected[name], got[name])
 
 
 def measure_gains(

@@ -13,6 +13,7 @@ from edgert.dtypes import DType
 from edgert.errors import DataError
 from edgert.quant import QuantParams
 from edgert.recipe import RangeMethod
+from edgert_converters import layer_errors
 from edgert_converters.engine import load_runner
 from edgert_converters.layer_errors import measure_layer_errors
 from edgert_converters.quantize.bias_correction import correct_biases
@@ -137,6 +138,20 @@ def test_a_mover_adds_no_noise_of_its_own() -> None:
     by_name = {error.name: error for error in errors}
     assert by_name["conv"].added_noise > 0
     assert abs(by_name["mover"].added_noise) < 0.01 * by_name["conv"].added_noise
+
+
+def test_layers_measured_in_groups_have_the_same_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, samples = _model(_BRANCHES), _samples((1, 4, 8, 8))
+    plan = _plan(model, samples)
+    quantized = apply_plan(model, plan, DType.UINT8)
+    told: list[int] = []
+    found = []
+    for limit in (1 << 20, 4 * 8 * 8 * 4):
+        monkeypatch.setattr(layer_errors, "_GROUP_BYTES", limit)
+        found.append(measure_layer_errors(model, quantized, plan, samples, lambda _, done, total: told.append(done)))
+    assert told == [3, 1, 2, 3], "the smaller limit has room for one layer"
+    assert [error.name for error in found[0]] == ["conv1", "conv2", "join"]
+    assert found[0] == found[1]
 
 
 _BRANCHES = """
