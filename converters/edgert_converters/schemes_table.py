@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from edgert_converters.fixed_point.rules import RULES
 from edgert_converters.quantize.matrix import CELLS, QUANTIZERS, Activation, Cell, nearest_reason
 from edgert_converters.quantize.precisions import PRECISIONS, Form, Precision
 
@@ -55,6 +56,25 @@ _NOTES = """
   compares them with the interpreter in float.
 - *int8-per-tensor* is for engines without scales per channel; models with depthwise convolutions lose much.
 
+"""
+_FIXED_HEAD = """## Integer families without float
+
+| family | from Python | activations | weights |
+|---|---|---|---|
+| `dfp16` | `quantize_dfp16` | int16, a shared power-of-two exponent | int16, a shared power-of-two exponent |
+| `bct` | `quantize_bct` | int8, power-of-two exponents per block | int8, power-of-two exponents per block |
+
+Both (`converters/edgert_converters/fixed_point/`) compute a whole network without one float operation; formulas are in
+[numerics.md](numerics.md). They have no `--precision` name: only the integer interpreter runs them, no engine's kernels
+know these formats, and there is no C exporter yet. Refused, each with the node's name:
+
+- an operator without an integer rule: nothing can stay float beside it;
+- a model that is quantized already, control flow, and outputs after the first;
+- weights or biases that are computed, Pow with anything but one constant exponent;
+- indices or truth values made of numbers (cut the graph before them).
+
+"""
+_MEASURED_HEAD = """
 ## Measured
 
 `python tests/bench/schemes.py --write` renews this: agreement with the float model's top-1, in the engine that runs the
@@ -66,7 +86,18 @@ variant. The samples that chose the ranges are not among the n.
 def render_page(measured: str) -> str:
     """Returns docs/schemes.md around what was measured."""
     rows = "".join(_row(precision) for precision in PRECISIONS.values())
-    return _HEAD + rows + _CELLS_HEAD + _cells() + _NOTES + MEASURED_BEGIN + measured + MEASURED_END
+    return (
+        _HEAD
+        + rows
+        + _CELLS_HEAD
+        + _cells()
+        + _NOTES
+        + _fixed()
+        + _MEASURED_HEAD
+        + MEASURED_BEGIN
+        + measured
+        + MEASURED_END
+    )
 
 
 def with_measured(page: str) -> str:
@@ -107,6 +138,12 @@ def _row(precision: Precision) -> str:
 
 def _form(form: Form) -> str:
     return form.words if form.held else f"-: {form.words}"
+
+
+def _fixed() -> str:
+    """Returns what is said about the families that have no float operation, with the operators they know."""
+    names = ", ".join(sorted(RULES))
+    return _FIXED_HEAD + f"Operators with a rule: {names}.\n"
 
 
 def _cells() -> str:
