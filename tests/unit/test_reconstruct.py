@@ -1,9 +1,10 @@
-"""Rounding by reconstruction on hand-made graphs: the descent, the blocks, torch against ONNX Runtime, what is left."""
+"""Rounding and reconstruction on hand-made graphs: descent, blocks, torch against ONNX Runtime, what is left."""
 
 from __future__ import annotations
 
 import builtins
 import itertools
+import re
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,15 @@ from edgert.dtypes import DType
 from edgert.errors import MissingExtraError
 from edgert.recipe import Algorithm
 from edgert_converters.engine import load_runner
-from edgert_converters.quantize.chain import plan_draft, prepare
+from edgert_converters.quantize.chain import StepRule, plan_draft, prepare
 from edgert_converters.quantize.draft import Calibration, Draft, Settings
 from edgert_converters.quantize.insert import apply_plan
-from edgert_converters.quantize.reconstruct import adaround
+from edgert_converters.quantize.reconstruct import adaround, reconstruct
 from edgert_converters.quantize.scheme import INT8, Scheme
 
 torch = pytest.importorskip("torch", reason="reconstruction needs edgert[torch]")
 
+from edgert_converters.quantize.reconstruct import block  # noqa: E402  # imports torch
 from edgert_converters.quantize.reconstruct.blocks import cut_blocks  # noqa: E402  # imports torch's tensors
 from edgert_converters.quantize.reconstruct.descent import round_rows  # noqa: E402  # imports torch
 from edgert_converters.quantize.reconstruct.layers import BlockRunner  # noqa: E402  # imports torch
@@ -108,7 +110,7 @@ def test_descent_comes_near_the_best_of_all_roundings() -> None:
 def test_a_branch_is_never_cut() -> None:
     model = _model()
     blocks = cut_blocks(model, _draft(model, INT8).final)
-    assert [block.label for block in blocks] == ["stem", "depthwise ... pointwise", "head"]
+    assert [part.label for part in blocks] == ["stem", "depthwise ... pointwise", "head"]
     assert blocks[1].inputs == blocks[0].outputs == ("r0",)
     assert [str(node.name) for node in blocks[1].nodes] == ["depthwise", "act1", "pointwise", "add"]
 
@@ -118,10 +120,10 @@ def test_fake_quantization_is_what_the_engine_computes() -> None:
     draft = _draft(model, INT8)
     plan, sample = draft.final, _samples(1)[0]
     values = {"x": torch.from_numpy(sample["x"])}
-    for block in cut_blocks(model, plan):
-        runner = BlockRunner(block, plan)
+    for part in cut_blocks(model, plan):
+        runner = BlockRunner(part, plan)
         values = {name: runner.quantizer(name, x) for name, x in values.items()} if "x" in values else values
-        values = runner.quantized(values, plan.weights, frozenset(block.outputs))
+        values = runner.quantized(values, plan.weights, frozenset(part.outputs))
     engine = load_runner(apply_plan(model, plan, DType.UINT8))(sample)["y"].astype(np.float32)
     step = plan.params["y"].scale[0]
     np.testing.assert_allclose(values["y"].numpy(), engine, atol=1e-4 * step, err_msg="the same steps")
@@ -165,6 +167,47 @@ def test_without_time_the_plan_stays_as_it_was() -> None:
     assert after.changes[-1].why == "the time limit of 0 s"
 
 
+def test_reconstruction_keeps_only_what_held_back_samples_like(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(block, "ITERATIONS", 30)
+    before = _draft(_model(), _INT4)
+    after = reconstruct(before, _calibration(), Settings())
+    assert [change.where for change in after.changes[-3:]] == ["stem", "depthwise ... pointwise", "head"]
+    assert {change.step for change in after.changes[-3:]} == {"reconstruction"}
+    for change in after.changes[-3:]:
+        found = re.search(r"error ([0-9.e-]+) -> ([0-9.e-]+)", f"{change.what} {change.why}")
+        assert found is not None
+        first, last = float(found[1]), float(found[2])
+        assert ("left as it is" in change.what) == (last >= first)
+    assert after.final.params == before.final.params
+
+
+def test_reconstruction_starts_from_the_integers_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(block, "ITERATIONS", 0)
+    model = _model()
+    before = adaround(_draft(model, _INT4), _calibration(), Settings())
+    after = reconstruct(before, _calibration(), Settings())
+    for name, weights in after.final.weights.items():
+        np.testing.assert_array_equal(weights.weight, before.final.weights[name].weight)
+        np.testing.assert_array_equal(weights.bias, before.final.weights[name].bias)
+
+
+def test_reconstruction_gives_the_same_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(block, "ITERATIONS", 10)
+    draft = _draft(_model(), _INT4)
+    first, second = (reconstruct(draft, _calibration(), Settings()) for _ in range(2))
+    assert first.changes == second.changes, "they hold the errors of what was learned"
+    for name, weights in first.final.weights.items():
+        np.testing.assert_array_equal(weights.weight, second.final.weights[name].weight)
+        np.testing.assert_array_equal(weights.bias, second.final.weights[name].bias)
+
+
+def test_reconstruction_without_time_leaves_the_plan() -> None:
+    before = _draft(_model(), INT8)
+    after = reconstruct(before, _calibration(), Settings(time_limit_s=0.0))
+    assert after.final.weights == before.final.weights
+    assert after.changes[-1].why == "the time limit of 0 s"
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_few_samples_are_enough_to_run(count: int) -> None:
     before = _draft(_model(), INT8)
@@ -172,7 +215,8 @@ def test_few_samples_are_enough_to_run(count: int) -> None:
     assert set(after.final.weights) == set(before.final.weights)
 
 
-def test_no_torch_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("step", [adaround, reconstruct])
+def test_no_torch_names_the_extra(step: StepRule, monkeypatch: pytest.MonkeyPatch) -> None:
     draft, original = _draft(_model(), INT8), builtins.__import__
 
     def refuse(name: str, *rest: Any, **more: Any) -> Any:  # Any: the signature of import
@@ -182,4 +226,4 @@ def test_no_torch_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(MissingExtraError, match=r"edgert\[torch\]"):
-        adaround(draft, _calibration(), Settings())
+        step(draft, _calibration(), Settings())
