@@ -23,7 +23,7 @@ from torch import Tensor
 from edgert_converters.quantize.draft import Calibration, Draft, Settings
 from edgert_converters.quantize.reconstruct.blocks import Block, cut_blocks
 from edgert_converters.quantize.reconstruct.fake_quant import learning_quantizer, round_through, rounded_constants
-from edgert_converters.quantize.reconstruct.layers import BlockRunner
+from edgert_converters.quantize.reconstruct.layers import BlockRunner, block_error
 from edgert_converters.quantize.reconstruct.layerwise import Walk, round_network
 from edgert_converters.quantize.reconstruct.samples import Pack, Pair
 from edgert_converters.quantize.reconstruct.torch_graph import run_instructions
@@ -36,6 +36,8 @@ BATCH = 32
 """Samples of one step, fewer where a block's values are large."""
 ITERATIONS = 300
 """Steps of one block where time allows."""
+LOOKED_AT = 50
+"""Steps between looks at the error of the integers so far: it jumps, and the best is kept."""
 LEARNING_RATE = 4e-3
 """Adam's, in steps of a weight; it falls to nothing along half a cosine."""
 MIXED = 0.5
@@ -64,7 +66,7 @@ def reconstruct_blocks(draft: Draft, calibration: Calibration, settings: Setting
         labels = [block.label for block in blocks]
         rest = sum(work[label] for label in labels[labels.index(runner.block.label) :])
         now = time.monotonic()
-        return _learn(walk, runner, now + (end - now) * work[runner.block.label] / rest)
+        return _learn(walk, runner, now + 0.9 * (end - now) * work[runner.block.label] / rest)
 
     torch.manual_seed(settings.seed)
     return round_network(draft, calibration, settings, step, lambda: time.monotonic() > end, learn)
@@ -134,6 +136,7 @@ def _learn(walk: Walk, runner: BlockRunner, end: float) -> dict[str, QuantizedWe
     targets = _targets(runner, walk.learned)
     rows = [(chunk, row) for chunk, target in enumerate(targets) for row in range(_rows(target))]
     size, begin = min(BATCH, len(rows), 4 * walk.sizes.chunk), time.monotonic()
+    best: tuple[float, dict[str, QuantizedWeights]] = (math.inf, {})
     for iteration in range(ITERATIONS):
         done = max(iteration / ITERATIONS, (time.monotonic() - begin) / max(end - begin, 1e-9))
         if done >= 1:
@@ -145,7 +148,18 @@ def _learn(walk: Walk, runner: BlockRunner, end: float) -> dict[str, QuantizedWe
             adam.zero_grad()
             _loss(walk, runner, learned, targets, [rows[index] for index in drawn]).backward()
             adam.step()
-    return {name: one.harden() for name, one in learned.items()}
+        if (iteration + 1) % LOOKED_AT == 0:
+            best = _better(walk, runner, best, learned)
+    return _better(walk, runner, best, learned)[1]
+
+
+def _better(
+    walk: Walk, runner: BlockRunner, best: tuple[float, dict[str, QuantizedWeights]], learned: Mapping[str, _Learned]
+) -> tuple[float, dict[str, QuantizedWeights]]:
+    """The integers of less error on the samples that choose, and that error."""
+    new = {name: one.harden() for name, one in learned.items()}
+    error = block_error(runner, walk.learned, {**walk.weights, **new})
+    return (error, new) if error < best[0] else best
 
 
 def _targets(runner: BlockRunner, chunks: Sequence[Pair]) -> list[dict[str, Pack]]:
