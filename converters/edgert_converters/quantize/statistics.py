@@ -107,7 +107,7 @@ class RunningHistogram:
         return float(np.clip((position + self._start + 1) * self._width, self.minimum, self.maximum))
 
     def stretched(self, factor: float) -> RunningHistogram:
-        """Returns a copy of `factor` times the values; only for reading, because its bins have no power-of-two width."""
+        """Returns a copy of `factor` times the values, only for reading: its bins have no power-of-two width."""
         copy = RunningHistogram()
         copy.counts, copy.count = self.counts.copy(), self.count
         copy.minimum, copy.maximum = self.minimum * factor, self.maximum * factor
