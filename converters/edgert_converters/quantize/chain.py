@@ -19,6 +19,7 @@ from edgert.recipe import Algorithm, Recipe
 from edgert_converters.quantize.absorb_bias import absorb_biases
 from edgert_converters.quantize.analytic_bias import correct_biases_analytically
 from edgert_converters.quantize.bias_correction import correct_biases
+from edgert_converters.quantize.changed_values import rename_changed
 from edgert_converters.quantize.draft import Calibration, Draft, Settings
 from edgert_converters.quantize.equalize import equalize
 from edgert_converters.quantize.plan import make_plan, values_to_watch
@@ -131,6 +132,9 @@ def prepare(model: ir.Model, calibration: Calibration, settings: Settings) -> Dr
         DataError: the calibration data does not fit.
     """
     draft = _take(Stage.FLOAT, Draft(model), calibration, settings)
+    sample = next(iter(calibration.samples()), None)
+    if draft.model is not model and sample is not None:
+        rename_changed(model, draft.model, sample)
     return replace(draft, statistics=calibration.collect(draft.model, values_to_watch(draft.model)))
 
 
