@@ -12,7 +12,7 @@ from edgert_converters.engine import load_runner
 from edgert_converters.quantize.chain import plan_draft, prepare
 from edgert_converters.quantize.draft import Calibration, Draft, Settings
 from edgert_converters.quantize.insert import apply_plan
-from edgert_converters.quantize.plan import KEEP_FLOAT
+from edgert_converters.quantize.refusals import KEEP_FLOAT
 from edgert_converters.quantize.scheme import INT8
 from edgert_converters.quantize.smooth import smooth
 from edgert_converters.quantize.transforms.axis_statistics import AxisStatistics

@@ -12,7 +12,8 @@ import pytest
 from edgert_converters.engine import load_runner
 from edgert_converters.quantize.chain import plan_draft, prepare
 from edgert_converters.quantize.draft import Draft
-from edgert_converters.quantize.plan import KEEP_FLOAT, integer_nodes
+from edgert_converters.quantize.plan import integer_nodes
+from edgert_converters.quantize.refusals import KEEP_FLOAT
 from edgert_converters.quantize.scheme import INT8
 from edgert_converters.quantize.transforms.change import Diagonal, change_model
 from edgert_converters.quantize.transforms.error import float_outputs

@@ -14,10 +14,10 @@ import onnx_ir as ir
 from edgert.dtypes import DType
 from edgert.quant import QuantParams
 from edgert.recipe import RangeMethod
-from edgert_converters.control_flow import is_control_flow
 from edgert_converters.ops import OPERATORS
 from edgert_converters.ops.spec import QuantRule
 from edgert_converters.quantize.ranges import RangeRule, choose_params
+from edgert_converters.quantize.refusals import branch_refusal, is_activation, label_of, name_of, refusal
 from edgert_converters.quantize.resolution import coarse_nodes
 from edgert_converters.quantize.scheme import INT8, Scheme
 from edgert_converters.quantize.statistics import TensorStatistics
@@ -25,8 +25,6 @@ from edgert_converters.quantize.weighted import WEIGHTED
 from edgert_converters.quantize.weights import QuantizedWeights
 
 __all__ = [
-    "KEEP_FLOAT",
-    "MAX_BRANCH_RATIO",
     "FloatLayer",
     "Plan",
     "integer_nodes",
@@ -34,17 +32,6 @@ __all__ = [
     "restrict_plan",
     "values_to_watch",
 ]
-
-MAX_BRANCH_RATIO = 8.0
-"""Branches whose ranges differ by more lose 3 of 8 bits or more in a shared scale, so they do not share one.
-
-16 bits lose nothing that counts: there the rule does not apply.
-"""
-
-KEEP_FLOAT = "edgert.keep_float"
-"""Metadata of a node that a step of the chain put in and that must stay float; its text says why."""
-
-_BRANCHING = frozenset({"Add", "Sub", "Concat"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +72,16 @@ def values_to_watch(model: ir.Model) -> tuple[str, ...]:
     """Returns the float activations that may need statistics, in graph order."""
     names: dict[str, None] = {}
     for node in model.graph:
-        if _refusal(node) is None:
+        if refusal(node) is None:
             for value in (*node.inputs, *node.outputs):
-                if value is not None and _is_activation(value):
-                    names[_name(value)] = None
+                if value is not None and is_activation(value):
+                    names[name_of(value)] = None
     return tuple(names)
 
 
 def integer_nodes(model: ir.Model) -> frozenset[str]:
     """Returns the names of the nodes that run in integers as long as no range forbids it."""
-    refused = {_label(node): reason for node in model.graph if (reason := _refusal(node)) is not None}
+    refused = {label_of(node): reason for node in model.graph if (reason := refusal(node)) is not None}
     return frozenset(_integer_nodes(model, refused))
 
 
@@ -117,13 +104,13 @@ def make_plan(
         keep_float: names of nodes that must stay float.
         coarse_stays_float: what 8 bits hold too coarsely stays float (resolution.py).
     """
-    refused = {_label(node): reason for node in model.graph if (reason := _refusal(node)) is not None}
+    refused = {label_of(node): reason for node in model.graph if (reason := refusal(node)) is not None}
     refused |= dict.fromkeys(keep_float, "kept float on request")
     if scheme.activation is not DType.INT16:
         for node in model.graph:
-            reason = None if _label(node) in refused else _branch_refusal(node, statistics)
+            reason = None if label_of(node) in refused else branch_refusal(node, statistics)
             if reason is not None:
-                refused[_label(node)] = reason
+                refused[label_of(node)] = reason
     answers = _answers(model)
 
     def choose(name: str) -> QuantParams:
@@ -136,9 +123,9 @@ def make_plan(
     fused = _fused_clamps(model, integer)
     params = _choose_all(model, integer, fused, scheme, choose)
     named = tuple(
-        FloatLayer(_label(node), node.op_type, refused.get(_label(node), "no integer neighbour"))
+        FloatLayer(label_of(node), node.op_type, refused.get(label_of(node), "no integer neighbour"))
         for node in model.graph
-        if _label(node) not in integer and _is_float_work(node)
+        if label_of(node) not in integer and _is_float_work(node)
     )
     return Plan(scheme, frozenset(integer), fused, params, named)
 
@@ -154,7 +141,9 @@ def restrict_plan(
         keep_float: node names, each with the reason.
         statistics: as for `make_plan`: a value that was inside of a fused pair may get parameters of its own.
     """
-    refused = {_label(node): "" for node in model.graph if _label(node) not in plan.integer_nodes} | dict(keep_float)
+    refused = {label_of(node): "" for node in model.graph if label_of(node) not in plan.integer_nodes} | dict(
+        keep_float
+    )
     integer = _integer_nodes(model, refused)
     fused = _fused_clamps(model, integer)
 
@@ -163,9 +152,9 @@ def restrict_plan(
 
     params = _choose_all(model, integer, fused, plan.scheme, choose)
     named = tuple(
-        FloatLayer(_label(node), node.op_type, keep_float.get(_label(node), "no integer neighbour"))
+        FloatLayer(label_of(node), node.op_type, keep_float.get(label_of(node), "no integer neighbour"))
         for node in model.graph
-        if _label(node) in plan.integer_nodes - integer
+        if label_of(node) in plan.integer_nodes - integer
     )
     return replace(
         plan,
@@ -177,70 +166,20 @@ def restrict_plan(
     )
 
 
-def _refusal(node: ir.Node) -> str | None:
-    """Why an operator cannot run in integers whatever its ranges, or None."""
-    operator = OPERATORS.get(node.op_type) if node.domain in {"", "ai.onnx"} else None
-    kept = node.metadata_props.get(KEEP_FLOAT)
-    if kept or is_control_flow(node):
-        return kept or "what is inside of control flow is never quantized"
-    if operator is None:
-        return "operator is not in the operator table"
-    if operator.quantization is QuantRule.FLOAT or operator.integer is None:
-        return "operator has no integer rule"
-    if node.op_type == "AveragePool" and any(d != 1 for d in node.attributes.get_ints("dilations", ())):
-        return "ONNX Runtime cannot load dilated average pooling in integers"
-    if any(value.name and value.dtype not in {ir.DataType.FLOAT, None} for value in node.outputs):
-        return "one of its outputs is not float"
-    if not node.inputs or node.inputs[0] is None or not _is_activation(node.inputs[0]):
-        return "its input is not a float activation"
-    if node.op_type in WEIGHTED:
-        return _weight_refusal(node)
-    return None
-
-
-def _weight_refusal(node: ir.Node) -> str | None:
-    weight = node.inputs[1]
-    if weight is None or weight.const_value is None:
-        return "its weights are not constant"
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
-    if bias is not None and (bias.const_value is None or len(bias.const_value.shape) != 1):
-        return "its bias is not a constant vector"
-    return None
-
-
-def _branch_refusal(node: ir.Node, statistics: Mapping[str, TensorStatistics]) -> str | None:
-    if node.op_type in _BRANCHING:
-        branches = [value for value in node.inputs if value is not None and _is_activation(value)]
-    elif node.op_type == "Split":
-        branches = list(node.outputs)
-    else:
-        return None
-    spans = [span for value in branches if (span := _span(statistics.get(_name(value)))) > 0.0]
-    if len(spans) < 2 or max(spans) <= MAX_BRANCH_RATIO * min(spans):
-        return None
-    return f"its branches' ranges differ by {max(spans) / min(spans):.3g}x (limit {MAX_BRANCH_RATIO:g}x)"
-
-
-def _span(statistics: TensorStatistics | None) -> float:
-    if statistics is None or statistics.histogram.count == 0:
-        return 0.0
-    return max(statistics.histogram.maximum, 0.0) - min(statistics.histogram.minimum, 0.0)
-
-
 def _integer_nodes(model: ir.Model, refused: Mapping[str, str]) -> set[str]:
     """Weighted operators; then those that an integer operator stands before, and movers that one follows."""
     integer: set[str] = set()
     for node in model.graph:
-        if _label(node) in refused:
+        if label_of(node) in refused:
             continue
         rule = OPERATORS[node.op_type].quantization
-        if rule is QuantRule.COMPUTE or any(_label(p) in integer for p in node.predecessors()):
-            integer.add(_label(node))
+        if rule is QuantRule.COMPUTE or any(label_of(p) in integer for p in node.predecessors()):
+            integer.add(label_of(node))
     for node in reversed(list(model.graph)):
-        if _label(node) in refused or OPERATORS[node.op_type].quantization is not QuantRule.SHARED:
+        if label_of(node) in refused or OPERATORS[node.op_type].quantization is not QuantRule.SHARED:
             continue
-        if any(_label(follower) in integer for follower in node.successors()):
-            integer.add(_label(node))
+        if any(label_of(follower) in integer for follower in node.successors()):
+            integer.add(label_of(node))
     return integer
 
 
@@ -248,14 +187,14 @@ def _fused_clamps(model: ir.Model, integer: Set[str]) -> dict[str, str]:
     """Clamps whose producer runs in integers and feeds nothing else: its output range does their work."""
     fused: dict[str, str] = {}
     for node in model.graph:
-        if _label(node) not in integer or OPERATORS[node.op_type].quantization is not QuantRule.CLAMP:
+        if label_of(node) not in integer or OPERATORS[node.op_type].quantization is not QuantRule.CLAMP:
             continue
         value = node.inputs[0]
         producer = value.producer() if value is not None else None
-        if producer is None or _label(producer) not in integer or producer.op_type not in {*WEIGHTED, "Add"}:
+        if producer is None or label_of(producer) not in integer or producer.op_type not in {*WEIGHTED, "Add"}:
             continue
         if value is not None and len(value.uses()) == 1 and not value.is_graph_output():
-            fused[_label(node)] = _label(producer)
+            fused[label_of(node)] = label_of(producer)
     return fused
 
 
@@ -269,22 +208,22 @@ def _choose_all(
     params: dict[str, QuantParams] = {}
 
     def need(value: ir.Value | None) -> None:
-        if value is not None and _is_activation(value) and _name(value) not in params:
-            params[_name(value)] = choose(_name(value))
+        if value is not None and is_activation(value) and name_of(value) not in params:
+            params[name_of(value)] = choose(name_of(value))
 
     for node in model.graph:
-        if _label(node) not in integer:
+        if label_of(node) not in integer:
             continue
         operator = OPERATORS[node.op_type]
         shared = operator.quantization is QuantRule.SHARED
-        for value in node.inputs[:1] if shared or _label(node) in fused else node.inputs:
-            if _label(node) not in fused:
+        for value in node.inputs[:1] if shared or label_of(node) in fused else node.inputs:
+            if label_of(node) not in fused:
                 need(value)
         for value in node.outputs:
             if operator.fixed_output is not None:
-                params[_name(value)] = _fixed_params(operator.fixed_output, scheme)
+                params[name_of(value)] = _fixed_params(operator.fixed_output, scheme)
             elif shared and node.inputs[0] is not None:
-                params[_name(value)] = params[_name(node.inputs[0])]
+                params[name_of(value)] = params[name_of(node.inputs[0])]
             elif not _feeds_fused_clamp(value, fused):
                 need(value)
     return params
@@ -305,35 +244,19 @@ def _answers(model: ir.Model) -> set[str]:
     Their rare peaks are the model's answer (a detector's few high scores among thousands of low ones), so a range that
     trades peaks for a smaller mean error is wrong for them.
     """
-    answers = {_name(value) for value in model.graph.outputs}
+    answers = {name_of(value) for value in model.graph.outputs}
     for node in reversed(list(model.graph)):
-        if node.op_type not in WEIGHTED and any(_name(value) in answers for value in node.outputs):
-            answers |= {_name(value) for value in node.inputs if value is not None}
-    read = {_name(v) for node in model.graph if node.op_type in WEIGHTED for v in node.inputs if v is not None}
+        if node.op_type not in WEIGHTED and any(name_of(value) in answers for value in node.outputs):
+            answers |= {name_of(value) for value in node.inputs if value is not None}
+    read = {name_of(v) for node in model.graph if node.op_type in WEIGHTED for v in node.inputs if v is not None}
     return answers - read
 
 
 def _feeds_fused_clamp(value: ir.Value, fused: Mapping[str, str]) -> bool:
-    return any(_label(user) in fused for user in value.consumers())
-
-
-def _is_activation(value: ir.Value) -> bool:
-    return value.const_value is None and value.dtype in {ir.DataType.FLOAT, None}
+    return any(label_of(user) in fused for user in value.consumers())
 
 
 def _is_float_work(node: ir.Node) -> bool:
     """True when the node makes float values or looks at some; Shape and Size look at none."""
     read = () if node.op_type in {"Shape", "Size"} else node.inputs
     return any(value is not None and value.dtype is ir.DataType.FLOAT for value in (*read, *node.outputs))
-
-
-def _label(node: ir.Node) -> str:
-    if node.name is None:
-        raise AssertionError(f"a {node.op_type} node has no name")
-    return node.name
-
-
-def _name(value: ir.Value) -> str:
-    if value.name is None:
-        raise AssertionError("a value has no name")
-    return value.name

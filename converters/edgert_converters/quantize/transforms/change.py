@@ -10,7 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from edgert_converters.passes.graph_edits import add_initializer
-from edgert_converters.quantize.plan import KEEP_FLOAT
+from edgert_converters.quantize.refusals import KEEP_FLOAT
 from edgert_converters.quantize.transforms.region import Edit, Indices, Member, Region, Use
 
 __all__ = ["ChannelChange", "Diagonal", "FloatNodes", "Floats", "change_model"]

@@ -12,8 +12,9 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from edgert.recipe import Algorithm
 from edgert_converters.quantize.draft import Calibration, Change, Draft, Settings
-from edgert_converters.quantize.plan import KEEP_FLOAT, integer_nodes
+from edgert_converters.quantize.plan import integer_nodes
 from edgert_converters.quantize.ranges import RangeRule
+from edgert_converters.quantize.refusals import KEEP_FLOAT
 from edgert_converters.quantize.transforms.change import Floats, change_model
 from edgert_converters.quantize.transforms.error import maker_losses_db, output_sqnr_db
 from edgert_converters.quantize.transforms.growth import find_region
