@@ -36,6 +36,7 @@ class Algorithm(enum.Enum):
     KRONECKER = "kronecker"
     BIAS_CORRECTION = "bias-correction"
     ANALYTIC_BIAS = "analytic-bias"
+    CHANNEL_RECONSTRUCTION = "channel-reconstruction"
     ADAROUND = "adaround"
     RECONSTRUCTION = "reconstruction"
 

@@ -1,6 +1,6 @@
 """Prints what int8 keeps without data, beside calibrated ranges and random inputs: the table in docs/quantize.md.
 
-    python tests/bench/data_free.py [--seeds N]
+    python tests/bench/data_free.py [--seeds N] [--algorithm NAME ...] [--precision NAME]
 
 ResNet20 as a file without and with BatchNormalization (built from its checkpoint; needs torch) and ProxylessNAS w0.25.
 Calibrated: 100 images, drawn anew for each seed. Needs the zoo (EDGERT_ZOO). Never part of CI.
@@ -21,16 +21,17 @@ import onnx_ir as ir
 
 from edgert.bundle import Step
 from edgert.dtypes import DType
-from edgert.recipe import Recipe
+from edgert.recipe import DEFAULT_ALGORITHMS, Algorithm, Recipe
 from edgert.recipe_file import load_recipe
 from edgert_converters.data import Dataset, load_dataset
 from edgert_converters.engine import load_runner
 from edgert_converters.importers import ImportedModel, import_model
 from edgert_converters.quantize.chain import chain_settings, plan_draft, prepare
 from edgert_converters.quantize.data_free import data_free_calibration
-from edgert_converters.quantize.draft import Calibration
+from edgert_converters.quantize.draft import Calibration, Settings
 from edgert_converters.quantize.insert import apply_plan
-from edgert_converters.quantize.scheme import INT8
+from edgert_converters.quantize.precisions import PRECISIONS
+from edgert_converters.quantize.scheme import Scheme
 from edgert_converters.variants import RANDOM_SAMPLES, random_samples
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,18 +57,25 @@ class Case:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
-    seeds = range(parser.parse_args().seeds)
+    parser.add_argument(
+        "--algorithm", nargs="+", type=Algorithm, default=DEFAULT_ALGORITHMS, help="instead of the default steps"
+    )
+    parser.add_argument("--precision", choices=("int8", "int8x4"), default="int8")
+    arguments = parser.parse_args()
+    seeds = range(arguments.seeds)
+    settings = chain_settings(Recipe(Path("net.onnx"), algorithms=tuple(arguments.algorithm)))
+    scheme = PRECISIONS[arguments.precision].cell.scheme
     if not (ZOO / "MANIFEST.md").is_file():
         print(f"real models and data not found in {ZOO}; set EDGERT_ZOO", file=sys.stderr)
         return 0
     print(HEADER)
     for case in (_proxyless(), _resnet20("ResNet20", ZOO / "models" / "resnet20_cifar10.onnx"), _with_statistics()):
         if case is not None:
-            _report(case, seeds)
+            _report(case, seeds, settings, scheme)
     return 0
 
 
-def _report(case: Case, seeds: range) -> None:
+def _report(case: Case, seeds: range, settings: Settings, scheme: Scheme) -> None:
     rows = {
         "100 images": [_calibrated(case, seed) for seed in seeds],
         "nothing (data-free)": [
@@ -77,7 +85,7 @@ def _report(case: Case, seeds: range) -> None:
         "random normal inputs": [_fixed(random_samples(case.imported.inputs, RANDOM_SAMPLES, seed)) for seed in seeds],
     }
     for name, calibrations in rows.items():
-        figures = np.array([_measure(case, calibration) for calibration in calibrations])
+        figures = np.array([_measure(case, calibration, settings, scheme) for calibration in calibrations])
         top1, agree, sqnr, plain = figures.mean(axis=0)
         print(f"| {case.title} | {name} | {top1:.1f} ({plain:.1f}) | {agree:.3f} | {sqnr:.1f} | this x86 |", flush=True)
 
@@ -95,9 +103,10 @@ def _calibrated(case: Case, seed: int) -> Calibration:
     return _fixed([case.calibration[index] for index in chosen])
 
 
-def _measure(case: Case, calibration: Calibration) -> tuple[float, float, float, float]:
-    settings = chain_settings(Recipe(Path("net.onnx")))
-    draft = plan_draft(prepare(case.imported.model, calibration, settings), INT8, calibration, settings)
+def _measure(
+    case: Case, calibration: Calibration, settings: Settings, scheme: Scheme
+) -> tuple[float, float, float, float]:
+    draft = plan_draft(prepare(case.imported.model, calibration, settings), scheme, calibration, settings)
     expected = _scores(case, case.imported.model)
     got = _scores(case, apply_plan(draft.model, draft.final, DType.UINT8))
     centred = [scores - scores.mean(axis=1, keepdims=True) for scores in (expected, got)]

@@ -20,6 +20,7 @@ from edgert_converters.quantize.absorb_bias import absorb_biases
 from edgert_converters.quantize.analytic_bias import correct_biases_analytically
 from edgert_converters.quantize.bias_correction import correct_biases
 from edgert_converters.quantize.changed_values import rename_changed
+from edgert_converters.quantize.channel_reconstruction import reconstruct_channels
 from edgert_converters.quantize.draft import Calibration, Draft, Settings
 from edgert_converters.quantize.equalize import equalize
 from edgert_converters.quantize.plan import make_plan, values_to_watch
@@ -97,6 +98,13 @@ CHAIN: tuple[ChainStep, ...] = (
         Stage.INTEGER,
         _correct_biases,
         "after rounding to nearest, whose mean error it takes back",
+    ),
+    ChainStep(
+        Algorithm.CHANNEL_RECONSTRUCTION,
+        Stage.INTEGER,
+        reconstruct_channels,
+        "on the plan, because it answers integers that are there; after bias correction, which would round the float "
+        "weights again, and keeps the means that it set",
     ),
     ChainStep(
         Algorithm.ADAROUND,

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from edgert_converters.batch_norm_notes import scale_moments
 from edgert_converters.ops.spec import Array
 from edgert_converters.passes.graph_edits import add_initializer
-from edgert_converters.quantize.weighted import Weighted, int_attribute, read_weighted
+from edgert_converters.quantize.weighted import int_attribute, read_weighted
 
-__all__ = ["input_columns", "output_rows", "scale_inputs", "scale_outputs", "write_weighted"]
+__all__ = ["from_rows", "input_columns", "output_rows", "scale_inputs", "scale_outputs", "write_weighted"]
 
 Floats = NDArray[np.float64]
 
@@ -36,7 +36,7 @@ def scale_outputs(graph: ir.Graph, node: ir.Node, factor: Floats, shift: Floats 
         # a bias of one element stands for all channels
         old = np.zeros(factor.size) if weighted.bias is None else weighted.bias.astype(np.float64)
         bias = np.broadcast_to(old, factor.shape) * factor + shift
-    write_weighted(graph, node, _from_rows(node, rows, weighted), bias)
+    write_weighted(graph, node, from_rows(node, rows, weighted.weight.shape), bias)
     scale_moments(node, factor, shift)
 
 
@@ -61,8 +61,8 @@ def output_rows(node: ir.Node, weight: NDArray[np.float32]) -> Floats:
     return rows
 
 
-def _from_rows(node: ir.Node, rows: Floats, weighted: Weighted) -> Floats:
-    shape = weighted.weight.shape
+def from_rows(node: ir.Node, rows: Floats, shape: tuple[int, ...]) -> Floats:
+    """Returns what `output_rows` took apart as weights of the operator's own `shape`."""
     if node.op_type == "Gemm":
         return rows if int_attribute(node, "transB", 0) else rows.T
     if node.op_type == "ConvTranspose":
