@@ -16,6 +16,7 @@ from edgert.quant import QuantParams
 from edgert.recipe import RangeMethod
 from edgert_converters.ops import OPERATORS
 from edgert_converters.ops.spec import QuantRule
+from edgert_converters.quantize.crossings import needless_integers
 from edgert_converters.quantize.ranges import RangeRule, choose_params
 from edgert_converters.quantize.refusals import branch_refusal, is_activation, label_of, name_of, refusal
 from edgert_converters.quantize.resolution import coarse_nodes
@@ -102,7 +103,8 @@ def make_plan(
         ranges: how ranges are chosen.
         scheme: what weights and activations become.
         keep_float: names of nodes that must stay float.
-        coarse_stays_float: what 8 bits hold too coarsely stays float (resolution.py).
+        coarse_stays_float: what 8 bits hold too coarsely stays float (resolution.py), and what only makes values cross
+            between integers and float (crossings.py).
     """
     refused = {label_of(node): reason for node in model.graph if (reason := refusal(node)) is not None}
     refused |= dict.fromkeys(keep_float, "kept float on request")
@@ -120,6 +122,10 @@ def make_plan(
     if coarse_stays_float and scheme.activation is DType.INT8:
         refused |= coarse_nodes(model, statistics, scheme, refused.keys(), answers)
     integer = _integer_nodes(model, refused)
+    if coarse_stays_float:
+        while needless := needless_integers(model, integer):
+            refused |= needless
+            integer = _integer_nodes(model, refused)
     fused = _fused_clamps(model, integer)
     params = _choose_all(model, integer, fused, scheme, choose)
     named = tuple(
