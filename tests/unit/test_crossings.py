@@ -31,8 +31,11 @@ _READ_IN_INTEGERS = _RESIDUAL.replace("y = MatMul (normal, w)", "p = MatMul (sum
 _BEFORE_FLOAT = """{
   made = MatMul (x, w)
   biased = Add (made, ones)
-  y = LayerNormalization <axis=-1> (biased, ones)
+  parts = Transpose <perm=[0, 1, 2]> (biased)
+  y = LayerNormalization <axis=-1> (parts, ones)
 }"""
+_TABLE = _BEFORE_FLOAT.replace("Add (made, ones)", "Sigmoid (made)")
+_ALSO_READ = _BEFORE_FLOAT.replace("y = Layer", "y = MatMul (parts, w)  z = Layer")
 _GATED = """{
   made = MatMul (x, w)
   scaled = Mul (made, half)
@@ -81,9 +84,14 @@ def test_a_sum_between_float_operators_is_float_with_the_count_as_the_reason() -
     assert found["sum"] == "values that cross between integers and float: 1 with it in float, else 2"
 
 
-@pytest.mark.parametrize("body", [_READ_IN_INTEGERS, _BEFORE_FLOAT, _OUTPUTS])
+@pytest.mark.parametrize("body", [_READ_IN_INTEGERS, _TABLE, _ALSO_READ, _OUTPUTS])
 def test_nothing_moves_where_as_many_values_cross_in_float(body: str) -> None:
     assert needless(body) == {}
+
+
+def test_a_bias_that_float_operators_read_is_not_rounded_once_more() -> None:
+    reason = "float operators read it: integers would only round it once more"
+    assert needless(_BEFORE_FLOAT) == dict.fromkeys(("biased", "parts"), reason)
 
 
 def test_a_run_goes_over_as_one_and_a_value_counts_once() -> None:

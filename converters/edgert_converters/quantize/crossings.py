@@ -16,9 +16,11 @@ from edgert_converters.quantize.refusals import is_activation, label_of
 
 __all__ = ["needless_integers"]
 
+_JOINING = frozenset({"Add", "Sub", "Mul", "Div", "Concat"})
+
 
 def needless_integers(model: ir.Model, integer: Set[str]) -> dict[str, str]:
-    """Returns the integer nodes that make more values cross than they would in float, and why.
+    """Returns the integer nodes that make more values cross than they would in float or round for nothing, and why.
 
     Nodes are judged in runs: those without weights that are joined by what they make. A value counts once, however
     many read it; inputs and outputs of the graph do not count, since a caller may hold integers.
@@ -34,6 +36,8 @@ def needless_integers(model: ir.Model, integer: Set[str]) -> dict[str, str]:
         if as_float < as_integers:
             reason = f"values that cross between integers and float: {as_float} with it in float, else {as_integers}"
             found.update(dict.fromkeys(names, reason))
+        elif as_float == as_integers > 0 and _only_rounds(run, names, integer):
+            found.update(dict.fromkeys(names, "float operators read it: integers would only round it once more"))
     return found
 
 
@@ -55,6 +59,19 @@ def _with_weights(node: ir.Node) -> bool:
     before = node.predecessors()
     clamps = _rule(node) is QuantRule.CLAMP and len(before) == 1
     return QuantRule.COMPUTE in {_rule(node), _rule(before[0]) if clamps else None}
+
+
+def _only_rounds(run: Sequence[ir.Node], names: Set[str], integer: Set[str]) -> bool:
+    """True where a run rounds once more what float operators alone read, such as a bias behind a MatMul.
+
+    Functions of one operand are another matter: in integers they are a table.
+    """
+    if any(_rule(node) is QuantRule.OWN and node.op_type not in _JOINING for node in run):
+        return False
+    made = {value for node in run for value in node.outputs}
+    outside = {label_of(user) for value in made for user in value.consumers()} - names
+    to_caller = any(value.is_graph_output() for value in made)
+    return not to_caller and not outside & integer and any(_rule(node) is QuantRule.OWN for node in run)
 
 
 def _rule(node: ir.Node) -> QuantRule:
