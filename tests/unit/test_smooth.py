@@ -125,6 +125,19 @@ def test_positions_that_a_matmul_treats_alike_are_scaled_too() -> None:
     assert _quantized_db(model, calibration, Algorithm.SMOOTH) > _quantized_db(model, calibration) + 5.0
 
 
+def test_a_second_round_scales_the_other_axis_of_what_the_first_one_scaled() -> None:
+    model = model_of(_ROWS)
+    channels = calibration_of(model, outlier=30.0, axis=2)
+    rows = np.ones((16, 1), np.float32)
+    rows[5] = 30.0
+    samples = [{"x": sample["x"] * rows} for sample in channels.samples()]
+    calibration = Calibration(lambda: samples, len(samples), silent)
+    draft = smooth(Draft(model), calibration, SETTINGS)
+    assert {change.what.split(" channels")[0] for change in draft.changes} == {"12", "16"}
+    assert_same_function(model, draft.model, calibration)
+    assert _quantized_db(model, calibration, Algorithm.SMOOTH) > _quantized_db(model, calibration) + 3.0
+
+
 def test_even_channels_and_graphs_without_weights_are_left_alone() -> None:
     model = model_of(_INPUT)
     weights = model.graph.initializers["v"]

@@ -37,6 +37,8 @@ ALPHAS = (0.25, 0.5, 0.7, 0.85, 1.0)
 
 _LEAST_GAIN_DB, _LEAST_GAIN_INSERTED_DB, _MOST_LOSS_DB = 0.5, 3.0, 0.5
 """Of the mean over a place's operators, without and with a float Mul; no operator may lose more than the last."""
+_MOST_ROUNDS = 2
+"""Where a MatMul's input can be scaled along more axes than one: the second looks at what the first left."""
 _ENOUGH_OUTPUT_DB = 30.0
 """Outputs of which 8 bits keep more in every row are left as they are."""
 _ENOUGH_DB = 45.0
@@ -66,14 +68,27 @@ def smooth(draft: Draft, calibration: Calibration, settings: Settings) -> Draft:
 
     The graph computes what it did but for rounding; see docs/quantize.md for the limits.
     """
+    for number in range(_MOST_ROUNDS):
+        before = draft
+        draft = _smooth_once(draft, calibration, settings, outputs=number == 0)
+        if draft is before or not any(_axes(reader)[1:] for reader in find_readers(draft.model).values()):
+            break
+    return draft
+
+
+def _smooth_once(draft: Draft, calibration: Calibration, settings: Settings, *, outputs: bool) -> Draft:
+    """One round: each operator's input is scaled along one axis at most; `outputs`: what it makes is scaled too."""
     model = draft.model.clone()
     readers = find_readers(model)
     if not readers:
         return draft
     seen = probe(draft.model, list(readers.values()), calibration, settings.seed, moments=False)
     integer = integer_nodes(model)
-    # first: what an operator makes is worked out from rows of its input and weights that still belong to them
-    changes, done = _smooth_outputs(model, list(readers.values()), integer, seen, settings.ranges)
+    changes: list[Change] = []
+    done: set[str] = set()
+    if outputs:
+        # first: what an operator makes is worked out from rows of its input and weights that still belong to them
+        changes, done = _smooth_outputs(model, list(readers.values()), integer, seen, settings.ranges)
     for reader in readers.values():
         for axis in _axes(reader):
             if reader.name in done or not _stands_out(reader, axis, seen):

@@ -44,7 +44,6 @@ BY_NAME = {fixture.name: fixture for fixture in FIXTURES}
 NOT_MET = {
     "se_hswish-x20-W8A8": 24.9,
     "state_space-x20-W8A8": 24.8,
-    "fourier_mixing-x20-W8A8": 24.0,
     "haar_wavelet-x20-W8A8": 24.2,
 }
 
