@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 PYTEST := $(BIN)/python -m pytest -q
 
-.PHONY: demo test test-fast test-install test-operators test-quantization test-full lint types layers format wheel docs debian bench clean
+.PHONY: demo test test-fast test-install test-operators test-quantization test-microcontrollers test-full lint types layers format wheel docs debian bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edgert demo
@@ -18,11 +18,14 @@ test: $(VENV)/.dev debian
 test-install: $(VENV)/.dev
 	$(PYTEST) tests/install
 test-operators: $(VENV)/.dev debian
-	$(PYTEST) tests/conformance tests/fuzz -m "not slow"
+	EDGERT_FUZZ_COUNT=1000 $(PYTEST) tests/conformance tests/fuzz -m "not slow"
 test-quantization: $(VENV)/.dev debian
 	$(PYTEST) tests/quantization -m "not slow"
 
-# everything, the slow cases as well; run by hand
+test-microcontrollers: $(VENV)/.dev debian
+	$(PYTEST) tests/microcontrollers -m "not slow"
+
+# everything, the slow cases and all mutations as well; run by hand
 test-full: $(VENV)/.dev debian
 	$(PYTEST) tests
 

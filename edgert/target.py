@@ -19,7 +19,15 @@ from edgert.errors import InternalError, UsageError, did_you_mean
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-__all__ = ["SCHEMA", "EngineFacts", "Target", "get_target", "list_targets"]
+__all__ = [
+    "SCHEMA",
+    "EngineFacts",
+    "Microcontroller",
+    "Target",
+    "get_target",
+    "list_targets",
+    "read_resource",
+]
 
 SCHEMA = 1
 _GROUP = "edgert.targets"
@@ -44,13 +52,36 @@ class EngineFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Microcontroller:
+    """A board without an operating system: its core, memories and serial line.
+
+    `core` and `fpu` are what the compiler's -mcpu and -mfpu take, `fpu` None where there is none; `instructions` names
+    the kernels it can run (portable, dsp, mve). Flash and RAM are the regions that firmware is linked into.
+    `uart` names a driver of the firmware; `qemu_machine` is set for boards that exist in QEMU.
+    """
+
+    core: str
+    flash_origin: int
+    flash_bytes: int
+    ram_origin: int
+    ram_bytes: int
+    clock_hz: int
+    uart: str
+    uart_base: int
+    instructions: str = "portable"
+    fpu: str | None = None
+    qemu_machine: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """A kind of device.
 
     `activation_encoding` is the signedness in which the engine's int8 kernels are fast (int8 or uint8);
     `dot_product` names the 8-bit dot-product instructions of its CPU in the words of `edgert.runtime.cpu.DotProduct`,
     None where boards of this kind differ; `is_this_computer` marks the target that measurements made here speak for;
-    `hardware_verified` is None until a measured card from a real board exists, else where it stands.
+    `hardware_verified` is None until a measured card from a real board exists, else where it stands;
+    `microcontroller` is set for boards that run C instead of an engine.
     """
 
     name: str
@@ -65,6 +96,7 @@ class Target:
     is_this_computer: bool = False
     hardware_verified: str | None = None
     sources: tuple[str, ...] = ()
+    microcontroller: Microcontroller | None = None
 
     def __post_init__(self) -> None:
         if self.activation_encoding not in {DType.INT8, DType.UINT8}:
@@ -97,12 +129,38 @@ def get_target(name: str) -> Target:
         raise InternalError(f"target {name!r}: {error}") from error
 
 
-def _resolve(name: str, seen: tuple[str, ...]) -> dict[str, JsonValue]:
+def read_resource(name: str, path: str) -> bytes:
+    """Returns a file of a target's folder, or of the nearest target that it extends.
+
+    Args:
+        name: of the target.
+        path: inside the folder, with forward slashes.
+
+    Raises:
+        InternalError: none of the folders holds it.
+    """
+    seen = name
+    while True:
+        file = _folders()[name].joinpath(path)
+        if file.is_file():
+            return file.read_bytes()
+        parent = _read_facts(name).get("extends")
+        if not isinstance(parent, str):
+            raise InternalError(f"target {seen!r} has no file {path!r}")
+        name = parent
+
+
+def _read_facts(name: str) -> dict[str, JsonValue]:
     import tomllib
 
+    facts: dict[str, JsonValue] = tomllib.loads(_folders()[name].joinpath("target.toml").read_text())
+    return facts
+
+
+def _resolve(name: str, seen: tuple[str, ...]) -> dict[str, JsonValue]:
     if name in seen or name not in _folders():
         raise InternalError(f"target {seen[-1]!r} extends {name!r}, which is missing or extends it back")
-    facts: dict[str, JsonValue] = tomllib.loads(_folders()[name].joinpath("target.toml").read_text())
+    facts = _read_facts(name)
     if facts.get("schema") != SCHEMA:
         raise InternalError(f"target {name!r}: schema {facts.get('schema')!r}, expected {SCHEMA}")
     parent = facts.get("extends")

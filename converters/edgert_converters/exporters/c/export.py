@@ -1,0 +1,124 @@
+"""One model as a folder of C: what `edgert convert -t TARGET` and `-o dir/` write for a microcontroller."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from edgert.codec import JsonValue
+from edgert_converters.exporters.c.core import Core
+from edgert_converters.exporters.c.emit import header_text, source_text
+from edgert_converters.exporters.c.kernels import RULES
+from edgert_converters.exporters.c.literals import c_identifier
+from edgert_converters.exporters.c.lowering import Lowering
+from edgert_converters.exporters.c.network import Network
+from edgert_converters.exporters.c.planner import MemoryPlan, plan_memory
+from edgert_converters.exporters.tflite import export_tflite
+from edgert_converters.output import to_json_bytes
+from edgert_converters.requantize import read_requantize
+from edgert_converters.tflite.read import parse_tflite
+from edgert_converters.tflite.state import state_bindings
+
+__all__ = ["CFolder", "ReadKernel", "export_c", "lower"]
+
+ReadKernel = Callable[[str], bytes]
+"""Returns the bytes of a kernel header by its file name."""
+
+
+@dataclass(frozen=True, slots=True)
+class CFolder:
+    """The files by name, and what they need: the network and where everything lies."""
+
+    files: Mapping[str, bytes]
+    network: Network
+    plan: MemoryPlan
+
+
+def lower(model: ir.Model, core: Core, name: str) -> Network:
+    """Returns the kernel calls of a model.
+
+    Raises:
+        ModelError: an operator has no kernel; names the value it makes.
+    """
+    graph = parse_tflite(export_tflite(model).data).subgraphs[0]
+    lowering = Lowering(c_identifier(name), graph, read_requantize(model), core)
+    for operator in graph.operators:
+        rule = RULES.get(operator.name)
+        if rule is None:
+            raise lowering.refusal(operator, "there is no kernel for it")
+        rule(operator, lowering)
+    return lowering.finish(state_bindings(model))
+
+
+def export_c(model: ir.Model, core: Core, read_kernel: ReadKernel, *, name: str) -> CFolder:
+    """Returns the C of a quantized model.
+
+    Args:
+        model: with QuantizeLinear and DequantizeLinear; its requantization mode is kept.
+        core: what it will run on.
+        read_kernel: gives the kernel headers, which travel with the model.
+        name: of the model; `edgert_NAME_run` runs it.
+
+    Raises:
+        ModelError: an operator has no kernel; names the value it makes.
+    """
+    network = lower(model, core, name)
+    plan = plan_memory(network)
+    files = {
+        "model.c": source_text(network, plan, read_requantize(model)).encode(),
+        "model.h": header_text(network, plan).encode(),
+        "plan.json": to_json_bytes(describe_plan(network, plan)),
+    }
+    return CFolder(files | _kernels(network, read_kernel), network, plan)
+
+
+def _kernels(network: Network, read_kernel: ReadKernel) -> dict[str, bytes]:
+    """The headers that the layers call, and those that these include."""
+    found: dict[str, bytes] = {}
+    waiting = [f"edgert_{layer.call.header}.h" for layer in network.layers]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = read_kernel(name)
+            waiting += re.findall(r'#include "(edgert_\w+\.h)"', found[name].decode())
+    return found
+
+
+def describe_plan(network: Network, plan: MemoryPlan) -> JsonValue:
+    """Returns plan.json: every buffer with lifetime and offset, every layer with its scratch."""
+    return {
+        "schema": 1,
+        "arena_bytes": plan.arena_bytes,
+        "peak_layer": network.layers[plan.peak_layer].name if network.layers else None,
+        "buffers": [
+            {
+                "name": buffer.name,
+                "dtype": buffer.dtype.value,
+                "shape": list(buffer.shape),
+                "offset": offset,
+                "bytes": item.size_bytes,
+                "first_layer": item.first,
+                "last_layer": item.last,
+            }
+            for buffer, offset, item in zip(network.buffers, plan.offsets, plan.items, strict=True)
+        ],
+        "layers": [
+            {
+                "name": layer.name,
+                "op": layer.op,
+                "kernel": layer.call.kernel,
+                "reads": [view.buffer for view in layer.reads],
+                "writes": [view.buffer for view in layer.writes],
+                "scratch_offset": offset,
+                "scratch_bytes": layer.call.scratch_bytes,
+                "weight_bytes": sum(constant.size_bytes for constant in layer.call.constants),
+                "macs": layer.macs,
+            }
+            for layer, offset in zip(network.layers, plan.scratch_offsets, strict=True)
+        ],
+        "inputs": list(network.inputs),
+        "outputs": list(network.outputs),
+    }

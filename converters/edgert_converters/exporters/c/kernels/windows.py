@@ -1,0 +1,57 @@
+"""Where windows of convolutions and pools lie: TensorFlow's SAME and VALID as numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgert_converters.exporters.c.lowering import Lowering
+from edgert_converters.exporters.c.network import Rows
+from edgert_converters.tflite.model import TfOperator
+
+__all__ = ["Windows", "find_windows"]
+
+_SAME = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Pairs are (rows, columns), `pads` those before the first; x and y are [rows, columns, channels]."""
+
+    x: tuple[int, int, int]
+    y: tuple[int, int, int]
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    dilations: tuple[int, int]
+    pads: tuple[int, int]
+
+    @property
+    def rows(self) -> Rows:
+        """What cutting into strips needs."""
+        reach = (self.kernel[0] - 1) * self.dilations[0] + 1
+        return Rows(reach, self.strides[0], self.pads[0], self.x[0], self.y[0])
+
+    def arguments(self) -> dict[str, int]:
+        """What a kernel takes at run time."""
+        return {"in_rows": self.x[0], "out_rows": self.y[0], "pad_top": self.pads[0]}
+
+
+def find_windows(operator: TfOperator, network: Lowering, kernel: tuple[int, int]) -> Windows:
+    """Returns the windows of an operator on [1, rows, columns, channels].
+
+    Raises:
+        ModelError: the batch is not 1.
+    """
+    x_shape, y_shape = network.tensor(operator, 0).shape, network.result(operator).shape
+    if len(x_shape) != 4 or x_shape[0] != 1:
+        raise network.refusal(operator, f"its input is {list(x_shape)}; kernels take one sample at a time")
+    x, y = (x_shape[1], x_shape[2], x_shape[3]), (y_shape[1], y_shape[2], y_shape[3])
+    strides = (network.option(operator, "stride_h"), network.option(operator, "stride_w"))
+    dilations = (1, 1)
+    if "dilation_h_factor" in operator.options:
+        dilations = (network.option(operator, "dilation_h_factor"), network.option(operator, "dilation_w_factor"))
+    is_same = network.option(operator, "padding") == _SAME
+    pads = [
+        max((y[i] - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 - x[i], 0) // 2 if is_same else 0
+        for i in range(2)
+    ]
+    return Windows(x, y, kernel, strides, dilations, (pads[0], pads[1]))

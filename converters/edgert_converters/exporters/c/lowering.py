@@ -1,0 +1,217 @@
+"""From the TFLite form of a model to a network of kernel calls.
+
+The TFLite form is already what C wants: channels-last, one operator per integer unit, activations fused. Every operator
+name has one rule in `kernels`; an operator without one, or one whose rule refuses, is an error that names the node.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgert.dtypes import DType
+from edgert.errors import ModelError
+from edgert.quant import QuantParams
+from edgert_converters.exporters.c.core import Core
+from edgert_converters.exporters.c.network import Buffer, Call, Layer, Network, Rows, State, View
+from edgert_converters.ops.spec import Array
+from edgert_converters.requantize import Requantize
+from edgert_converters.tflite.model import OptionValue, TfOperator, TfSubgraph, TfTensor
+from edgert_converters.tflite.state import StateBinding
+
+__all__ = ["Lowering"]
+
+_CLAMPS = {0: (-math.inf, math.inf), 1: (0.0, math.inf), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
+
+
+class Lowering:
+    """A network under construction: what the rules ask, and the layers that they add."""
+
+    def __init__(self, name: str, graph: TfSubgraph, mode: Requantize, core: Core) -> None:
+        """Starts with one buffer per computed tensor."""
+        self.name = name
+        self.graph = graph
+        self.mode = mode
+        self.core = core
+        self._buffers: list[Buffer] = []
+        self._layers: list[Layer] = []
+        self._homes: dict[int, View] = {}
+        for index in graph.inputs:
+            self._homes[index] = self.add_buffer(graph.tensors[index])
+
+    # what a rule asks
+
+    def tensor(self, operator: TfOperator, position: int) -> TfTensor:
+        """Returns input `position` of an operator."""
+        return self.graph.tensors[operator.inputs[position]]
+
+    def result(self, operator: TfOperator, position: int = 0) -> TfTensor:
+        """Returns output `position` of an operator."""
+        return self.graph.tensors[operator.outputs[position]]
+
+    def has_input(self, operator: TfOperator, position: int) -> bool:
+        """True where an optional input is there."""
+        return len(operator.inputs) > position and operator.inputs[position] >= 0
+
+    def constant(self, operator: TfOperator, position: int) -> Array:
+        """Returns the numbers of a constant input.
+
+        Raises:
+            ModelError: it is computed.
+        """
+        data = self.tensor(operator, position).data
+        if data is None:
+            raise self.refusal(operator, f"input {position} is computed; C needs a constant there")
+        return data
+
+    def quant(self, operator: TfOperator, tensor: TfTensor) -> QuantParams:
+        """Returns the parameters of an integer activation.
+
+        Raises:
+            ModelError: it has none, or its type is none that the integer kernels take.
+        """
+        if tensor.quant is None or tensor.dtype not in {DType.INT8}:
+            kind = "float" if tensor.dtype is None else tensor.dtype.value
+            raise self.refusal(operator, f"{tensor.name!r} is {kind}; the kernels for it take int8")
+        return tensor.quant
+
+    def weights(self, operator: TfOperator, position: int) -> tuple[NDArray[np.int8], QuantParams]:
+        """Returns constant weights and their parameters.
+
+        Raises:
+            ModelError: they are not symmetric int8.
+        """
+        tensor, values = self.tensor(operator, position), self.constant(operator, position)
+        if tensor.quant is None or values.dtype != np.int8 or any(tensor.quant.zero_point):
+            raise self.refusal(operator, f"its weights are {values.dtype}; kernels take symmetric int8")
+        return values.astype(np.int8, copy=False), tensor.quant
+
+    def option(self, operator: TfOperator, name: str) -> int:
+        """Returns a whole-number option."""
+        value: OptionValue = operator.options[name]
+        if not isinstance(value, int):
+            raise TypeError(f"{operator.name}.{name} is {value!r}")
+        return int(value)
+
+    def clamp(self, operator: TfOperator, params: QuantParams) -> tuple[int, int]:
+        """Returns the smallest and largest output integer, fused activation included."""
+        low, high = params.dtype.integer_range
+        first, last = _CLAMPS[self.option(operator, "fused_activation_function")]
+        scale, zero = np.float32(params.scale[0]), params.zero_point[0]
+        if math.isfinite(first):
+            low = max(low, _whole(np.float32(first) / scale, self.mode) + zero)
+        if math.isfinite(last):
+            high = min(high, _whole(np.float32(last) / scale, self.mode) + zero)
+        return low, high
+
+    def refusal(self, operator: TfOperator, why: str, advice: str = "") -> ModelError:
+        """Returns an error that names the value that the operator makes."""
+        name = self.result(operator).name
+        return ModelError(f"{operator.name} cannot become C: {why}{'; ' + advice if advice else ''}", node=name)
+
+    # what a rule adds
+
+    def add_buffer(self, tensor: TfTensor) -> View:
+        """Adds a buffer for a tensor; a leading batch axis of 1 is dropped."""
+        if tensor.dtype is None:
+            raise AssertionError(f"{tensor.name!r} has no type")
+        shape = tensor.shape[1:] if tensor.shape[:1] == (1,) else tensor.shape
+        self._buffers.append(Buffer(tensor.name, shape, tensor.dtype, tensor.quant))
+        return View(len(self._buffers) - 1)
+
+    def alias(self, operator: TfOperator) -> None:
+        """Gives the output the memory of input 0: nothing moves."""
+        self._homes[operator.outputs[0]] = self._home(operator, operator.inputs[0])
+
+    def add(
+        self,
+        operator: TfOperator,
+        call: Call,
+        *,
+        reads: Sequence[int] = (0,),
+        overwrites: Sequence[int] = (),
+        rows: Rows | None = None,
+        macs: int = 0,
+        note: str = "",
+    ) -> None:
+        """Adds the layer of an operator: `reads` are positions of its computed inputs."""
+        views = tuple(self._home(operator, operator.inputs[position]) for position in reads)
+        writes = []
+        for index in operator.outputs:
+            self._homes[index] = self.add_buffer(self.graph.tensors[index])
+            writes.append(self._homes[index])
+        name = self.result(operator).name
+        layer = Layer(name, operator.name, views, tuple(writes), call, frozenset(overwrites), rows, macs, note)
+        self._layers.append(layer)
+
+    def finish(self, bindings: Sequence[StateBinding]) -> Network:
+        """Returns the network: outputs that are views of something else, or stand twice, are copied."""
+        taken = {self._homes[index].buffer for index in self.graph.inputs}
+        outputs = []
+        for index in self.graph.outputs:
+            home = self._homes.get(index)
+            if home is None:
+                raise ModelError(f"the output {self.graph.tensors[index].name!r} is a constant")
+            if home.offset_bytes or home.buffer in taken:
+                home = self._copy(index, home)
+            taken.add(home.buffer)
+            outputs.append(home.buffer)
+        inputs = [self._homes[index].buffer for index in self.graph.inputs]
+        return _with_states(
+            Network(self.name, tuple(self._buffers), tuple(self._layers), tuple(inputs), tuple(outputs)),
+            {self.graph.tensors[i].name: b for i, b in zip(self.graph.inputs, inputs, strict=True)},
+            {self.graph.tensors[i].name: b for i, b in zip(self.graph.outputs, outputs, strict=True)},
+            bindings,
+        )
+
+    def _copy(self, index: int, home: View) -> View:
+        tensor = self.graph.tensors[index]
+        target = self.add_buffer(tensor)
+        size = self._buffers[target.buffer].size_bytes
+        call = Call("copy", "move", {"bytes": size})
+        self._layers.append(Layer(tensor.name, "COPY", (home,), (target,), call))
+        return target
+
+    def _home(self, operator: TfOperator, index: int) -> View:
+        home = self._homes.get(index)
+        if home is None:
+            name = self.graph.tensors[index].name
+            raise self.refusal(operator, f"its input {name!r} is a constant; C takes computed values there")
+        return home
+
+
+def _whole(ratio: np.float32, mode: Requantize) -> int:
+    """A limit in steps: `fp32` rounds half to even, `q31` half away from zero."""
+    if mode is Requantize.FP32:
+        return int(np.rint(ratio))
+    return int(math.copysign(math.floor(abs(float(ratio)) + 0.5), float(ratio)))
+
+
+def _with_states(
+    network: Network, inputs: dict[str, int], outputs: dict[str, int], bindings: Sequence[StateBinding]
+) -> Network:
+    """Takes state inputs and outputs out of the signature: the arena keeps them."""
+    if not bindings:
+        return network
+    states, buffers = [], list(network.buffers)
+    for binding in bindings:
+        target, source = inputs[binding.input], outputs[binding.output]
+        buffer = buffers[target]
+        initial: int | float = binding.initial
+        if buffer.quant is not None:
+            initial = round(binding.initial / buffer.quant.scale[0]) + buffer.quant.zero_point[0]
+        buffers[target] = replace(buffer, is_persistent=True)
+        states.append(State(target, View(source), initial))
+    held = {state.target for state in states}
+    given = {state.source.buffer for state in states}
+    return replace(
+        network,
+        buffers=tuple(buffers),
+        inputs=tuple(b for b in network.inputs if b not in held),
+        outputs=tuple(b for b in network.outputs if b not in given),
+        states=tuple(states),
+    )
