@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 
 from edgert_converters.exporters.c.kernels.arithmetic import lower_add
-from edgert_converters.exporters.c.kernels.conv import lower_conv, lower_depthwise_conv
+from edgert_converters.exporters.c.kernels.conv import lower_conv
+from edgert_converters.exporters.c.kernels.depthwise import lower_depthwise_conv
 from edgert_converters.exporters.c.kernels.fully_connected import lower_fully_connected
 from edgert_converters.exporters.c.kernels.moves import lower_reshape
 from edgert_converters.exporters.c.kernels.pool import lower_average_pool

@@ -1,4 +1,4 @@
-"""CONV_2D and DEPTHWISE_CONV_2D."""
+"""CONV_2D."""
 
 from __future__ import annotations
 
@@ -14,20 +14,12 @@ from edgert_converters.exporters.c.lowering import Lowering
 from edgert_converters.exporters.c.network import Call, Constant
 from edgert_converters.tflite.model import TfOperator
 
-__all__ = ["lower_conv", "lower_depthwise_conv"]
+__all__ = ["lower_conv"]
 
 
 def lower_conv(operator: TfOperator, network: Lowering) -> None:
     """Adds a convolution; weights are [outputs, kernel rows, kernel columns, channels / groups]."""
     weights, quant = network.weights(operator, 1)
-    windows = find_windows(operator, network, (weights.shape[1], weights.shape[2]))
-    _add_portable(operator, network, weights, quant, windows)
-
-
-def lower_depthwise_conv(operator: TfOperator, network: Lowering) -> None:
-    """Adds a convolution with one group per input channel; its weights lie as [1, rows, columns, outputs]."""
-    stored, quant = network.weights(operator, 1)
-    weights = np.ascontiguousarray(np.transpose(stored, (3, 1, 2, 0)))
     windows = find_windows(operator, network, (weights.shape[1], weights.shape[2]))
     _add_portable(operator, network, weights, quant, windows)
 
