@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -115,11 +117,28 @@ def test_scaling_keeps_the_function_and_gains(act: str) -> None:
     assert gain > 1.0, "a channel of a thirtieth of the range had three bits"
 
 
-def test_relu6_stays_and_only_channels_below_it_move() -> None:
+def _model_with_clip() -> ir.Model:
     text = _act("Clip(c, low, high)").replace("(float[1,8,6,6] x,", "(float[1,8,6,6] x, float low, float high,")
     model = _model(text)
     model.graph.initializers["low"].const_value = ir.tensor(np.float32(0.0))
     model.graph.initializers["high"].const_value = ir.tensor(np.float32(3.0))
+    return model
+
+
+def test_samples_that_nobody_gave_do_not_tell_the_room_below_a_clip() -> None:
+    model = _model_with_clip()
+    given = _calibration(model)
+    made_up = replace(given, is_made_up=True)
+    first = [
+        [change for change in equalize(Draft(model), calibration, Settings()).changes if change.where == "first"]
+        for calibration in (given, made_up)
+    ]
+    assert first[0]
+    assert not first[1]
+
+
+def test_relu6_stays_and_only_channels_below_it_move() -> None:
+    model = _model_with_clip()
     calibration = _calibration(model)
     draft = equalize(Draft(model), calibration, Settings())
     assert any(change.where == "first" for change in draft.changes)

@@ -33,11 +33,15 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The calibration data: `count` samples, given from the start by each call of `samples`."""
+    """The calibration data: `count` samples, given from the start by each call of `samples`.
+
+    `is_made_up`: nobody gave them, so how far real values reach is not known from them.
+    """
 
     samples: Samples
     count: int
     progress: ProgressReporter
+    is_made_up: bool = False
 
     def collect(self, model: ir.Model, names: tuple[str, ...]) -> dict[str, TensorStatistics]:
         """Returns statistics of the named values of a float graph over all samples.

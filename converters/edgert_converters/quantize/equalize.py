@@ -7,7 +7,8 @@ network quantization error through weight factorization, 2019, arXiv:1902.01917 
 ranges): what is taken where there are, because weights here have a scale per output channel and activations one in all.
 We deviate: the exponent of a scale is chosen, a channel may be read by several operators, and a scale is kept only
 where the noise at the readers' outputs falls. A Clip from 0 (ReLU6) stays as it is: a channel behind one is only scaled
-up, and only as far as the samples leave room below the limit, so that nothing that was seen is cut off.
+up, and only as far as the samples leave room below the limit, so that nothing that was seen is cut off; it is left
+alone where the samples are made up, which do not tell that room.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def equalize(draft: Draft, calibration: Calibration, settings: Settings) -> Draf
         settings: not looked at.
     """
     model = draft.model.clone()
-    paths = find_paths(model)
+    paths = [path for path in find_paths(model) if path.clip is None or not calibration.is_made_up]
     ranges = measure_channels(model, _watched(paths), calibration) if calibration.count else {}
     scales = _activation_scales(paths, ranges, settings.ranges) if ranges else weight_scales(paths)
     changes = []

@@ -72,7 +72,7 @@ def data_free_calibration(
         return evolve_samples(model, forms, count, np.random.default_rng(seed), progress)
 
     note = f"data-free: ranges come from {_inputs_in_words(forms, steps, known, count)}; {_moments_in_words(model)}"
-    return DataFreeCalibration(samples, count, progress, note)
+    return DataFreeCalibration(samples, count, progress, is_made_up=True, note=note)
 
 
 def _inputs_in_words(forms: Sequence[InputForm], steps: Sequence[Step], known: Range | None, count: int) -> str:
