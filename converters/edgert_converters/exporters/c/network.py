@@ -39,10 +39,11 @@ class Buffer:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Where a layer reads or writes: a buffer, from a byte on."""
+    """Where a layer reads or writes: a buffer, from a byte on, to its end or `size_bytes` of it."""
 
     buffer: int
     offset_bytes: int = 0
+    size_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
