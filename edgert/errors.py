@@ -4,6 +4,7 @@
     |- UsageError                   2   fix the command line
     |  |- RecipeError               2   fix edgert.toml
     |  |- MissingExtraError         2   install an extra (the line is printed)
+    |  |- MissingToolError          2   install a program (the package is named)
     |  `- DynamicShapeError         2   pass --shape (the flag is printed)
     |- InputFileError               4   fix or replace a file
     |  |- ModelError                4   fix the model (node named where known)
@@ -33,6 +34,7 @@ __all__ = [
     "InputFileError",
     "InternalError",
     "MissingExtraError",
+    "MissingToolError",
     "ModelError",
     "OutputError",
     "RecipeError",
@@ -63,6 +65,14 @@ class MissingExtraError(UsageError):
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         self.package, self.extra, self.purpose = package, extra, purpose
         super().__init__(f"{purpose} needs the package {package!r}; install it with: pip install 'edgert[{extra}]'")
+
+
+class MissingToolError(UsageError):
+    """A program of the operating system is needed; the message is one copyable line."""
+
+    def __init__(self, program: str, packages: str, purpose: str) -> None:
+        self.program, self.packages, self.purpose = program, packages, purpose
+        super().__init__(f"{purpose} needs {program}; on Debian: apt install {packages}")
 
 
 class DynamicShapeError(UsageError):

@@ -27,6 +27,7 @@ __all__ = [
     "Engine",
     "EngineOptions",
     "Executor",
+    "Firmware",
     "Judgement",
     "LayerTime",
     "ModelSummary",
@@ -36,6 +37,21 @@ __all__ = [
     "WorkerChannel",
     "load_converter",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Firmware:
+    """Firmware that was built for a target around one model, and its sections as the linker laid them out."""
+
+    target: str
+    elf: Path
+    binary: Path
+    model_hash: bytes
+    code_bytes: int
+    weight_bytes: int
+    data_bytes: int
+    bss_bytes: int
+    arena_bytes: int
 
 
 class ProgressReporter(Protocol):

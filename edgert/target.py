@@ -18,14 +18,17 @@ from edgert.errors import InternalError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
+    from types import ModuleType
 
 __all__ = [
     "SCHEMA",
     "EngineFacts",
+    "Flasher",
     "Microcontroller",
     "Target",
     "get_target",
     "list_targets",
+    "load_module",
     "read_resource",
 ]
 
@@ -52,12 +55,29 @@ class EngineFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Flasher:
+    """What writes a board's flash: `tool` is pyocd, openocd or uf2, `device` the board or chip as the tool calls it.
+
+    `uf2_family` is the number that a UF2 file names its chip by.
+    """
+
+    tool: str
+    device: str
+    uf2_family: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.tool not in {"pyocd", "openocd", "uf2"}:
+            raise ValueError(f"tool is {self.tool!r}; it must be pyocd, openocd or uf2")
+
+
+@dataclass(frozen=True, slots=True)
 class Microcontroller:
     """A board without an operating system: its core, memories and serial line.
 
     `core` and `fpu` are what the compiler's -mcpu and -mfpu take, `fpu` None where there is none; `instructions` names
     the kernels it can run (portable, dsp, mve). Flash and RAM are the regions that firmware is linked into.
-    `uart` names a driver of the firmware; `qemu_machine` is set for boards that exist in QEMU.
+    `uart` names a driver of the firmware; `qemu_machine` is set for boards that exist in QEMU, `flasher` for real ones.
+    `setup` are the writes that connect pins and clocks to the UART: address, bits to clear, bits to set, in order.
     """
 
     core: str
@@ -71,6 +91,8 @@ class Microcontroller:
     instructions: str = "portable"
     fpu: str | None = None
     qemu_machine: str | None = None
+    setup: tuple[tuple[int, int, int], ...] = ()
+    flasher: Flasher | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +172,22 @@ def read_resource(name: str, path: str) -> bytes:
         name = parent
 
 
+def load_module(name: str, module: str) -> ModuleType:
+    """Returns a Python module of a target's folder, or of the nearest target that it extends.
+
+    Raises:
+        UsageError: none of the folders holds it: the target cannot do that.
+    """
+    seen = name
+    while True:
+        if _folders()[name].joinpath(f"{module}.py").is_file():
+            return importlib.import_module(f"{_packages()[name]}.{module}")
+        parent = _read_facts(name).get("extends")
+        if not isinstance(parent, str):
+            raise UsageError(f"target {seen!r} has no {module!r}: only microcontrollers are built for and flashed")
+        name = parent
+
+
 def _read_facts(name: str) -> dict[str, JsonValue]:
     import tomllib
 
@@ -169,9 +207,20 @@ def _resolve(name: str, seen: tuple[str, ...]) -> dict[str, JsonValue]:
 
 @functools.cache
 def _folders() -> dict[str, Traversable]:
-    found: dict[str, Traversable] = {}
+    return {name: folder for name, (_, folder) in _installed().items()}
+
+
+@functools.cache
+def _packages() -> dict[str, str]:
+    return {name: f"{package}.{folder.name}" for name, (package, folder) in _installed().items()}
+
+
+@functools.cache
+def _installed() -> dict[str, tuple[str, Traversable]]:
+    """Name of every target -> the package whose folder it is, and the folder."""
+    found: dict[str, tuple[str, Traversable]] = {}
     for entry in importlib.metadata.entry_points(group=_GROUP):
         for folder in importlib.resources.files(importlib.import_module(entry.value)).iterdir():
             if folder.is_dir() and folder.joinpath("target.toml").is_file():
-                found[folder.name.replace("_", "-")] = folder
+                found[folder.name.replace("_", "-")] = (entry.value, folder)
     return found

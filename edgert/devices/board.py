@@ -1,0 +1,229 @@
+"""The laptop's end of the serial line to firmware: every request has a time limit, every failure a type."""
+
+from __future__ import annotations
+
+import logging
+import struct
+import time
+from dataclasses import dataclass
+
+from edgert.devices.protocol import (
+    FAULT,
+    LAYER,
+    REFUSAL,
+    REPLY,
+    VERSION,
+    WHOLE_RUN,
+    Command,
+    Description,
+    Fault,
+    Frame,
+    FrameError,
+    MemoryUse,
+    Refusal,
+    Ticks,
+)
+from edgert.devices.stream import ByteStream
+from edgert.errors import DeviceError, EngineError, InternalError
+
+__all__ = ["BoardClient", "BoardRun"]
+
+_log = logging.getLogger(__name__)
+
+_ANSWER_S = 5.0
+_ATTEMPTS = 4
+"""To wake a board, within the time of one short answer."""
+_RUN_S = 600.0
+_SILENCE_S = 5.0
+"""Longest pause within one reply."""
+_TICKS = struct.Struct("<I")
+_ADVICE = "run it again; if that happens often, check cable and baud rate"
+
+
+@dataclass(frozen=True, slots=True)
+class BoardRun:
+    """One run: output bytes (all outputs in order; none when it was stopped after a layer) and the clock's ticks."""
+
+    outputs: bytes
+    ticks: int
+
+
+class BoardClient:
+    """A board that answers. Making one asks it who it is; not thread-safe."""
+
+    def __init__(
+        self, stream: ByteStream, name: str, *, model_hash: bytes | None = None, answer_s: float = _ANSWER_S
+    ) -> None:
+        """Wakes the firmware and checks its protocol version and its model.
+
+        Args:
+            stream: the line; the client does not close it.
+            name: of the board, for errors.
+            model_hash: of the model that shall run; None: whatever is there.
+            answer_s: seconds that short answers may take.
+
+        Raises:
+            DeviceError: nothing answers, or firmware of another version or model.
+        """
+        self._stream = stream
+        self._name = name
+        self._answer_s = answer_s
+        self._buffer = bytearray()
+        self._sequence = 0
+        self.description = self._describe()
+        if model_hash is not None and self.description.model_hash != model_hash:
+            raise DeviceError(
+                f"{name}: the board runs another model (hash {self.description.model_hash.hex()}, wanted "
+                f"{model_hash.hex()}); flash the firmware of this one: edgert devices flash {name} BUNDLE"
+            )
+
+    def run(self, inputs: bytes, *, stop_after: int = WHOLE_RUN, timeout_s: float = _RUN_S) -> BoardRun:
+        """Runs once; `inputs` are all inputs in order.
+
+        Raises:
+            DeviceError: the board does not answer within `timeout_s`, or the line damaged a message.
+            EngineError: the processor faulted.
+        """
+        reply = self._ask(Command.RUN, stop_after, inputs, timeout_s=timeout_s)
+        self._expect(reply, _TICKS.size + (self.description.output_bytes if stop_after == WHOLE_RUN else 0))
+        return BoardRun(reply.body[_TICKS.size :], _TICKS.unpack_from(reply.body)[0])
+
+    def profile(self, inputs: bytes, *, timeout_s: float = _RUN_S) -> tuple[int, ...]:
+        """Runs once and returns the ticks of every layer."""
+        frames: list[Frame] = []
+        self._ask(Command.PROFILE, WHOLE_RUN, inputs, timeout_s=timeout_s, layers=frames)
+        if [frame.argument for frame in frames] != list(range(self.description.layers)):
+            raise DeviceError(f"{self._name}: reports of layers were lost on the line; {_ADVICE}")
+        for frame in frames:
+            self._expect(frame, _TICKS.size)
+        return tuple(_TICKS.unpack(frame.body)[0] for frame in frames)
+
+    def memory(self) -> MemoryUse:
+        """Returns data, bss and the peak of the stack since the firmware started."""
+        try:
+            return MemoryUse.parse(self._ask(Command.MEMORY))
+        except FrameError as error:
+            raise DeviceError(f"{self._name}: {error}") from error
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Returns bytes of the arena."""
+        reply = self._ask(Command.READ, body=struct.pack("<2I", offset, count), timeout_s=_RUN_S)
+        self._expect(reply, count)
+        return reply.body
+
+    def forget(self) -> None:
+        """Empties the state that the model keeps between runs."""
+        self._ask(Command.FORGET)
+
+    def reset(self) -> None:
+        """Restarts the firmware."""
+        self._ask(Command.RESET)
+
+    def instructions(self, ticks: int) -> int:
+        """Returns executed instructions of a count of ticks.
+
+        Raises:
+            InternalError: the clock of this firmware counts something else.
+        """
+        if self.description.ticks is not Ticks.VIRTUAL:
+            raise InternalError(f"{self._name} counts {self.description.ticks.name.lower()}, not instructions")
+        return round(ticks * 1e9 / self.description.ticks_hz)
+
+    def _describe(self) -> Description:
+        frame = self._wake()
+        if frame.argument != VERSION:
+            raise DeviceError(
+                f"{self._name}: its firmware speaks protocol {frame.argument}, this edgert {VERSION}; "
+                f"flash it again: edgert devices flash {self._name} BUNDLE"
+            )
+        try:
+            return Description.parse(frame)
+        except FrameError as error:
+            raise DeviceError(f"{self._name}: {error}") from error
+
+    def _wake(self) -> Frame:
+        """A board that opening the port has reset, or that has just faulted, hears nothing for a moment."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            self._stream.write(b"\0")  # ends what an interrupted request may have left on the board's side
+            try:
+                return self._ask(Command.DESCRIBE, timeout_s=self._answer_s / _ATTEMPTS, ignore_refusals=True)
+            except EngineError:
+                raise
+            except DeviceError as error:
+                if attempt == _ATTEMPTS:
+                    raise
+                _log.info("attempt %d of %d to reach the board: %s", attempt, _ATTEMPTS, error)
+        raise AssertionError("unreachable")
+
+    def _ask(
+        self,
+        command: Command,
+        argument: int = 0,
+        body: bytes = b"",
+        *,
+        timeout_s: float | None = None,
+        ignore_refusals: bool = False,
+        layers: list[Frame] | None = None,
+    ) -> Frame:
+        self._sequence = self._sequence % 255 + 1
+        self._stream.write(Frame(command, self._sequence, argument, body).encode())
+        deadline = time.monotonic() + (self._answer_s if timeout_s is None else timeout_s)
+        while True:
+            frame = self._receive(deadline, command)
+            if frame.kind == FAULT:
+                raise self._faulted(Fault.parse(frame))
+            if frame.kind == REFUSAL and not ignore_refusals:
+                raise self._refused(frame, len(body))
+            if frame.sequence != self._sequence:
+                continue  # a late answer to a request that was given up
+            if frame.kind == LAYER and layers is not None:
+                layers.append(frame)
+            elif frame.kind == REPLY | command:
+                return frame
+
+    def _receive(self, deadline: float, command: Command) -> Frame:
+        """Returns the next frame; a reply that stops in the middle is given up before the deadline."""
+        while (end := self._buffer.find(0)) < 0:
+            left_s = deadline - time.monotonic()
+            if self._buffer:
+                left_s = min(left_s, _SILENCE_S)
+            came = self._stream.read(max(left_s, 0.01)) if left_s > 0 else b""
+            if not came:
+                raise self._silent(command)
+            self._buffer += came
+        data = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        if not data:
+            return self._receive(deadline, command)
+        try:
+            return Frame.decode(data)
+        except FrameError as error:
+            raise DeviceError(f"{self._name}: a reply was damaged on the line ({error}); {_ADVICE}") from error
+
+    def _silent(self, command: Command) -> DeviceError:
+        what = "stopped in the middle of a reply" if self._buffer else "does not answer"
+        self._buffer.clear()
+        return DeviceError(
+            f"{self._name}: the board {what} ({command.name.lower()}); reset it, and check that edgert's firmware is "
+            "on it and the line is the right one"
+        )
+
+    def _faulted(self, fault: Fault) -> EngineError:
+        where = f"at 0x{fault.program_counter:08x}" if fault.program_counter else "at an unknown place"
+        return EngineError(
+            f"{self._name}: the processor faulted {where} (fault status 0x{fault.status:08x}) and the board was reset; "
+            "the next run starts afresh"
+        )
+
+    def _refused(self, frame: Frame, sent_bytes: int) -> DeviceError:
+        if frame.argument == Refusal.DAMAGED:
+            return DeviceError(f"{self._name}: a request was damaged on the line; {_ADVICE}")
+        if frame.argument == Refusal.WRONG_SIZE:
+            wanted = self.description.input_bytes
+            return EngineError(f"{self._name}: the request has {sent_bytes} bytes; the model's inputs are {wanted}")
+        known = {item.value: item.name.lower().replace("_", " ") for item in Refusal}
+        return DeviceError(f"{self._name}: the firmware refused: {known.get(frame.argument, frame.argument)}")
+
+    def _expect(self, frame: Frame, size_bytes: int) -> None:
+        if len(frame.body) != size_bytes:
+            raise DeviceError(f"{self._name}: {len(frame.body)} bytes came where {size_bytes} were due; {_ADVICE}")

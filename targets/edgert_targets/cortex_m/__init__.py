@@ -1,0 +1,1 @@
+"""What all Cortex-M boards share: kernels, firmware, building and flashing."""
