@@ -11,6 +11,7 @@
     |  |- BundleError               4   the .edge file is damaged, unsafe or from another version
     |  `- DataError                 4   fix the calibration or evaluation data
     |- OutputError                  1   make room or change the output path; nothing half-written is left
+    |- DoesNotFitError              1   take a smaller model or a board with more memory
     |- DeviceError                  3   the device or its engine is not there
     |  `- EngineError               3   the engine is missing, too old or refused the request
     `- InternalError                1   a bug in edgert: report it
@@ -28,6 +29,7 @@ __all__ = [
     "BundleError",
     "DataError",
     "DeviceError",
+    "DoesNotFitError",
     "DynamicShapeError",
     "EdgertError",
     "EngineError",
@@ -111,6 +113,22 @@ class DataError(InputFileError):
 
 class OutputError(EdgertError):
     """The result could not be written; no partial file is left behind."""
+
+
+class DoesNotFitError(EdgertError):
+    """A model needs more of a memory than there is; `smallest_bytes` is the least that it can be made to take.
+
+    `layer` is the one where most of it is in use; `text` says all of it in other words.
+    """
+
+    def __init__(
+        self, name: str, memory: str, limit_bytes: int, smallest_bytes: int, layer: str = "", text: str | None = None
+    ) -> None:
+        self.name, self.memory, self.layer = name, memory, layer
+        self.limit_bytes, self.smallest_bytes = limit_bytes, smallest_bytes
+        where = f", most of them at layer {layer!r}" if layer else ""
+        needs = f"{name} needs at least {smallest_bytes:,} bytes of {memory}{where}; {limit_bytes:,} are allowed"
+        super().__init__(text or needs)
 
 
 class DeviceError(EdgertError):
