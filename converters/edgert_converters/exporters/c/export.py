@@ -16,6 +16,7 @@ from edgert_converters.exporters.c.literals import c_identifier
 from edgert_converters.exporters.c.lowering import Lowering
 from edgert_converters.exporters.c.network import Network
 from edgert_converters.exporters.c.planner import MemoryPlan, plan_memory
+from edgert_converters.exporters.c.tables import fold_tables
 from edgert_converters.exporters.tflite import export_tflite
 from edgert_converters.output import to_json_bytes
 from edgert_converters.requantize import read_requantize
@@ -43,14 +44,16 @@ def lower(model: ir.Model, core: Core, name: str) -> Network:
     Raises:
         ModelError: an operator has no kernel; names the value it makes.
     """
-    graph = parse_tflite(export_tflite(model).data).subgraphs[0]
+    file = export_tflite(model)
+    graph = fold_tables(model, parse_tflite(file.data).subgraphs[0], file.homes)
     lowering = Lowering(c_identifier(name), graph, read_requantize(model), core)
     for operator in graph.operators:
         rule = RULES.get(operator.name)
         if rule is None:
             raise lowering.refusal(operator, "there is no kernel for it")
         rule(operator, lowering)
-    return lowering.finish(state_bindings(model))
+    inputs, outputs = ([spec.name for spec in specs] for specs in (file.inputs, file.outputs))
+    return lowering.finish(inputs, outputs, state_bindings(model))
 
 
 def export_c(model: ir.Model, core: Core, read_kernel: ReadKernel, *, name: str) -> CFolder:

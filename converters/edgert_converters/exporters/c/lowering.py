@@ -123,9 +123,26 @@ class Lowering:
         self._buffers.append(Buffer(tensor.name, shape, tensor.dtype, tensor.quant))
         return View(len(self._buffers) - 1)
 
-    def alias(self, operator: TfOperator) -> None:
-        """Gives the output the memory of input 0: nothing moves."""
-        self._homes[operator.outputs[0]] = self._home(operator, operator.inputs[0])
+    def alias(self, operator: TfOperator, *, read: int = 0, output: int = 0, offset_bytes: int = 0) -> None:
+        """Gives an output the memory of input `read`, from a byte on: nothing moves."""
+        home = self._home(operator, operator.inputs[read])
+        self._homes[operator.outputs[output]] = View(home.buffer, home.offset_bytes + offset_bytes)
+
+    def add_output(
+        self, operator: TfOperator, call: Call, *, read: int = 0, output: int = 0, offset_bytes: int = 0
+    ) -> None:
+        """Adds a layer that makes one of several outputs from input `read`, from a byte of it on."""
+        tensor = self.result(operator, output)
+        home = self._home(operator, operator.inputs[read])
+        source = View(home.buffer, home.offset_bytes + offset_bytes)
+        self._homes[operator.outputs[output]] = target = self.add_buffer(tensor)
+        self._layers.append(Layer(tensor.name, operator.name, (source,), (target,), call))
+
+    def add_part(self, operator: TfOperator, call: Call, *, read: int, target: View, name: str) -> None:
+        """Adds a layer that writes a part of the output, whose memory `target` lies in, from input `read`."""
+        source = self._home(operator, operator.inputs[read])
+        self._homes[operator.outputs[0]] = View(target.buffer)
+        self._layers.append(Layer(name, operator.name, (source,), (target,), call))
 
     def add(
         self,
@@ -148,25 +165,30 @@ class Lowering:
         layer = Layer(name, operator.name, views, tuple(writes), call, frozenset(overwrites), rows, macs, note)
         self._layers.append(layer)
 
-    def finish(self, bindings: Sequence[StateBinding]) -> Network:
-        """Returns the network: outputs that are views of something else, or stand twice, are copied."""
-        taken = {self._homes[index].buffer for index in self.graph.inputs}
-        outputs = []
-        for index in self.graph.outputs:
+    def finish(self, inputs: Sequence[str], outputs: Sequence[str], bindings: Sequence[StateBinding]) -> Network:
+        """Returns the network: outputs that are views of something else, or stand twice, are copied.
+
+        Args:
+            inputs: the model's names of the graph's inputs, in order.
+            outputs: of its outputs.
+            bindings: which of them are state, which the arena keeps.
+        """
+        given = dict(zip(inputs, (self._homes[index].buffer for index in self.graph.inputs), strict=True))
+        states = {binding.output for binding in bindings}
+        taken = set(given.values())
+        made: dict[str, View] = {}
+        for name, index in zip(outputs, self.graph.outputs, strict=True):
             home = self._homes.get(index)
             if home is None:
                 raise ModelError(f"the output {self.graph.tensors[index].name!r} is a constant")
-            if home.offset_bytes or home.buffer in taken:
+            if home.buffer in taken or (home.offset_bytes and name not in states):
                 home = self._copy(index, home)
-            taken.add(home.buffer)
-            outputs.append(home.buffer)
-        inputs = [self._homes[index].buffer for index in self.graph.inputs]
-        return _with_states(
-            Network(self.name, tuple(self._buffers), tuple(self._layers), tuple(inputs), tuple(outputs)),
-            {self.graph.tensors[i].name: b for i, b in zip(self.graph.inputs, inputs, strict=True)},
-            {self.graph.tensors[i].name: b for i, b in zip(self.graph.outputs, outputs, strict=True)},
-            bindings,
-        )
+            if name not in states:
+                taken.add(home.buffer)
+            made[name] = home
+        results = tuple(view.buffer for name, view in made.items() if name not in states)
+        plain = Network(self.name, tuple(self._buffers), tuple(self._layers), tuple(given.values()), results)
+        return _with_states(plain, given, made, bindings)
 
     def _copy(self, index: int, home: View) -> View:
         tensor = self.graph.tensors[index]
@@ -192,26 +214,18 @@ def _whole(ratio: np.float32, mode: Requantize) -> int:
 
 
 def _with_states(
-    network: Network, inputs: dict[str, int], outputs: dict[str, int], bindings: Sequence[StateBinding]
+    network: Network, inputs: dict[str, int], outputs: dict[str, View], bindings: Sequence[StateBinding]
 ) -> Network:
-    """Takes state inputs and outputs out of the signature: the arena keeps them."""
-    if not bindings:
-        return network
+    """Takes state inputs out of the signature: the arena keeps them."""
     states, buffers = [], list(network.buffers)
     for binding in bindings:
-        target, source = inputs[binding.input], outputs[binding.output]
+        target = inputs[binding.input]
         buffer = buffers[target]
         initial: int | float = binding.initial
         if buffer.quant is not None:
             initial = round(binding.initial / buffer.quant.scale[0]) + buffer.quant.zero_point[0]
         buffers[target] = replace(buffer, is_persistent=True)
-        states.append(State(target, View(source), initial))
+        states.append(State(target, outputs[binding.output], initial))
     held = {state.target for state in states}
-    given = {state.source.buffer for state in states}
-    return replace(
-        network,
-        buffers=tuple(buffers),
-        inputs=tuple(b for b in network.inputs if b not in held),
-        outputs=tuple(b for b in network.outputs if b not in given),
-        states=tuple(states),
-    )
+    kept = tuple(b for b in network.inputs if b not in held)
+    return replace(network, buffers=tuple(buffers), inputs=kept, states=tuple(states))
