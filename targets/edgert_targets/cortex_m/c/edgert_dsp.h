@@ -129,7 +129,8 @@ EDGERT_KERNEL int32_t edgert_smmlar(int32_t a, int32_t b, int32_t c)
     __asm__("smmlar %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(c));
     return result;
 #else
-    return edgert_wrapping_add((int32_t)(((int64_t)a * b + ((int64_t)1 << 31)) >> 32), c);
+    const uint64_t addend = (uint64_t)(uint32_t)c << 32 | 0x80000000u; /* one SMLAL on Cortex-M3 */
+    return (int32_t)(((uint64_t)((int64_t)a * b) + addend) >> 32);
 #endif
 }
 

@@ -19,6 +19,13 @@
 #define EDGERT_SHARED
 #endif
 
+#if defined(__GNUC__) && !defined(__clang__)
+#define EDGERT_UNROLL(times) _Pragma(EDGERT_TEXT(GCC unroll times)) /* before a loop of few, known rounds */
+#else
+#define EDGERT_UNROLL(times)
+#endif
+#define EDGERT_TEXT(words) #words
+
 EDGERT_KERNEL int32_t edgert_min(int32_t a, int32_t b) { return a < b ? a : b; }
 EDGERT_KERNEL int32_t edgert_max(int32_t a, int32_t b) { return a > b ? a : b; }
 EDGERT_KERNEL int32_t edgert_clamp(int32_t value, int32_t low, int32_t high)

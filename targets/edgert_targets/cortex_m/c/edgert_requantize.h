@@ -6,7 +6,7 @@
 #ifndef EDGERT_REQUANTIZE_H
 #define EDGERT_REQUANTIZE_H
 
-#include "edgert_kernel.h"
+#include "edgert_dsp.h"
 
 /* value * multiplier * 2^-31, rounded half up: what gemmlowp's saturating doubling high multiply gives but for
  * (-2^31)^2, which no multiplier of a model reaches. */
@@ -102,6 +102,30 @@ EDGERT_KERNEL int32_t edgert_scale(int32_t sum, const edgert_channel_t *channel)
 {
     return edgert_multiply_q31(sum, channel->multiplier, channel->shift);
 }
+
+/* What a kernel keeps of a channel while it makes many outputs of it, where |sum| stays below 2^30 and every right
+ * shift is 1 to 22 (the layer's generator checks that). Sums are doubled: EDGERT_SUM_STEP times bias and weights. */
+#define EDGERT_SUM_STEP 2
+typedef struct {
+    int32_t multiplier;
+    int32_t rounding; /* half an output step and the zero point, before the right shift */
+    int32_t right;
+} edgert_scaling_t;
+
+EDGERT_KERNEL edgert_scaling_t edgert_scaling(const edgert_channel_t *channel, int32_t zero)
+{
+    const int32_t right = -channel->shift;
+    const edgert_scaling_t scaling = {channel->multiplier, (int32_t)((uint32_t)(2 * zero + 1) << (right - 1)), right};
+    return scaling;
+}
+
+/* sum * multiplier * 2^(shift - 31) + zero. The high word of the doubled product is the high multiply. Rounding half
+ * away from zero by 2^right is adding half a step, less 1 below zero, and shifting; a negative sum whose product rounds
+ * to zero also takes that 1 away, and stays zero. */
+EDGERT_KERNEL int32_t edgert_scale_fast(int32_t sum, edgert_scaling_t scaling)
+{
+    return edgert_smmlar(sum, scaling.multiplier, scaling.rounding + (sum >> 31)) >> scaling.right;
+}
 #else
 typedef struct {
     int32_t bias;
@@ -112,12 +136,40 @@ EDGERT_KERNEL int32_t edgert_scale(int32_t sum, const edgert_channel_t *channel)
 {
     return edgert_multiply_fp32(sum, channel->multiplier);
 }
+
+#define EDGERT_SUM_STEP 1
+typedef struct {
+    float multiplier;
+    int32_t zero;
+} edgert_scaling_t;
+
+EDGERT_KERNEL edgert_scaling_t edgert_scaling(const edgert_channel_t *channel, int32_t zero)
+{
+    const edgert_scaling_t scaling = {channel->multiplier, zero};
+    return scaling;
+}
+
+EDGERT_KERNEL int32_t edgert_scale_fast(int32_t sum, edgert_scaling_t scaling)
+{
+    return edgert_multiply_fp32(sum, scaling.multiplier) + scaling.zero;
+}
 #endif
+
+/* One instruction where the range is that of int8. */
+EDGERT_KERNEL int32_t edgert_limit(int32_t value, int32_t low, int32_t high)
+{
+    return low <= -128 && high >= 127 ? edgert_saturate_int8(value) : edgert_clamp(value, low, high);
+}
+
+EDGERT_KERNEL int8_t edgert_requantize_fast(int32_t sum, edgert_scaling_t scaling, int32_t low, int32_t high)
+{
+    return (int8_t)edgert_limit(edgert_scale_fast(sum, scaling), low, high);
+}
 
 EDGERT_KERNEL int8_t edgert_requantize(int32_t sum, const edgert_channel_t *channel, int32_t zero, int32_t low,
                                        int32_t high)
 {
-    return (int8_t)edgert_clamp(edgert_scale(sum, channel) + zero, low, high);
+    return (int8_t)edgert_limit(edgert_scale(sum, channel) + zero, low, high);
 }
 
 #endif
