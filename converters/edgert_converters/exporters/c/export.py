@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from edgert.bundle import TensorSpec
 from edgert.codec import JsonValue
+from edgert.errors import DoesNotFitError
+from edgert_converters.exporters.c.cmake import cmake_text
 from edgert_converters.exporters.c.core import Core
 from edgert_converters.exporters.c.emit import header_text, source_text
 from edgert_converters.exporters.c.kernels import RULES
@@ -17,7 +20,7 @@ from edgert_converters.exporters.c.lowering import Lowering
 from edgert_converters.exporters.c.network import Network
 from edgert_converters.exporters.c.planner import MemoryPlan, plan_memory
 from edgert_converters.exporters.c.tables import fold_tables
-from edgert_converters.exporters.tflite import export_tflite
+from edgert_converters.exporters.tflite import TfliteFile, export_tflite
 from edgert_converters.output import to_json_bytes
 from edgert_converters.requantize import read_requantize
 from edgert_converters.tflite.read import parse_tflite
@@ -31,11 +34,16 @@ ReadKernel = Callable[[str], bytes]
 
 @dataclass(frozen=True, slots=True)
 class CFolder:
-    """The files by name, and what they need: the network and where everything lies."""
+    """The files by name, and what they need: the network and where everything lies.
+
+    `inputs` and `outputs` are those of the run function, in the order of the network's: integers, channels-last.
+    """
 
     files: Mapping[str, bytes]
     network: Network
     plan: MemoryPlan
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
 
 
 def lower(model: ir.Model, core: Core, name: str) -> Network:
@@ -44,7 +52,10 @@ def lower(model: ir.Model, core: Core, name: str) -> Network:
     Raises:
         ModelError: an operator has no kernel; names the value it makes.
     """
-    file = export_tflite(model)
+    return _lower(model, export_tflite(model), core, name)
+
+
+def _lower(model: ir.Model, file: TfliteFile, core: Core, name: str) -> Network:
     graph = fold_tables(model, parse_tflite(file.data).subgraphs[0], file.homes)
     lowering = Lowering(c_identifier(name), graph, read_requantize(model), core)
     for operator in graph.operators:
@@ -56,7 +67,9 @@ def lower(model: ir.Model, core: Core, name: str) -> Network:
     return lowering.finish(inputs, outputs, state_bindings(model))
 
 
-def export_c(model: ir.Model, core: Core, read_kernel: ReadKernel, *, name: str) -> CFolder:
+def export_c(
+    model: ir.Model, core: Core, read_kernel: ReadKernel, *, name: str, max_arena_bytes: int | None = None
+) -> CFolder:
     """Returns the C of a quantized model.
 
     Args:
@@ -64,18 +77,37 @@ def export_c(model: ir.Model, core: Core, read_kernel: ReadKernel, *, name: str)
         core: what it will run on.
         read_kernel: gives the kernel headers, which travel with the model.
         name: of the model; `edgert_NAME_run` runs it.
+        max_arena_bytes: the arena may take no more; None: what it needs without computing anything twice.
 
     Raises:
         ModelError: an operator has no kernel; names the value it makes.
+        DoesNotFitError: no plan is that small; it carries the smallest.
     """
-    network = lower(model, core, name)
-    plan = plan_memory(network)
+    file = export_tflite(model)
+    network, plan = _planned(_lower(model, file, core, name), max_arena_bytes)
+    bindings = state_bindings(model)
+    held, given = {binding.input for binding in bindings}, {binding.output for binding in bindings}
     files = {
         "model.c": source_text(network, plan, read_requantize(model)).encode(),
         "model.h": header_text(network, plan).encode(),
         "plan.json": to_json_bytes(describe_plan(network, plan)),
+        "CMakeLists.txt": cmake_text(network.name).encode(),
     }
-    return CFolder(files | _kernels(network, read_kernel), network, plan)
+    return CFolder(
+        files=files | _kernels(network, read_kernel),
+        network=network,
+        plan=plan,
+        inputs=tuple(spec for spec in file.inputs if spec.name not in held),
+        outputs=tuple(spec for spec in file.outputs if spec.name not in given),
+    )
+
+
+def _planned(network: Network, max_arena_bytes: int | None) -> tuple[Network, MemoryPlan]:
+    plan = plan_memory(network)
+    if max_arena_bytes is not None and plan.arena_bytes > max_arena_bytes:
+        peak = network.layers[plan.peak_layer].name
+        raise DoesNotFitError(network.name, "arena", max_arena_bytes, plan.arena_bytes, peak)
+    return network, plan
 
 
 def _kernels(network: Network, read_kernel: ReadKernel) -> dict[str, bytes]:
