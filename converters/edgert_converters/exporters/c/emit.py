@@ -107,15 +107,26 @@ def source_text(network: Network, plan: MemoryPlan, mode: Requantize) -> str:
         "#endif",
         "",
     ]
+    owners = _owners(network.layers)
     for index, layer in enumerate(network.layers):
         for constant in layer.call.constants:
-            parts += [*_constant_lines(constant, index, layer), ""]
+            if owners[id(constant)] == index:
+                parts += [*_constant_lines(constant, index, layer), ""]
     for function in _distinct(functions):
         parts += [*_function_lines(function, sum(f.name == function.name for f in functions) > 1), ""]
     if network.states:
         parts += [*_reset_lines(network, plan), ""]
     parts += _run_lines(network, plan, functions)
     return "\n".join(parts) + "\n"
+
+
+def _owners(layers: Sequence[Layer]) -> dict[int, int]:
+    """Returns, by the identity of each constant, the first layer that has it: strips of one layer share theirs."""
+    found: dict[int, int] = {}
+    for index, layer in enumerate(layers):
+        for constant in layer.call.constants:
+            found.setdefault(id(constant), index)
+    return found
 
 
 def _functions(layers: Sequence[Layer]) -> list[_Function]:
@@ -160,12 +171,13 @@ def _function_lines(function: _Function, is_shared: bool) -> list[str]:
 
 def _run_lines(network: Network, plan: MemoryPlan, functions: Sequence[_Function]) -> list[str]:
     lines = [f"void edgert_{network.name}_run(void *memory)", "{", "    unsigned char *const arena = memory;"]
+    owners = _owners(network.layers)
     for index, (layer, function) in enumerate(zip(network.layers, functions, strict=True)):
         offsets = [plan.offsets[view.buffer] + view.offset_bytes for view in (*layer.reads, *layer.writes)]
         if layer.call.scratch_bytes:
             offsets.append(plan.scratch_offsets[index])
         arguments = [f"arena + {offset}" for offset in offsets]
-        arguments += [f"{constant.name}_{index}" for constant in layer.call.constants]
+        arguments += [f"{constant.name}_{owners[id(constant)]}" for constant in layer.call.constants]
         arguments += [str(value) for value in layer.call.arguments.values()]
         lines += ["", *_wrapped(f"    /* {index}: {_describe(network, layer)} */", "     * ")]
         lines += _wrapped(f"    {function.name}({', '.join(arguments)});", "        ")
