@@ -19,19 +19,38 @@ EDGERT_KERNEL int32_t edgert_depthwise_words(int32_t kernel, int32_t stride)
     return kernel == 3 ? 2 : stride == 1 ? kernel / 2 * 2 + 2 : (kernel + 1) / 2;
 }
 
-EDGERT_KERNEL int32_t edgert_depthwise_tap(const int8_t *w, int32_t tap, int32_t kernel)
+/* Taps `tap` and the next one as a pair. */
+EDGERT_KERNEL int32_t edgert_depthwise_taps(const int8_t *w, int32_t tap, int32_t kernel)
 {
-    return tap < 0 || tap >= kernel ? 0 : EDGERT_SUM_STEP * w[tap];
+    const int32_t first = tap < 0 || tap >= kernel ? 0 : w[tap];
+    const int32_t second = tap + 1 >= kernel ? 0 : w[tap + 1];
+    return edgert_pack_bottoms(EDGERT_SUM_STEP * first, EDGERT_SUM_STEP * second);
+}
+
+/* Both words of three taps, from a word that starts with them. */
+EDGERT_KERNEL void edgert_depthwise_pack_three(int32_t *words, int32_t even, int32_t odd)
+{
+    even = EDGERT_SUM_STEP == 2 ? edgert_add_pairs(even, even) : even; /* w0, w2 */
+    odd = EDGERT_SUM_STEP == 2 ? edgert_add_pairs(odd, odd) : odd;     /* w1 */
+    words[0] = edgert_pack_bottoms(even, odd);
+    words[1] = edgert_pack_bottoms(odd, (int32_t)((uint32_t)even >> 16));
 }
 
 EDGERT_KERNEL void edgert_depthwise_pack(int32_t *words, const int8_t *w, int32_t lines, int32_t kernel, int32_t stride)
 {
     const int32_t count = edgert_depthwise_words(kernel, stride);
+    if (lines == 3 && kernel == 3) {
+        const int32_t first = edgert_load_word(w), second = edgert_load_word(w + 3), last = edgert_load_word(w + 5);
+        edgert_depthwise_pack_three(words, edgert_even_bytes(first), edgert_odd_bytes(first));
+        edgert_depthwise_pack_three(words + 2, edgert_even_bytes(second), edgert_odd_bytes(second));
+        const int32_t middle = edgert_even_bytes((int32_t)((uint32_t)last >> 16)); /* byte 2 of w5 to w8 */
+        edgert_depthwise_pack_three(words + 4, edgert_odd_bytes(last), middle);
+        return;
+    }
     for (int32_t i = 0; i < lines; i++, w += kernel, words += count) {
         EDGERT_UNROLL(16)
         for (int32_t j = 0; j < count; j++) {
-            const int32_t tap = kernel == 3 ? j : stride == 1 ? j / 2 * 2 - j % 2 : 2 * j;
-            words[j] = edgert_pack_bottoms(edgert_depthwise_tap(w, tap, kernel), edgert_depthwise_tap(w, tap + 1, kernel));
+            words[j] = edgert_depthwise_taps(w, kernel == 3 ? j : stride == 1 ? j / 2 * 2 - j % 2 : 2 * j, kernel);
         }
     }
 }
@@ -69,67 +88,63 @@ EDGERT_KERNEL void edgert_depthwise_line(const int16_t *x, const int32_t *words,
     }
 }
 
-/* The same for three taps and four outputs, whose sums so far are `from` (the bias) on the first line. In assembly:
- * compilers load everything first and then run out of registers. */
+/* The sums of four neighbouring outputs of a 3x3 window. In assembly: compilers load everything first and then run out
+ * of registers. `words` are three lines of packed weights, p and q one of them; a and b are words of the plane. */
 #if EDGERT_HAS_DSP
-#define EDGERT_LINE_LOAD(x, source) "ldr %[" x "], %[" source "]\n\t"
-#define EDGERT_LINE_EVEN(sum, a, b, from)                                                                              \
+#define EDGERT_3X3_LOAD(to, index) "ldr %[" to "], %[x" index "]\n\t"
+#define EDGERT_3X3_EVEN(sum, a, b, from)                                                                               \
     "smlad %[" sum "], %[" a "], %[p], %[" from "]\n\tsmlabt %[" sum "], %[" b "], %[q], %[" sum "]\n\t"
-#define EDGERT_LINE_ODD(sum, a, b, from)                                                                               \
+#define EDGERT_3X3_ODD(sum, a, b, from)                                                                                \
     "smlatb %[" sum "], %[" a "], %[p], %[" from "]\n\tsmlad %[" sum "], %[" b "], %[q], %[" sum "]\n\t"
-#define EDGERT_LINE_1(f0, f1, f2, f3)                                                                                  \
-    "ldrd %[p], %[q], %[w]\n\t" EDGERT_LINE_LOAD("a", "x0") EDGERT_LINE_LOAD("b", "x1")                              \
-    EDGERT_LINE_EVEN("s0", "a", "b", f0) EDGERT_LINE_ODD("s1", "a", "b", f1) EDGERT_LINE_LOAD("a", "x2")               \
-    EDGERT_LINE_EVEN("s2", "b", "a", f2) EDGERT_LINE_ODD("s3", "b", "a", f3)
-#define EDGERT_LINE_2(f0, f1, f2, f3)                                                                                  \
-    "ldrd %[p], %[q], %[w]\n\t" EDGERT_LINE_LOAD("a", "x0") EDGERT_LINE_LOAD("b", "x1")                              \
-    EDGERT_LINE_EVEN("s0", "a", "b", f0) EDGERT_LINE_LOAD("a", "x2") EDGERT_LINE_EVEN("s1", "b", "a", f1)              \
-    EDGERT_LINE_LOAD("b", "x3") EDGERT_LINE_EVEN("s2", "a", "b", f2) EDGERT_LINE_LOAD("a", "x4")                       \
-    EDGERT_LINE_EVEN("s3", "b", "a", f3)
-#define EDGERT_LINE_WORD(x, index) "m"(((const edgert_word_t *)(const void *)(x))[index])
-#define EDGERT_LINE_WEIGHTS(w) [w] "m"(*(const edgert_two_words_t *)(const void *)(w))
-#define EDGERT_LINE_TEMPORARIES [a] "=&r"(a), [b] "=&r"(b), [p] "=&r"(p), [q] "=&r"(q)
+#define EDGERT_3X3_STRIDE_1(words, i, from0, from1, from2, from3)                                                      \
+    "ldrd %[p], %[q], [%[w], #" words "]\n\t" EDGERT_3X3_LOAD("a", i "0") EDGERT_3X3_LOAD("b", i "1")                  \
+    EDGERT_3X3_EVEN("s0", "a", "b", from0) EDGERT_3X3_ODD("s1", "a", "b", from1) EDGERT_3X3_LOAD("a", i "2")           \
+    EDGERT_3X3_EVEN("s2", "b", "a", from2) EDGERT_3X3_ODD("s3", "b", "a", from3)
+#define EDGERT_3X3_STRIDE_2(words, i, from0, from1, from2, from3)                                                      \
+    "ldrd %[p], %[q], [%[w], #" words "]\n\t" EDGERT_3X3_LOAD("a", i "0") EDGERT_3X3_LOAD("b", i "1")                  \
+    EDGERT_3X3_EVEN("s0", "a", "b", from0) EDGERT_3X3_LOAD("a", i "2") EDGERT_3X3_EVEN("s1", "b", "a", from1)          \
+    EDGERT_3X3_LOAD("b", i "3") EDGERT_3X3_EVEN("s2", "a", "b", from2) EDGERT_3X3_LOAD("a", i "4")                     \
+    EDGERT_3X3_EVEN("s3", "b", "a", from3)
+#define EDGERT_3X3_LINES(line)                                                                                         \
+    line("0", "0", "from", "from", "from", "from") line("8", "1", "s0", "s1", "s2", "s3")                              \
+        line("16", "2", "s0", "s1", "s2", "s3")
+#define EDGERT_3X3_OUTPUTS                                                                                             \
+    [s0] "=&r"(sums[0]), [s1] "=&r"(sums[1]), [s2] "=&r"(sums[2]), [s3] "=&r"(sums[3]), [a] "=&r"(a), [b] "=&r"(b),    \
+        [p] "=&r"(p), [q] "=&r"(q)
+#define EDGERT_3X3_WORD(i, j) "m"(((const edgert_word_t *)(const void *)(x + i * pitch))[j])
+#define EDGERT_3X3_INPUTS                                                                                              \
+    [w] "r"(words), [from] "r"(bias), [x00] EDGERT_3X3_WORD(0, 0), [x01] EDGERT_3X3_WORD(0, 1),                        \
+        [x02] EDGERT_3X3_WORD(0, 2), [x10] EDGERT_3X3_WORD(1, 0), [x11] EDGERT_3X3_WORD(1, 1),                         \
+        [x12] EDGERT_3X3_WORD(1, 2), [x20] EDGERT_3X3_WORD(2, 0), [x21] EDGERT_3X3_WORD(2, 1),                         \
+        [x22] EDGERT_3X3_WORD(2, 2)
+#define EDGERT_3X3_MORE_INPUTS                                                                                         \
+    [x03] EDGERT_3X3_WORD(0, 3), [x04] EDGERT_3X3_WORD(0, 4), [x13] EDGERT_3X3_WORD(1, 3),                             \
+        [x14] EDGERT_3X3_WORD(1, 4), [x23] EDGERT_3X3_WORD(2, 3), [x24] EDGERT_3X3_WORD(2, 4)
 typedef int32_t __attribute__((may_alias)) edgert_word_t;
-typedef int64_t __attribute__((may_alias, aligned(4))) edgert_two_words_t;
 
-EDGERT_KERNEL void edgert_depthwise_first_line(const int16_t *x, const int32_t *w, int32_t stride, int32_t from,
-                                               int32_t *sums)
+EDGERT_KERNEL void edgert_depthwise_3x3(const int16_t *x, const int32_t *words, int32_t stride, int32_t pitch,
+                                        int32_t bias, int32_t *sums)
 {
     int32_t a, b, p, q;
     if (stride == 1) {
-        __asm__ volatile(EDGERT_LINE_1("from", "from", "from", "from")
-                         : [s0] "=&r"(sums[0]), [s1] "=&r"(sums[1]), [s2] "=&r"(sums[2]), [s3] "=&r"(sums[3]),
-                           EDGERT_LINE_TEMPORARIES
-                         : EDGERT_LINE_WEIGHTS(w), [from] "r"(from), [x0] EDGERT_LINE_WORD(x, 0), [x1] EDGERT_LINE_WORD(x, 1),
-                           [x2] EDGERT_LINE_WORD(x, 2)
+        __asm__ volatile(EDGERT_3X3_LINES(EDGERT_3X3_STRIDE_1)
+                         : EDGERT_3X3_OUTPUTS
+                         : EDGERT_3X3_INPUTS
                          : "memory");
     } else {
-        __asm__ volatile(EDGERT_LINE_2("from", "from", "from", "from")
-                         : [s0] "=&r"(sums[0]), [s1] "=&r"(sums[1]), [s2] "=&r"(sums[2]), [s3] "=&r"(sums[3]),
-                           EDGERT_LINE_TEMPORARIES
-                         : EDGERT_LINE_WEIGHTS(w), [from] "r"(from), [x0] EDGERT_LINE_WORD(x, 0), [x1] EDGERT_LINE_WORD(x, 1),
-                           [x2] EDGERT_LINE_WORD(x, 2), [x3] EDGERT_LINE_WORD(x, 3), [x4] EDGERT_LINE_WORD(x, 4)
+        __asm__ volatile(EDGERT_3X3_LINES(EDGERT_3X3_STRIDE_2)
+                         : EDGERT_3X3_OUTPUTS
+                         : EDGERT_3X3_INPUTS, EDGERT_3X3_MORE_INPUTS
                          : "memory");
     }
 }
-
-EDGERT_KERNEL void edgert_depthwise_next_line(const int16_t *x, const int32_t *w, int32_t stride, int32_t *sums)
+#else
+EDGERT_KERNEL void edgert_depthwise_3x3(const int16_t *x, const int32_t *words, int32_t stride, int32_t pitch,
+                                        int32_t bias, int32_t *sums)
 {
-    int32_t a, b, p, q;
-    if (stride == 1) {
-        __asm__ volatile(EDGERT_LINE_1("s0", "s1", "s2", "s3")
-                         : [s0] "+&r"(sums[0]), [s1] "+&r"(sums[1]), [s2] "+&r"(sums[2]), [s3] "+&r"(sums[3]),
-                           EDGERT_LINE_TEMPORARIES
-                         : EDGERT_LINE_WEIGHTS(w), [x0] EDGERT_LINE_WORD(x, 0), [x1] EDGERT_LINE_WORD(x, 1),
-                           [x2] EDGERT_LINE_WORD(x, 2)
-                         : "memory");
-    } else {
-        __asm__ volatile(EDGERT_LINE_2("s0", "s1", "s2", "s3")
-                         : [s0] "+&r"(sums[0]), [s1] "+&r"(sums[1]), [s2] "+&r"(sums[2]), [s3] "+&r"(sums[3]),
-                           EDGERT_LINE_TEMPORARIES
-                         : EDGERT_LINE_WEIGHTS(w), [x0] EDGERT_LINE_WORD(x, 0), [x1] EDGERT_LINE_WORD(x, 1),
-                           [x2] EDGERT_LINE_WORD(x, 2), [x3] EDGERT_LINE_WORD(x, 3), [x4] EDGERT_LINE_WORD(x, 4)
-                         : "memory");
+    sums[0] = bias, sums[1] = bias, sums[2] = bias, sums[3] = bias;
+    for (int32_t i = 0; i < 3; i++) {
+        edgert_depthwise_line(x + i * pitch, words + 2 * i, 3, stride, 4, sums);
     }
 }
 #endif
@@ -138,27 +153,15 @@ EDGERT_KERNEL void edgert_depthwise_next_line(const int16_t *x, const int32_t *w
 EDGERT_KERNEL void edgert_depthwise_sums(const int16_t *x, const int32_t *words, edgert_axis_t lines,
                                          edgert_axis_t line, int32_t pitch, int32_t count, int32_t bias, int32_t *sums)
 {
-    const int32_t step = edgert_depthwise_words(line.kernel, line.stride);
-    int32_t begin = 0;
-#if EDGERT_HAS_DSP
-    const int32_t is_assembly = count == 4 && line.kernel == 3;
-    if (is_assembly) {
-        edgert_depthwise_first_line(x, words, line.stride, bias, sums);
-        EDGERT_UNROLL(8)
-        for (int32_t i = 1; i < lines.kernel; i++) {
-            edgert_depthwise_next_line(x + i * lines.dilation * pitch, words + i * step, line.stride, sums);
-        }
-        begin = lines.kernel;
+    if (count == 4 && lines.kernel == 3 && line.kernel == 3) {
+        edgert_depthwise_3x3(x, words, line.stride, lines.dilation * pitch, bias, sums);
+        return;
     }
-#else
-    const int32_t is_assembly = 0;
-#endif
-    if (!is_assembly) {
-        sums[0] = bias, sums[1] = bias, sums[2] = bias, sums[3] = bias;
-    }
+    sums[0] = bias, sums[1] = bias, sums[2] = bias, sums[3] = bias;
     EDGERT_UNROLL(8)
-    for (int32_t i = begin; i < lines.kernel; i++) {
-        edgert_depthwise_line(x + i * lines.dilation * pitch, words + i * step, line.kernel, line.stride, count, sums);
+    for (int32_t i = 0; i < lines.kernel; i++) {
+        const int32_t *w = words + i * edgert_depthwise_words(line.kernel, line.stride);
+        edgert_depthwise_line(x + i * lines.dilation * pitch, w, line.kernel, line.stride, count, sums);
     }
 }
 

@@ -7,6 +7,8 @@ import math
 import numpy as np
 
 from edgert.quant import QuantParams, multiplier_q31
+from edgert_converters.exporters.c.core import Instructions
+from edgert_converters.exporters.c.kernels.mve import add_mve
 from edgert_converters.exporters.c.literals import float_literal
 from edgert_converters.exporters.c.lowering import Lowering
 from edgert_converters.exporters.c.network import Call
@@ -35,6 +37,8 @@ def lower_add(operator: TfOperator, network: Lowering) -> None:
     else:
         call = Call("add_q31", "add", {"count": _count(tensors[0].shape)}, _fixed_points(a, b, y))
     call = Call(call.kernel, call.header, call.arguments, {**call.literals, "low": low, "high": high})
+    if network.core.instructions is Instructions.MVE:
+        call = add_mve(call)
     network.add(operator, call, reads=(0, 1), overwrites=(0, 1))
 
 
