@@ -5,13 +5,18 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from edgert.codec import JsonValue
 from edgert.commands.console import Console
 from edgert.devices import WorkerClient, connect
+from edgert.devices.names import find_device
 from edgert.errors import UsageError
 
-__all__ = ["add_execution_arguments", "note_tuned", "open_worker", "parse_engine_options"]
+if TYPE_CHECKING:
+    from edgert.devices.board_session import BoardWorker
+
+__all__ = ["add_execution_arguments", "note_tuned", "open_runner", "open_worker", "parse_engine_options"]
 
 
 def add_execution_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +27,9 @@ def add_execution_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--variant", metavar="ID", help="variant of the bundle (default: tuned, or the bundle's choice)"
     )
-    parser.add_argument("--device", metavar="URL", help="where to execute (default: local:)")
+    parser.add_argument(
+        "--device", metavar="NAME|URL", help="where to execute: a name of edgert devices, or a URL (default: local:)"
+    )
     parser.add_argument(
         "--threads", type=int, metavar="N", help="threads of the engine (default: tuned, or its choice)"
     )
@@ -69,3 +76,17 @@ def open_worker(device: str | None, module: str = "edgert.runtime.worker") -> It
             yield worker
     finally:
         transport.close()
+
+
+@contextmanager
+def open_runner(device: str | None) -> Iterator[WorkerClient | BoardWorker]:
+    """Gives a worker, or a microcontroller that answers the same calls."""
+    found = find_device(device)
+    if not found.is_board:
+        with open_worker(device) as worker:
+            yield worker
+        return
+    from edgert.devices.board_session import BoardWorker
+
+    with BoardWorker(found) as board:
+        yield board

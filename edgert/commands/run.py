@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgert.bundle import TensorSpec, load_npz, replace_atomically
 from edgert.codec import JsonValue, from_plain
 from edgert.commands.console import Console
-from edgert.commands.execution import add_execution_arguments, note_tuned, open_worker, parse_engine_options
+from edgert.commands.execution import add_execution_arguments, note_tuned, open_runner, parse_engine_options
 from edgert.commands.tune import add_tune_arguments, execute_forget, execute_tune
 from edgert.dtypes import DType
 from edgert.errors import DataError, UsageError
@@ -112,7 +112,7 @@ def run(  # noqa: PLR0913  # one keyword per flag of the verb
     """
     if not timeout_s > 0:
         raise UsageError(f"--timeout is {timeout_s:g}; it must be above 0 seconds")
-    with open_worker(device) as worker:
+    with open_runner(device) as worker:
         loaded = worker.load(
             Path(model),
             variant=variant,

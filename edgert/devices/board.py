@@ -30,12 +30,11 @@ __all__ = ["BoardClient", "BoardRun"]
 
 _log = logging.getLogger(__name__)
 
-_ANSWER_S = 5.0
+_SILENCE_S = 6.0
+"""A board that says nothing for this long is given up; while it runs it says about once a second that it does."""
 _ATTEMPTS = 4
-"""To wake a board, within the time of one short answer."""
+"""To wake a board, within the time of one silence."""
 _RUN_S = 600.0
-_SILENCE_S = 5.0
-"""Longest pause within one reply."""
 _TICKS = struct.Struct("<I")
 _ADVICE = "run it again; if that happens often, check cable and baud rate"
 
@@ -52,7 +51,7 @@ class BoardClient:
     """A board that answers. Making one asks it who it is; not thread-safe."""
 
     def __init__(
-        self, stream: ByteStream, name: str, *, model_hash: bytes | None = None, answer_s: float = _ANSWER_S
+        self, stream: ByteStream, name: str, *, model_hash: bytes | None = None, silence_s: float = _SILENCE_S
     ) -> None:
         """Wakes the firmware and checks its protocol version and its model.
 
@@ -60,21 +59,30 @@ class BoardClient:
             stream: the line; the client does not close it.
             name: of the board, for errors.
             model_hash: of the model that shall run; None: whatever is there.
-            answer_s: seconds that short answers may take.
+            silence_s: seconds without a word after which the board is given up.
 
         Raises:
             DeviceError: nothing answers, or firmware of another version or model.
         """
         self._stream = stream
         self._name = name
-        self._answer_s = answer_s
+        self._silence_s = silence_s
         self._buffer = bytearray()
         self._sequence = 0
         self.description = self._describe()
-        if model_hash is not None and self.description.model_hash != model_hash:
+        if model_hash is not None:
+            self.require_model(model_hash)
+
+    def require_model(self, model_hash: bytes) -> None:
+        """Checks that the firmware was built around a model.
+
+        Raises:
+            DeviceError: it was built around another.
+        """
+        if self.description.model_hash != model_hash:
             raise DeviceError(
-                f"{name}: the board runs another model (hash {self.description.model_hash.hex()}, wanted "
-                f"{model_hash.hex()}); flash the firmware of this one: edgert devices flash {name} BUNDLE"
+                f"{self._name}: the board runs another model (hash {self.description.model_hash.hex()}, wanted "
+                f"{model_hash.hex()}); flash the firmware of this one: edgert devices flash {self._name} BUNDLE"
             )
 
     def run(self, inputs: bytes, *, stop_after: int = WHOLE_RUN, timeout_s: float = _RUN_S) -> BoardRun:
@@ -107,7 +115,7 @@ class BoardClient:
 
     def read(self, offset: int, count: int) -> bytes:
         """Returns bytes of the arena."""
-        reply = self._ask(Command.READ, body=struct.pack("<2I", offset, count), timeout_s=_RUN_S)
+        reply = self._ask(Command.READ, body=struct.pack("<2I", offset, count))
         self._expect(reply, count)
         return reply.body
 
@@ -146,7 +154,7 @@ class BoardClient:
         for attempt in range(1, _ATTEMPTS + 1):
             self._stream.write(b"\0")  # ends what an interrupted request may have left on the board's side
             try:
-                return self._ask(Command.DESCRIBE, timeout_s=self._answer_s / _ATTEMPTS, ignore_refusals=True)
+                return self._ask(Command.DESCRIBE, timeout_s=self._silence_s / _ATTEMPTS, ignore_refusals=True)
             except EngineError:
                 raise
             except DeviceError as error:
@@ -161,13 +169,13 @@ class BoardClient:
         argument: int = 0,
         body: bytes = b"",
         *,
-        timeout_s: float | None = None,
+        timeout_s: float = _RUN_S,
         ignore_refusals: bool = False,
         layers: list[Frame] | None = None,
     ) -> Frame:
         self._sequence = self._sequence % 255 + 1
         self._stream.write(Frame(command, self._sequence, argument, body).encode())
-        deadline = time.monotonic() + (self._answer_s if timeout_s is None else timeout_s)
+        deadline = time.monotonic() + timeout_s
         while True:
             frame = self._receive(deadline, command)
             if frame.kind == FAULT:
@@ -182,12 +190,10 @@ class BoardClient:
                 return frame
 
     def _receive(self, deadline: float, command: Command) -> Frame:
-        """Returns the next frame; a reply that stops in the middle is given up before the deadline."""
+        """Returns the next frame that is not empty."""
         while (end := self._buffer.find(0)) < 0:
-            left_s = deadline - time.monotonic()
-            if self._buffer:
-                left_s = min(left_s, _SILENCE_S)
-            came = self._stream.read(max(left_s, 0.01)) if left_s > 0 else b""
+            left_s = min(deadline - time.monotonic(), self._silence_s)
+            came = self._stream.read(left_s) if left_s > 0 else b""
             if not came:
                 raise self._silent(command)
             self._buffer += came

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 __all__ = [
+    "ALIVE",
     "FAULT",
     "HASH_BYTES",
     "LAYER",
@@ -42,6 +43,8 @@ VERSION = 1
 
 REPLY = 0x80
 LAYER = 0x90
+ALIVE = 0x91
+"""Sent when a run begins, and about once a second while it goes on."""
 FAULT = 0xFE
 REFUSAL = 0xFF
 WHOLE_RUN = 0xFFFF
@@ -153,11 +156,16 @@ class Description:
 
 @dataclass(frozen=True, slots=True)
 class MemoryUse:
-    """RAM of the firmware besides the arena; `stack_bytes` is the peak since it started, by a painted stack."""
+    """RAM of the firmware besides the arena, and its flash.
+
+    `stack_bytes` is the peak since it started, by a painted stack; `code_bytes` are the model's and the firmware's.
+    """
 
     data_bss_bytes: int
     stack_bytes: int
     stack_reserved_bytes: int
+    code_bytes: int
+    weight_bytes: int
 
     @classmethod
     def parse(cls, frame: Frame) -> MemoryUse:
@@ -167,7 +175,7 @@ class MemoryUse:
             FrameError: the body is something else.
         """
         try:
-            return cls(*struct.unpack("<3I", frame.body))
+            return cls(*struct.unpack("<5I", frame.body))
         except struct.error as error:
             raise FrameError(f"the memory reply cannot be read ({error})") from error
 

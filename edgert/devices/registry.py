@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 
+from edgert.devices.names import find_device
 from edgert.errors import UsageError
 from edgert.plugins import Transport
 
@@ -12,19 +13,19 @@ __all__ = ["TRANSPORTS", "connect"]
 TRANSPORTS = {
     "local": "edgert.devices.local:LocalTransport",
 }
-"""Scheme of the URL -> `module:class`."""
+"""Scheme of the URL -> `module:class`, for devices that run Python; boards: edgert.devices.names."""
 
 
 def connect(device: str | None = None) -> Transport:
-    """Returns the transport to a device; None, ``local`` and ``local:`` are this computer.
+    """Returns the transport to a device that runs Python; None, ``local`` and ``local:`` are this computer.
 
     Raises:
-        UsageError: the scheme is unknown, or `local:` is followed by something.
+        UsageError: there is no such device, or it is a microcontroller.
     """
-    scheme, _, rest = (device or "local:").partition(":")
-    if scheme not in TRANSPORTS or rest:
-        known = ", ".join(f"{name}:" for name in TRANSPORTS)
-        raise UsageError(f"no device {device!r}; devices reachable from here: {known}")
+    found = find_device(device)
+    scheme = found.url.partition(":")[0]
+    if scheme not in TRANSPORTS:
+        raise UsageError(f"{found.name} is a microcontroller: edgert run, verify and profile take it, this does not")
     module, _, attribute = TRANSPORTS[scheme].partition(":")
     transport: Transport = getattr(importlib.import_module(module), attribute)()
     return transport

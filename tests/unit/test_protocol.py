@@ -84,7 +84,7 @@ def test_descriptions() -> None:
 
 
 def test_memory_and_faults() -> None:
-    assert MemoryUse.parse(Frame(0x84, 1, 0, struct.pack("<3I", 28, 300, 2048))) == MemoryUse(28, 300, 2048)
+    assert MemoryUse.parse(Frame(0x84, 1, 0, struct.pack("<5I", 28, 300, 2048, 9, 7))) == MemoryUse(28, 300, 2048, 9, 7)
     with pytest.raises(FrameError, match="memory reply cannot be read"):
         MemoryUse.parse(Frame(0x84, 1, 0, b""))
     assert Fault.parse(Frame(0xFE, 1, 0, struct.pack("<2I", 0x1234, 0x100))) == Fault(0x1234, 0x100)

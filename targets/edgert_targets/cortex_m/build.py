@@ -68,7 +68,8 @@ def build_firmware(
     compiler = _compiler()
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
-        (folder / Path(name).name).write_bytes(data)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
     for name in (*_SOURCES, f"uart_{board.uart}.h"):
         (folder / name).write_bytes(read_resource(target.name, f"firmware/{name}"))
     (folder / "facts.h").write_text(_facts(target, board, files))

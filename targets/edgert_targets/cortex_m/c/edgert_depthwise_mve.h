@@ -17,7 +17,7 @@ typedef struct {
     int32_t pad_left, width;             /* padded columns in the ring */
     int32_t kernel_rows, kernel_columns; /* the window */
     int32_t dilation_rows, dilation_columns, stride_columns, together;
-    int32_t x_zero, y_zero, low, high;
+    int32_t is_whole, x_zero, y_zero, low, high;
 } edgert_mve_depthwise_t;
 
 /* Copies 16 channels of one row, or what counts outside the input, into the ring. */
@@ -50,18 +50,24 @@ EDGERT_KERNEL void edgert_mve_depthwise_row(const int8_t *ring, int32_t row, int
         int32x4_t even = vldrwq_s32(table), odd = vldrwq_s32(table + EDGERT_MVE_BLOCK);
         int16x8_t part = vdupq_n_s16(0);
         int32_t slot = row;
+        EDGERT_MVE_POINTER(weights);
+        EDGERT_MVE_POINTER(table);
         EDGERT_UNROLL(5)
         for (int32_t i = 0; i < d.kernel_rows; i++) {
             const int8_t *from = ring + slot * d.width * 16;
+            EDGERT_MVE_POINTER(from);
             EDGERT_UNROLL(5)
             for (int32_t j = 0; j < d.kernel_columns; j++) {
                 const int32_t tap = i * d.kernel_columns + j;
                 const int16x8_t w = vldrbq_s16(weights + tap * 8);
                 const int16x8_t product = vmulq_s16(vldrbq_s16(from + j * d.dilation_columns * 16), w);
                 part = tap % d.together == 0 ? product : vaddq_s16(part, product);
+                EDGERT_MVE_VECTOR(part);
                 if ((tap + 1) % d.together == 0 || tap + 1 == taps) {
                     even = vaddq_s32(even, vmovlbq_s16(part));
                     odd = vaddq_s32(odd, vmovltq_s16(part));
+                    EDGERT_MVE_VECTOR(even);
+                    EDGERT_MVE_VECTOR(odd);
                 }
             }
             slot += d.dilation_rows;
@@ -71,8 +77,16 @@ EDGERT_KERNEL void edgert_mve_depthwise_row(const int8_t *ring, int32_t row, int
         odd = edgert_mve_scale(odd, table + EDGERT_MVE_BLOCK, d.low < d.y_zero);
         int16x8_t value = vqmovntq_s32(vqmovnbq_s32(part, even), odd);
         value = vqaddq_n_s16(value, (int16_t)d.y_zero);
-        value = vmaxq_s16(vminq_s16(value, vdupq_n_s16((int16_t)d.high)), vdupq_n_s16((int16_t)d.low));
-        vstrbq_p_s16(y, value, taken);
+        if (d.low == -128 && d.high == 127) {
+            value = vreinterpretq_s16_s8(vqmovnbq_s16(vreinterpretq_s8_s16(value), value));
+        } else {
+            value = vmaxq_s16(vminq_s16(value, vdupq_n_s16((int16_t)d.high)), vdupq_n_s16((int16_t)d.low));
+        }
+        if (d.is_whole) {
+            vstrbq_s16(y, value);
+        } else {
+            vstrbq_p_s16(y, value, taken);
+        }
     }
 }
 
@@ -82,13 +96,13 @@ EDGERT_KERNEL void edgert_depthwise_mve(const int8_t *x, int8_t *y, int8_t *scra
                                         int32_t in_columns, int32_t out_columns, int32_t depth, int32_t stride_rows,
                                         int32_t stride_columns, int32_t pad_left, int32_t kernel_rows,
                                         int32_t kernel_columns, int32_t dilation_rows, int32_t dilation_columns,
-                                        int32_t together, int32_t x_zero, int32_t y_zero, int32_t low, int32_t high)
+                                        int32_t together, int32_t is_whole, int32_t x_zero, int32_t y_zero, int32_t low, int32_t high)
 {
     const int32_t width = (out_columns - 1) * stride_columns + (kernel_columns - 1) * dilation_columns + 1;
     const int32_t slots = (kernel_rows - 1) * dilation_rows + 1, taps = kernel_rows * kernel_columns;
     const edgert_mve_depthwise_t d = {in_rows,       in_columns,       depth,          pad_left, width,  kernel_rows,
                                       kernel_columns, dilation_rows, dilation_columns, stride_columns, together,
-                                      x_zero,        y_zero,           low,            high};
+                                      is_whole, x_zero,        y_zero,           low,            high};
     for (int32_t first = 0; first < depth; first += 16) {
         const int32_t taken = depth - first;
         int32_t filled = -pad_top, into = 0; /* the next row to fill, and where: always slot (row + pad_top) % slots */

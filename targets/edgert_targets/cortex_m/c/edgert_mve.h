@@ -14,6 +14,15 @@
 #include "edgert_mve_lanes.h"
 #endif
 
+/* Loads stay on their side of these and sums stay sums: GCC 12 moves them so far that vectors go to the stack. */
+#if defined(__ARM_FEATURE_MVE) && defined(__GNUC__)
+#define EDGERT_MVE_POINTER(pointer) __asm__ volatile("" : "+l"(pointer) : : "memory")
+#define EDGERT_MVE_VECTOR(vector) __asm__ volatile("" : "+w"(vector) : : "memory")
+#else
+#define EDGERT_MVE_POINTER(pointer)
+#define EDGERT_MVE_VECTOR(vector)
+#endif
+
 EDGERT_KERNEL int32x4_t edgert_mve_lanes(int32_t a, int32_t b, int32_t c, int32_t d)
 {
 #if defined(__ARM_FEATURE_MVE) && defined(__GNUC__)

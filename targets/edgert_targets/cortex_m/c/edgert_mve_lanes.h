@@ -143,4 +143,25 @@ EDGERT_KERNEL int16x8_t edgert_narrow(int16x8_t into, int32x4_t value, int32_t f
 EDGERT_KERNEL int16x8_t vqmovnbq_s32(int16x8_t into, int32x4_t value) { return edgert_narrow(into, value, 0); }
 EDGERT_KERNEL int16x8_t vqmovntq_s32(int16x8_t into, int32x4_t value) { return edgert_narrow(into, value, 1); }
 
+/* As bytes: the even byte of every 16-bit lane becomes the value, saturated. */
+EDGERT_KERNEL int8x16_t vreinterpretq_s8_s16(int16x8_t value)
+{
+    int8x16_t result;
+    memcpy(&result, &value, sizeof result);
+    return result;
+}
+EDGERT_KERNEL int16x8_t vreinterpretq_s16_s8(int8x16_t value)
+{
+    int16x8_t result;
+    memcpy(&result, &value, sizeof result);
+    return result;
+}
+EDGERT_KERNEL int8x16_t vqmovnbq_s16(int8x16_t into, int16x8_t value)
+{
+    for (int32_t i = 0; i < 8; i++) {
+        into.lane[i * 2] = (int8_t)edgert_clamp(value.lane[i], INT8_MIN, INT8_MAX);
+    }
+    return into;
+}
+
 #endif

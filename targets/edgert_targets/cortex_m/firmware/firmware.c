@@ -16,7 +16,7 @@
 #include "clock.h"
 
 enum { DESCRIBE = 1, RUN = 2, PROFILE = 3, MEMORY = 4, READ = 5, RESET = 6, FORGET = 7 };
-enum { REPLY = 0x80, LAYER = 0x90, FAULT = 0xFE, REFUSAL = 0xFF };
+enum { REPLY = 0x80, LAYER = 0x90, ALIVE = 0x91, FAULT = 0xFE, REFUSAL = 0xFF };
 enum { DAMAGED = 1, UNKNOWN_COMMAND = 2, WRONG_SIZE = 3, OUT_OF_RANGE = 4 };
 #define WHOLE_RUN 0xFFFF
 #define PAINT 0xA5A5A5A5u
@@ -26,6 +26,7 @@ static void frame_route(struct incoming *frame);
 #include "frame.h"
 
 extern uint32_t edgert_stack_low[], edgert_stack_top[], edgert_data_load[];
+extern uint32_t edgert_code_start[], edgert_code_end[], edgert_weights_end[];
 extern uint32_t edgert_data_start[], edgert_data_end[], edgert_bss_start[], edgert_bss_end[];
 
 static unsigned char arena[EDGERT_ARENA_BYTES] __attribute__((section(".arena"), aligned(16)));
@@ -37,6 +38,7 @@ static unsigned char reply_header[HEADER_BYTES]; /* of the reply to the request 
 static uint32_t stop_layer;
 static uint32_t is_reporting;
 static uint32_t since; /* when the run, or the layer that is measured, began */
+static uint32_t heard; /* when the other side last heard from a run */
 static uint32_t words[2]; /* body of a READ request: offset in the arena, count */
 
 static const struct piece words_body[] = {{(unsigned char *)words, sizeof words}};
@@ -80,6 +82,9 @@ int edgert_layer(int index)
         uint32_t const ticks = clock_now() - since;
         reply(LAYER, (uint32_t)index, &ticks, sizeof ticks, 0, 0);
         since = clock_now();
+    } else if (clock_now() - heard >= EDGERT_TICKS_HZ) {
+        heard += EDGERT_TICKS_HZ;
+        reply(ALIVE, (uint32_t)index, 0, 0, 0, 0);
     }
     return (uint32_t)index == stop_layer;
 }
@@ -102,7 +107,8 @@ static void run(uint32_t command, uint32_t argument)
 {
     is_reporting = command == PROFILE;
     stop_layer = argument;
-    since = clock_now();
+    reply(ALIVE, argument, 0, 0, 0, 0); /* the request has come in whole */
+    since = heard = clock_now();
     EDGERT_RUN(arena);
     uint32_t const ticks = clock_now() - since;
     reply(REPLY | command, argument, &ticks, sizeof ticks, outputs, argument == WHOLE_RUN ? COUNT(outputs) : 0);
@@ -115,10 +121,12 @@ static void memory(void)
     while (lowest < edgert_stack_top && *lowest == PAINT) {
         lowest++;
     }
-    uint32_t sent[3];
+    uint32_t sent[5];
     sent[0] = (uint32_t)((edgert_data_end - edgert_data_start) + (edgert_bss_end - edgert_bss_start)) * 4;
     sent[1] = (uint32_t)(edgert_stack_top - lowest) * 4;
     sent[2] = (uint32_t)(edgert_stack_top - edgert_stack_low) * 4;
+    sent[3] = (uint32_t)(edgert_code_end - edgert_code_start) * 4;
+    sent[4] = (uint32_t)(edgert_weights_end - edgert_code_end) * 4;
     reply(REPLY | MEMORY, 0, sent, sizeof sent, 0, 0);
 }
 
@@ -223,6 +231,7 @@ __attribute__((used, noreturn)) static void start(void)
     for (uint32_t *word = edgert_stack_low; word < here - 8; word++) {
         *(volatile uint32_t *)word = PAINT;
     }
+    VTOR = (uint32_t)edgert_code_start;
 #if defined(__ARM_FP) || defined(__ARM_FEATURE_MVE)
     CPACR |= 0xFu << 20;
     __asm volatile("dsb\nisb");

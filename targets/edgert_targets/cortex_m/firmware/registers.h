@@ -6,6 +6,7 @@
 
 #define REGISTER(address) (*(volatile uint32_t *)(address))
 
+#define VTOR REGISTER(0xE000ED08)
 #define AIRCR REGISTER(0xE000ED0C)
 #define CCR REGISTER(0xE000ED14)
 #define CFSR REGISTER(0xE000ED28)

@@ -1,0 +1,122 @@
+"""Devices by name: what `edgert devices add` stores, and what a word after --device means."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgert.bundle import replace_atomically
+from edgert.codec import CodecError, from_plain, parse_json, to_plain
+from edgert.errors import InputFileError, UsageError, did_you_mean
+from edgert.runtime.settings import settings_folder
+
+__all__ = ["BOARD_SCHEMES", "Device", "add_device", "find_device", "load_devices", "remove_device"]
+
+SCHEMA = 1
+BOARD_SCHEMES = {"qemu": "qemu:mps2-an386", "serial": "serial:///dev/ttyACM0", "socket": "socket://127.0.0.1:4000"}
+"""Schemes of URLs of microcontrollers, each with an example."""
+_LOCAL = "local"
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device: its name (or URL, where it has none) and its URL."""
+
+    name: str
+    url: str
+
+    @property
+    def is_board(self) -> bool:
+        """True for a microcontroller: it runs the C of a bundle instead of an engine."""
+        return self.url.partition(":")[0] in BOARD_SCHEMES
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    schema: int
+    devices: tuple[Device, ...] = ()
+
+
+def find_device(word: str | None) -> Device:
+    """Returns the device of a name or URL; None, ``local`` and ``local:`` are this computer.
+
+    Raises:
+        UsageError: there is no such name, and it is no URL.
+        InputFileError: the file of names is damaged.
+    """
+    if word in {None, _LOCAL, f"{_LOCAL}:"}:
+        return Device(_LOCAL, f"{_LOCAL}:")
+    assert word is not None
+    if word.partition(":")[0] in BOARD_SCHEMES and ":" in word:
+        return Device(word, word)
+    known = load_devices()
+    if word in known:
+        return known[word]
+    hint = did_you_mean(word, known) if known else ""
+    raise UsageError(
+        f"no device {word!r}{hint}; devices reachable from here: local:, {', '.join(BOARD_SCHEMES.values())} "
+        "and the names of edgert devices list"
+    )
+
+
+def load_devices() -> dict[str, Device]:
+    """Returns the stored devices by name, sorted.
+
+    Raises:
+        InputFileError: the file is damaged.
+    """
+    path = _path()
+    try:
+        stored = from_plain(_File, parse_json(path.read_bytes()))
+    except FileNotFoundError:
+        return {}
+    except (CodecError, ValueError, OSError) as error:
+        raise InputFileError(
+            f"{path}: the list of devices is damaged ({error}); remove the file to begin anew"
+        ) from error
+    if stored.schema != SCHEMA:
+        raise InputFileError(f"{path}: list of devices of schema {stored.schema}; this edgert reads schema {SCHEMA}")
+    return {device.name: device for device in sorted(stored.devices, key=lambda device: device.name)}
+
+
+def add_device(name: str, url: str) -> Device:
+    """Stores a device; one of the same name is replaced.
+
+    Raises:
+        UsageError: the name or the URL cannot be used.
+        OutputError: the file cannot be written.
+    """
+    if _NAME.fullmatch(name) is None or name == _LOCAL:
+        raise UsageError(
+            f"{name!r} is no name for a device; begin with a letter, go on with letters, digits, '.', '_', '-'"
+        )
+    scheme, colon, rest = url.partition(":")
+    if scheme not in BOARD_SCHEMES or not colon or not rest.strip("/"):
+        raise UsageError(f"no URL of a device: {url!r}; write one like {', '.join(BOARD_SCHEMES.values())}")
+    device = Device(name, url)
+    _store(load_devices() | {name: device})
+    return device
+
+
+def remove_device(name: str) -> None:
+    """Forgets a device.
+
+    Raises:
+        UsageError: there is no device of that name.
+    """
+    known = load_devices()
+    if known.pop(name, None) is None:
+        raise UsageError(f"no device {name!r}{did_you_mean(name, known)}")
+    _store(known)
+
+
+def _store(devices: dict[str, Device]) -> None:
+    plain = to_plain(_File(SCHEMA, tuple(devices[name] for name in sorted(devices))))
+    replace_atomically(_path(), json.dumps(plain, indent=1).encode() + b"\n")
+
+
+def _path() -> Path:
+    return settings_folder() / "devices.json"
