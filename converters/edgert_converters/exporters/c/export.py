@@ -10,7 +10,6 @@ import onnx_ir as ir
 
 from edgert.bundle import TensorSpec
 from edgert.codec import JsonValue
-from edgert.errors import DoesNotFitError
 from edgert_converters.exporters.c.cmake import cmake_text
 from edgert_converters.exporters.c.core import Core
 from edgert_converters.exporters.c.emit import header_text, source_text
@@ -18,7 +17,8 @@ from edgert_converters.exporters.c.kernels import RULES
 from edgert_converters.exporters.c.literals import c_identifier
 from edgert_converters.exporters.c.lowering import Lowering
 from edgert_converters.exporters.c.network import Network
-from edgert_converters.exporters.c.planner import MemoryPlan, plan_memory
+from edgert_converters.exporters.c.planner import MemoryPlan
+from edgert_converters.exporters.c.ram import fit
 from edgert_converters.exporters.c.tables import fold_tables
 from edgert_converters.exporters.tflite import TfliteFile, export_tflite
 from edgert_converters.output import to_json_bytes
@@ -84,7 +84,8 @@ def export_c(
         DoesNotFitError: no plan is that small; it carries the smallest.
     """
     file = export_tflite(model)
-    network, plan = _planned(_lower(model, file, core, name), max_arena_bytes)
+    choice = fit(_lower(model, file, core, name), max_arena_bytes)
+    network, plan = choice.network, choice.plan
     bindings = state_bindings(model)
     held, given = {binding.input for binding in bindings}, {binding.output for binding in bindings}
     files = {
@@ -100,14 +101,6 @@ def export_c(
         inputs=tuple(spec for spec in file.inputs if spec.name not in held),
         outputs=tuple(spec for spec in file.outputs if spec.name not in given),
     )
-
-
-def _planned(network: Network, max_arena_bytes: int | None) -> tuple[Network, MemoryPlan]:
-    plan = plan_memory(network)
-    if max_arena_bytes is not None and plan.arena_bytes > max_arena_bytes:
-        peak = network.layers[plan.peak_layer].name
-        raise DoesNotFitError(network.name, "arena", max_arena_bytes, plan.arena_bytes, peak)
-    return network, plan
 
 
 def _kernels(network: Network, read_kernel: ReadKernel) -> dict[str, bytes]:

@@ -106,7 +106,8 @@ def check_fit(
         flash_bytes: there is on the board.
         ram_bytes: there is on the board, or fewer where the user allows fewer.
     """
-    constants = sum(constant.size_bytes for layer in network.layers for constant in layer.call.constants)
+    shared = {id(constant): constant.size_bytes for layer in network.layers for constant in layer.call.constants}
+    constants = sum(shared.values())
     return Fit(
         target=target,
         constants_bytes=constants,

@@ -1,8 +1,9 @@
 """Patch-based execution: a stretch of layers computed strip by strip of its output, so that what lies between is small.
 
 Each strip runs every layer of the stretch on the rows that the strip needs; rows at the border of two strips are
-computed twice. Only arguments of the calls change (`in_rows`, `out_rows`, `pad_top`): a strip at the top has the padding
-above it, one in the middle has none, the last one's input ends early. All strips share one function and its weights.
+computed twice. Only arguments of the calls change (`in_rows`, `out_rows`, `pad_top`): a strip at the top has the
+padding above it, one in the middle has none, the last one's input ends early. All strips share one function and its
+weights.
 
 Source: Lin, Chen, Cai, Gan and Han, MCUNetV2: memory-efficient patch-based inference for tiny deep learning, 2021,
 arXiv:2110.15352, section 3.1. Two differences: patches are strips over the whole width, because rows are contiguous;
@@ -86,12 +87,20 @@ def rows_of(network: Network, layer: Layer) -> Rows | None:
     return None
 
 
-def cut(network: Network, stretch: Stretch, strip_rows: int) -> Network:
-    """Returns the network with a stretch computed `strip_rows` rows of its output at a time."""
+def cut(network: Network, stretch: Stretch, strip_rows: int, *, is_upward: bool = False) -> Network:
+    """Returns the network with a stretch computed `strip_rows` rows of its output at a time.
+
+    Args:
+        network: it is not changed.
+        stretch: of its layers.
+        strip_rows: rows of a strip; the lowest strip can have fewer.
+        is_upward: the lowest strip first. Strips leave their output a little above their input, or below it if they
+            run upward; stretches in turns keep the arena from drifting.
+    """
     layers = network.layers[stretch.first : stretch.stop]
     buffers, made = list(network.buffers), []
-    for start in range(0, stretch.out_rows, strip_rows):
-        window = (start, min(start + strip_rows, stretch.out_rows))
+    windows = _windows(stretch, strip_rows)
+    for window in reversed(windows) if is_upward else windows:
         homes: dict[int, tuple[View, _WINDOW]] = {}
         for layer, rows, part in zip(layers, stretch.rows, _parts(layers, stretch, window), strict=True):
             made.append(_strip(layer, rows, part, homes, buffers, stretch))
@@ -103,11 +112,15 @@ def extra_macs(network: Network, stretch: Stretch, strip_rows: int) -> int:
     """Returns the MACs that strips of this many rows compute twice."""
     layers = network.layers[stretch.first : stretch.stop]
     total = 0
-    for start in range(0, stretch.out_rows, strip_rows):
-        window = (start, min(start + strip_rows, stretch.out_rows))
+    for window in _windows(stretch, strip_rows):
         for layer, rows, part in zip(layers, stretch.rows, _parts(layers, stretch, window), strict=True):
             total += layer.macs * (part.made[1] - part.made[0]) // rows.out_rows
     return total - sum(layer.macs for layer in layers)
+
+
+def _windows(stretch: Stretch, strip_rows: int) -> list[_WINDOW]:
+    starts = range(0, stretch.out_rows, strip_rows)
+    return [(start, min(start + strip_rows, stretch.out_rows)) for start in starts]
 
 
 def _is_closed(network: Network, first: int, stop: int, made: Sequence[int]) -> bool:

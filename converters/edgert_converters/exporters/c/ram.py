@@ -14,7 +14,7 @@ from edgert.errors import DoesNotFitError
 from edgert_converters.exporters.c.network import Network
 from edgert_converters.exporters.c.order import order_layers
 from edgert_converters.exporters.c.patches import Stretch, cut, extra_macs, find_stretch, rows_of
-from edgert_converters.exporters.c.planner import ALIGNMENT_BYTES, MemoryPlan, alive_bytes, plan_memory
+from edgert_converters.exporters.c.planner import ALIGNMENT_BYTES, PLACEMENTS, MemoryPlan, alive_bytes, plan_memory
 from edgert_converters.exporters.c.planner.lifetimes import bodies_of
 
 __all__ = ["Choice", "Strips", "curve", "fit"]
@@ -80,13 +80,13 @@ def fit(network: Network, max_arena_bytes: int | None = None) -> Choice:
     if max_arena_bytes is None or whole.plan.arena_bytes <= max_arena_bytes:
         return whole
     cutter = _Cutter(network)
-    found = list(_attempts(cutter, max_arena_bytes))
-    if found and found[-1].plan.arena_bytes <= max_arena_bytes:
-        return found[-1]
-    smallest = min((whole, *found, *_attempts(cutter, 0)), key=lambda choice: choice.plan.arena_bytes)
+    for choice in _attempts(cutter, max_arena_bytes):
+        if choice.plan.arena_bytes <= max_arena_bytes:
+            return choice
+    smallest = _smallest(cutter, whole)
     if smallest.plan.arena_bytes <= max_arena_bytes:
         return smallest
-    layer = smallest.network.layers[smallest.plan.peak_layer].name
+    layer = smallest.network.layers[smallest.plan.peak_layer].name.partition(";")[0]
     raise DoesNotFitError(network.name, "arena", max_arena_bytes, smallest.plan.arena_bytes, layer)
 
 
@@ -110,17 +110,28 @@ def _work(choice: Choice) -> int:
 
 
 def _attempts(cutter: _Cutter, max_arena_bytes: int) -> Iterator[Choice]:
-    """Yields plans under a falling limit until one fits: the planner cannot always reach the bytes alive."""
-    limit = max(max_arena_bytes, cutter.smallest_limit())
+    """Yields plans under a falling limit: the planner cannot always reach the bytes alive."""
+    limit = max_arena_bytes
     for _ in range(_TRIES):
         cuts = cutter.cheapest(limit)
         if cuts is None:
             return
         choice = cutter.choice(cuts)
         yield choice
-        if choice.plan.arena_bytes <= max_arena_bytes:
-            return
-        limit = min(limit, choice.plan.bound_bytes) - max(choice.plan.arena_bytes - limit, ALIGNMENT_BYTES)
+        limit = min(limit, choice.plan.bound_bytes) - max(choice.plan.arena_bytes - max_arena_bytes, ALIGNMENT_BYTES)
+
+
+def _smallest(cutter: _Cutter, whole: Choice) -> Choice:
+    """Tries the fewest bytes alive, then more, as long as that can still make a smaller arena."""
+    best, limit = whole, cutter.smallest_limit()
+    while limit < best.plan.arena_bytes:
+        cuts = cutter.cheapest(limit)
+        if cuts is None:
+            raise AssertionError(f"no cuts under {limit}, which is not below the smallest limit")
+        choice = cutter.choice(cuts, _CURVE_EFFORT)
+        best = min(best, choice, key=lambda c: c.plan.arena_bytes)
+        limit = max(limit + 1, int(limit / _CURVE_STEP))
+    return best
 
 
 class _Cutter:
@@ -133,13 +144,19 @@ class _Cutter:
         self._stretches = list(_stretches(network))
         self._seen: dict[tuple[int, int, int], Strips] = {}
 
-    def choice(self, cuts: Sequence[Strips], steps: int | None = None) -> Choice:
-        """Returns the network with these cuts, planned."""
-        network = self.network
-        for strips in reversed(cuts):
-            network = _with_cut(network, strips)
-        plan = plan_memory(network) if steps is None else plan_memory(network, steps=steps)
-        return Choice(network, plan, tuple(cuts))
+    def choice(self, cuts: Sequence[Strips], steps: int = PLACEMENTS) -> Choice:
+        """Returns the network with these cuts, planned: strips downward, or in turns where that takes less."""
+        downward = [False] * len(cuts)
+        in_turns = [bool(index % 2) for index in range(len(cuts))]
+        found: list[Choice] = []
+        for directions in (downward, in_turns):
+            network = self.network
+            for strips, is_upward in reversed(list(zip(cuts, directions, strict=True))):
+                network = _with_cut(network, strips, is_upward)
+            found.append(Choice(network, plan_memory(network, steps=steps), tuple(cuts)))
+            if len(cuts) < 2 or found[-1].plan.arena_bytes <= found[-1].plan.bound_bytes + ALIGNMENT_BYTES:
+                break
+        return min(found, key=lambda choice: choice.plan.arena_bytes)
 
     def smallest_limit(self) -> int:
         """Returns the smallest limit under which there are cuts."""
@@ -221,12 +238,12 @@ class _Cutter:
         return total
 
 
-def _with_cut(network: Network, strips: Strips) -> Network:
+def _with_cut(network: Network, strips: Strips, is_upward: bool) -> Network:
     """Cuts from the end forwards, so that layers before keep their numbers; buffers may have got others."""
     stretch = find_stretch(network, strips.stretch.first, strips.stretch.stop)
     if stretch is None:
         raise AssertionError(f"layers {strips.first_layer!r} to {strips.last_layer!r} cannot be cut any more")
-    return cut(network, stretch, strips.strip_rows)
+    return cut(network, stretch, strips.strip_rows, is_upward=is_upward)
 
 
 def _stretches(network: Network) -> Iterator[Stretch]:

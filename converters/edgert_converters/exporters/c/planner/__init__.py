@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from edgert_converters.exporters.c.planner.lifetimes import alive_bytes
 from edgert_converters.exporters.c.planner.placement import ALIGNMENT_BYTES
-from edgert_converters.exporters.c.planner.plan import Item, MemoryPlan, plan_memory
+from edgert_converters.exporters.c.planner.plan import PLACEMENTS, Item, MemoryPlan, plan_memory
 
-__all__ = ["ALIGNMENT_BYTES", "Item", "MemoryPlan", "alive_bytes", "plan_memory"]
+__all__ = ["ALIGNMENT_BYTES", "PLACEMENTS", "Item", "MemoryPlan", "alive_bytes", "plan_memory"]

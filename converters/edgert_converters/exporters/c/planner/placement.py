@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from edgert_converters.exporters.c.planner.displacements import Displacements
 
-__all__ = ["ALIGNMENT_BYTES", "Placement", "Problem", "place"]
+__all__ = ["ALIGNMENT_BYTES", "Placement", "Problem", "first_orders", "place"]
 
 ALIGNMENT_BYTES = 8
 _FEW = 24

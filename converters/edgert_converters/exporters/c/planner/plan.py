@@ -10,9 +10,10 @@ from edgert_converters.exporters.c.planner.displacements import Displacements, d
 from edgert_converters.exporters.c.planner.lifetimes import Body, Tie, alive_bytes, bodies_of, ties_of
 from edgert_converters.exporters.c.planner.placement import ALIGNMENT_BYTES, Problem, first_orders, place
 
-__all__ = ["Item", "MemoryPlan", "plan_memory"]
+__all__ = ["PLACEMENTS", "Item", "MemoryPlan", "plan_memory"]
 
-_STEPS = 60_000
+PLACEMENTS = 60_000
+"""What a plan may cost: placements of one buffer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class MemoryPlan:
     bound_bytes: int = 0
 
 
-def plan_memory(network: Network, *, steps: int = _STEPS) -> MemoryPlan:
+def plan_memory(network: Network, *, steps: int = PLACEMENTS) -> MemoryPlan:
     """Returns a plan in which no two bytes that live at the same time overlap. Deterministic.
 
     Inputs live from before the first layer, outputs to the end, persistent buffers always. A layer computes in place
