@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import math
 
-from edgert_converters.exporters.c.kernels.channels import channel_table
+from edgert_converters.exporters.c.core import Instructions
+from edgert_converters.exporters.c.kernels.channels import (
+    Channels,
+    find_channels,
+    scale_table,
+    settle_constant_outputs,
+    table_of,
+)
+from edgert_converters.exporters.c.kernels.conv import conv_1x1_dsp
+from edgert_converters.exporters.c.kernels.mve import fully_connected_mve
+from edgert_converters.exporters.c.kernels.packing import can_pack, pack_weights, widened_order
 from edgert_converters.exporters.c.lowering import Lowering
 from edgert_converters.exporters.c.network import Call, Constant
 from edgert_converters.tflite.model import TfOperator
@@ -15,14 +25,41 @@ __all__ = ["lower_fully_connected"]
 def lower_fully_connected(operator: TfOperator, network: Lowering) -> None:
     """Adds a product with constant weights [outputs, terms]."""
     weights, quant = network.weights(operator, 1)
-    outputs, depth = weights.shape
-    batch = math.prod(network.tensor(operator, 0).shape) // depth
-    y = network.quant(operator, network.result(operator))
-    low, high = network.clamp(operator, y)
-    literals = {"depth": depth, "y_zero": y.zero_point[0], "low": low, "high": high}
-    constants = (
-        Constant("weights", "int8_t", weights.reshape(-1), f"[{outputs}, {depth}]"),
-        channel_table(operator, network, weights, quant, is_matrix=True),
-    )
-    call = Call("fully_connected", "fully_connected", {"batch": batch, "outputs": outputs}, literals, constants)
-    network.add(operator, call, macs=batch * weights.size)
+    batch = math.prod(network.tensor(operator, 0).shape) // weights.shape[1]
+    channels = find_channels(operator, network, weights, quant, is_matrix=True)
+    network.add(operator, _call(network.core.instructions, batch, channels), macs=batch * weights.size)
+
+
+def _call(instructions: Instructions, batch: int, channels: Channels) -> Call:
+    """Returns the call of the fastest kernel that takes the layer."""
+    fast = fully_connected_mve(batch, channels) if instructions is Instructions.MVE else None
+    if fast is not None:
+        return fast
+    settled = settle_constant_outputs(channels)
+    if instructions is not Instructions.DSP or not can_pack(settled):
+        return _fully_connected(batch, channels)
+    if batch > 1:
+        return conv_1x1_dsp(settled, {"in_rows": batch, "out_rows": batch, "pad_top": 0}, 1)
+    return _fully_connected_dsp(settled)
+
+
+def _fully_connected(batch: int, channels: Channels) -> Call:
+    outputs, depth = channels.weights.shape
+    literals = {"depth": depth, "y_zero": channels.y_zero, "low": channels.clamp[0], "high": channels.clamp[1]}
+    weights = Constant("weights", "int8_t", channels.weights.reshape(-1), f"[{outputs}, {depth}]")
+    arguments = {"batch": batch, "outputs": outputs}
+    return Call("fully_connected", "fully_connected", arguments, literals, (weights, table_of(channels)))
+
+
+def _fully_connected_dsp(channels: Channels) -> Call:
+    outputs, depth = channels.weights.shape
+    scales = scale_table(channels, may_share=True)
+    arguments = {
+        "depth": depth,
+        "outputs": outputs,
+        "y_zero": channels.y_zero,
+        "scale_step": int(len(scales.values) > 1),
+    }
+    literals = {"low": channels.clamp[0], "high": channels.clamp[1], "is_fast": int(channels.is_fast)}
+    constants = (pack_weights(channels, widened_order(1, depth)), scales)
+    return Call("fully_connected_dsp", "fully_connected_dsp", arguments, literals, constants)

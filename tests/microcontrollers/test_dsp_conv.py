@@ -1,0 +1,236 @@
+"""Convolutions and fully connected layers as the DSP extension takes them, compiled for this computer, sanitized."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgert.dtypes import DType
+from edgert.quant import QuantParams, multiply_q31
+from edgert_converters.exporters.c import CFolder, Core, Instructions, export_c
+from edgert_converters.exporters.c.kernels.channels import Channels, settle_constant_outputs
+from edgert_converters.exporters.c.kernels.packing import can_pack, pack_weights, widened_order
+from edgert_converters.requantize import Requantize
+from tests.conformance.q31_models import (
+    Operand,
+    Rng,
+    Single,
+    activation,
+    bias,
+    fitted,
+    interpreted,
+    plain_output,
+    stored_inputs,
+    weights,
+)
+from tests.microcontrollers.c_program import STRICT, compile_program, export_file, read_kernel, run_program
+from tests.microcontrollers.many_models import compile_models, run_model
+from tests.microcontrollers.test_exact import MODELS
+
+CORE = Core("cortex-m4", Instructions.DSP)
+ANY = QuantParams((1.0,), (0,), DType.INT8)
+
+# input channels, output channels, rows, columns, kernel rows, kernel columns, stride, dilation, is SAME
+CONVOLUTIONS = {
+    "1x1": (16, 8, 3, 4, 1, 1, 1, 1, True),
+    "1x1_odd": (7, 5, 3, 3, 1, 1, 1, 1, True),
+    "1x1_one": (3, 1, 1, 1, 1, 1, 1, 1, True),
+    "1x1_stride": (6, 3, 5, 5, 1, 1, 2, 1, False),
+    "first_layer": (3, 8, 9, 7, 3, 3, 2, 1, True),
+    "first_layer_mono": (1, 6, 11, 6, 10, 4, 2, 1, True),
+    "two_channels": (2, 7, 6, 5, 2, 3, 1, 1, True),
+    "3x3": (8, 9, 5, 6, 3, 3, 1, 1, True),
+    "3x3_dilated": (4, 10, 7, 7, 3, 3, 1, 2, True),
+    "5x3_odd_dilated": (5, 4, 9, 8, 5, 3, 1, 2, True),
+    "3x3_stride": (12, 11, 7, 8, 3, 3, 2, 1, True),
+    "4x2_valid": (4, 4, 6, 6, 4, 2, 1, 1, False),
+}
+# input terms, outputs, rows, whether there is one scale for all outputs
+MATRICES = {
+    "fc": (40, 12, 1, True),
+    "fc_odd": (13, 7, 1, False),
+    "fc_one": (1, 1, 1, True),
+    "fc_rows": (9, 6, 3, False),
+}
+CLAMPS = (None, (0.0, 6.0), (0.0, float("inf")))
+
+
+def _pads(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
+    total = max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
+    return total // 2, total - total // 2
+
+
+def _conv(rng: Rng, case: Sequence[int]) -> Single:
+    c, o, rows, columns, kh, kw, stride, dilation, same = case
+    x, w = activation(rng, (1, c, rows, columns)), weights(rng, (o, c, kh, kw), 0)
+    ends = [_pads(n, k, stride, dilation) if same else (0, 0) for n, k in ((rows, kh), (columns, kw))]
+    attributes = {
+        "pads": (ends[0][0], ends[1][0], ends[0][1], ends[1][1]),
+        "strides": (stride, stride),
+        "dilations": (dilation, dilation),
+    }
+    operands = (x, w, bias(rng, x, w, o))
+    clamp = CLAMPS[int(rng.integers(len(CLAMPS)))]
+    return fitted(rng, Single("Conv", operands, ANY, (None,) * 4, attributes, clamp))  # type: ignore[arg-type]
+
+
+def _matrix(rng: Rng, case: tuple[int, int, int, bool]) -> Single:
+    depth, outputs, rows, one_scale = case
+    x, w = activation(rng, (rows, depth)), weights(rng, (outputs, depth), None if one_scale else 0)
+    operands = (x, w, bias(rng, x, w, outputs))
+    return fitted(rng, Single("Gemm", operands, ANY, (rows, outputs), {"transB": 1}))
+
+
+def _singles(rng: Rng) -> dict[str, Single]:
+    made = {f"c{name}": _conv(rng, case) for name, case in CONVOLUTIONS.items()}
+    return made | {name: _matrix(rng, case) for name, case in MATRICES.items()}
+
+
+def _folder(single: Single, mode: Requantize, name: str) -> CFolder:
+    return export_c(single.model(mode), CORE, read_kernel, name=name)
+
+
+def _check(singles: dict[str, Single], mode: Requantize, where: Path) -> list[CFolder]:
+    """Runs every operator in C and in the integer interpreter."""
+    folders = [_folder(single, mode, name) for name, single in singles.items()]
+    program = compile_models(folders, where, STRICT)
+    for number, (folder, (name, single)) in enumerate(zip(folders, singles.items(), strict=True)):
+        entry = folder.network.buffers[folder.network.inputs[0]].name
+        found = run_model(program, number, folder, [{entry: stored_inputs(single)[0]}])[0][0]
+        wanted = interpreted(single, mode)
+        shape = np.moveaxis(wanted, 1, -1).shape if wanted.ndim == 4 else wanted.shape
+        assert np.array_equal(plain_output(single, found.reshape(shape)), wanted), name
+    return folders
+
+
+@pytest.mark.parametrize("mode", Requantize)
+def test_every_shape_equals_the_interpreter(mode: Requantize, tmp_path: Path) -> None:
+    folders = _check(_singles(np.random.default_rng(8)), mode, tmp_path)
+    kernels = {layer.call.kernel for folder in folders for layer in folder.network.layers}
+    assert kernels == {"conv_dsp", "conv_1x1_dsp", "fully_connected_dsp"}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_published_models_are_exact(name: str, zoo: Path, tmp_path: Path) -> None:
+    folder = export_file(zoo / "models" / f"{MODELS[name]}.tflite", CORE, name)
+    outputs = np.load(zoo / "mcu" / f"{name}.outputs_tflm.npy")
+    found = run_program(compile_program(folder, tmp_path, STRICT), np.load(zoo / "mcu" / f"{name}.inputs.npy"))
+    assert np.array_equal(found, outputs.reshape(-1))
+    slow = [layer.name for layer in folder.network.layers if layer.call.literals.get("is_fast", 1) == 0]
+    assert not slow
+
+
+def _with_output(single: Single, scale: float) -> Single:
+    return replace(single, output=QuantParams((scale,), (3,), DType.INT8))
+
+
+def test_fine_outputs_take_the_general_form(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    x = Operand(rng.integers(-9, 9, (1, 4, 3, 3)).astype(np.int8), QuantParams((0.5,), (1,), DType.INT8), True)
+    w = Operand(rng.integers(-2, 3, (4, 4, 1, 1)).astype(np.int8), QuantParams((0.25,) * 4, (0,) * 4, DType.INT8, 0))
+    single = _with_output(Single("Conv", (x, w), ANY, (1, 4, 3, 3)), 0.15)
+    folder = _check({"fine": single}, Requantize.Q31, tmp_path)[0]
+    assert folder.network.layers[0].call.literals["is_fast"] == 0
+
+
+def test_weights_of_minus_128_and_wide_sums_take_the_portable_kernel() -> None:
+    rng = np.random.default_rng(3)
+    single = _conv(rng, CONVOLUTIONS["1x1"])
+    values = single.operands[1].values.copy()
+    values[3, 2] = -128
+    lowest = replace(single, operands=(single.operands[0], Operand(values, single.operands[1].params)))
+    assert _folder(lowest, Requantize.Q31, "lowest").network.layers[0].call.kernel == "conv"
+    x = activation(rng, (1, 1024))
+    w = Operand(np.full((2, 1024), 127, np.int8), QuantParams((0.01,), (0,), DType.INT8))
+    assert x.params is not None
+    wide = _with_output(Single("Gemm", (x, w), ANY, (1, 2), {"transB": 1}), x.params.scale[0] * 0.01 * (1 << 17))
+    assert _folder(wide, Requantize.Q31, "wide").network.layers[0].call.kernel == "fully_connected"
+
+
+@pytest.mark.parametrize("mode", Requantize)
+def test_channels_that_never_change_get_harmless_constants(mode: Requantize, tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    x, w = activation(rng, (1, 16, 3, 4)), weights(rng, (8, 16, 1, 1), 0)
+    w = replace(w, params=QuantParams((0.02,) * 8, (0,) * 8, DType.INT8, 0))
+    b = bias(rng, x, w, 8)
+    single = fitted(rng, Single("Conv", (x, w, b), ANY, (1, 8, 3, 4)))
+    assert w.params is not None
+    assert b.params is not None
+    values, scales, wide = b.values.copy(), list(b.params.scale), list(w.params.scale)
+    for channel, value in ((1, (1 << 30) - 5), (2, -(1 << 30) + 5), (5, 1 << 29)):
+        values[channel] = value
+        scales[channel], wide[channel] = (s * 2.0**-22 for s in (scales[channel], wide[channel]))
+    operands = (
+        x,
+        replace(w, params=replace(w.params, scale=tuple(wide))),
+        Operand(values, replace(b.params, scale=tuple(scales))),
+    )
+    folder = _check({"constant": replace(single, operands=operands)}, mode, tmp_path)[0]
+    assert folder.network.layers[0].call.kernel == "conv_1x1_dsp"
+    assert folder.network.layers[0].call.literals["is_fast"] == 1
+
+
+def test_settled_channels_give_the_same_outputs() -> None:
+    weights_ = np.asarray([[3, -4], [3, -4]], np.int8)
+    multiplier, shift = np.asarray([1 << 30, 3 << 29]), np.asarray([-4, -28])
+    channels = Channels(weights_, np.asarray([40, 1 << 30]), multiplier, shift, (-128, 127), 5)
+    settled = settle_constant_outputs(channels)
+    assert settled.weights.tolist() == [[3, -4], [0, 0]]
+    for sums in channels.range:
+        changed = np.where([True, False], sums, settled.bias)
+        assert np.array_equal(channels.outputs(sums), settled.outputs(changed))
+
+
+def test_words_hold_two_channels_and_two_terms() -> None:
+    assert widened_order(2, 3).tolist() == [0, 2, 1, -1, 3, 5, 4, -1]
+    assert widened_order(1, 5).tolist() == [0, 2, 1, 3, 4, -1, -1, -1]
+    weights_ = np.asarray([[1, -2, 3, 4], [5, 6, -7, 8]], np.int8)
+    channels = Channels(weights_, np.asarray([9, -10]), np.ones(2, np.float32), None, (-128, 127), 0)
+    assert can_pack(channels)
+    stream = pack_weights(channels, widened_order(1, 4)).values
+    halves = stream[4::2].astype("<i4").view("<i2").tolist()
+    assert halves == [5 * 256 + 1, -7 * 256 + 3, 6 * 256 - 2, 8 * 256 + 4]
+    assert stream[:4].tolist() == [9, 9 - 2560, 0, 0]
+
+
+_OUTPUTS = """
+#define EDGERT_REQUANTIZE_Q31
+#include <stdio.h>
+#include "edgert_dot_dsp.h"
+int main(void)
+{
+    int32_t row[3];
+    while (fread(row, sizeof row, 1, stdin) == 1) {
+        const edgert_multiplier_t scale = {row[1], row[2] - 1};
+        const int32_t y = edgert_output_of(row[0], 0, scale, -7, -128, 127, 1);
+        fwrite(&y, sizeof y, 1, stdout);
+    }
+    return 0;
+}
+"""
+
+
+def test_the_fast_form_rounds_as_tensorflow_lite_does(tmp_path: Path) -> None:
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("needs a C compiler (Debian package gcc)")
+    for name in ("kernel", "dsp", "requantize", "dot_dsp"):
+        (tmp_path / f"edgert_{name}.h").write_bytes(read_kernel(f"edgert_{name}.h"))
+    (tmp_path / "outputs.c").write_text(_OUTPUTS)
+    subprocess.run([compiler, *STRICT, "outputs.c", "-o", "outputs"], cwd=tmp_path, check=True)
+    rng = np.random.default_rng(6)
+    right = rng.integers(1, 23, 40_000)
+    multiplier = np.where(rng.integers(2, size=right.size), rng.integers(1 << 30, (1 << 31) - 1, right.size), 1 << 30)
+    # around every output step and half step, where roundings differ
+    sums = rng.integers(-300, 300, right.size) * (np.int64(1) << right) + rng.integers(-3, 4, right.size)
+    sums = np.clip(sums, -(1 << 30) + 1, (1 << 30) - 1)
+    rows = np.stack([sums, multiplier, right], axis=1).astype(np.int32)
+    done = subprocess.run([tmp_path / "outputs"], input=rows.tobytes(), capture_output=True, check=True)
+    wanted = np.clip(multiply_q31(sums, multiplier, -right) - 7, -128, 127)
+    assert np.array_equal(np.frombuffer(done.stdout, np.int32), wanted)
