@@ -75,14 +75,14 @@ EDGERT_KERNEL void edgert_mve_two_positions(const int8_t *x0, const int8_t *x1, 
                                             const int8_t *w, const int32_t *table, int32_t chunks, int32_t outputs,
                                             int32_t is_whole, int32_t y_zero, int32_t low, int32_t high)
 {
-    for (int32_t rest = outputs; rest > 0; rest -= 4) {
+    for (int32_t o = 0; o < outputs; o += 4, table += EDGERT_MVE_BLOCK) {
         const edgert_mve_sums_t sums = edgert_mve_sums(x0, x1, &w, table, chunks);
-        const mve_pred16_t taken = vctp32q((uint32_t)rest);
-        edgert_mve_store(y0, edgert_mve_scale(sums.first, table, low < y_zero), taken, is_whole, y_zero, low, high);
-        edgert_mve_store(y1, edgert_mve_scale(sums.second, table, low < y_zero), taken, is_whole, y_zero, low, high);
-        table += EDGERT_MVE_BLOCK;
-        y0 += 4;
-        y1 += 4;
+        const edgert_mve_scales_t scales = edgert_mve_scales(table);
+        const int32x4_t first = edgert_mve_scale(sums.first, scales, low < y_zero);
+        const int32x4_t second = edgert_mve_scale(sums.second, scales, low < y_zero);
+        const mve_pred16_t taken = vctp32q((uint32_t)(outputs - o));
+        edgert_mve_store(y0 + o, first, taken, is_whole, y_zero, low, high);
+        edgert_mve_store(y1 + o, second, taken, is_whole, y_zero, low, high);
     }
 }
 
@@ -100,6 +100,31 @@ EDGERT_KERNEL void edgert_conv_1x1_mve(const int8_t *x, int8_t *y, const int8_t 
         const int32_t second = rest > 1;
         edgert_mve_two_positions(x, x + (second ? depth : 0), y, y + (second ? outputs : 0), weights, channels, chunks,
                                  outputs, is_whole, y_zero, low, high);
+    }
+}
+
+/* The same for any depth: what is read behind a position's channels meets weights of 0. The last positions, behind
+ * which the input ends, are read from copies in `scratch`, 2 * 16 * ceil(depth / 16) bytes. */
+EDGERT_KERNEL void edgert_conv_1x1_rest_mve(const int8_t *x, int8_t *y, int8_t *scratch, const int8_t *weights,
+                                            const int32_t *channels, int32_t in_rows, int32_t out_rows,
+                                            int32_t pad_top, int32_t columns, int32_t depth, int32_t outputs,
+                                            int32_t is_whole, int32_t y_zero, int32_t low, int32_t high)
+{
+    const int32_t chunks = (depth + 15) / 16, count = out_rows * columns;
+    (void)in_rows;
+    (void)pad_top;
+    for (int32_t n = 0; n < count; n += 2, x += depth * 2, y += outputs * 2) {
+        const int32_t second = n + 1 < count;
+        const int8_t *terms[2] = {x, x + (second ? depth : 0)};
+        if ((count - n - 1 - second) * depth < chunks * 16 - depth) {
+            for (int32_t i = 0; i <= second; i++) {
+                edgert_mve_copy(x + i * depth, scratch + i * chunks * 16, depth);
+                terms[i] = scratch + i * chunks * 16;
+            }
+            terms[1] = second ? terms[1] : terms[0];
+        }
+        edgert_mve_two_positions(terms[0], terms[1], y, y + (second ? outputs : 0), weights, channels, chunks, outputs,
+                                 is_whole, y_zero, low, high);
     }
 }
 
@@ -126,19 +151,19 @@ EDGERT_KERNEL void edgert_mve_gather(const int8_t *x, int8_t *to, int32_t top, i
         }
         return;
     }
+    EDGERT_UNROLL(4)
     for (int32_t k = 0; k < w.kernel_rows * w.kernel_columns * w.depth; k += 16) {
         vstrbq_s8(to + k, vdupq_n_s8((int8_t)w.x_zero));
     }
     for (int32_t i = 0; i < w.kernel_rows; i++) {
         const int32_t row = top + i * w.dilation_rows;
-        for (int32_t j = 0; j < w.kernel_columns; j++, to += w.depth) {
+        const int32_t is_row = row >= 0 && row < w.rows;
+        for (int32_t j = 0; j < taps; j++, to += run * w.depth) {
             const int32_t column = left + j * w.dilation_columns;
-            if (row >= 0 && row < w.rows && column >= 0 && column < w.columns) {
-                const int8_t *from = x + (row * w.columns + column) * w.depth;
-                for (int32_t k = 0; k < w.depth; k += 16) {
-                    const mve_pred16_t taken = vctp8q((uint32_t)(w.depth - k));
-                    vstrbq_p_s8(to + k, vldrbq_z_s8(from + k, taken), taken);
-                }
+            const int32_t first = edgert_max(-column, 0), last = edgert_min(w.columns - column, run);
+            if (is_row && first < last) {
+                const int8_t *from = x + (row * w.columns + column + first) * w.depth;
+                edgert_mve_copy_exactly(from, to + first * w.depth, (last - first) * w.depth);
             }
         }
     }

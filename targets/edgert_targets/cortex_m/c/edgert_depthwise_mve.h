@@ -73,8 +73,8 @@ EDGERT_KERNEL void edgert_mve_depthwise_row(const int8_t *ring, int32_t row, int
             slot += d.dilation_rows;
             slot -= slot >= slots ? slots : 0;
         }
-        even = edgert_mve_scale(even, table, d.low < d.y_zero);
-        odd = edgert_mve_scale(odd, table + EDGERT_MVE_BLOCK, d.low < d.y_zero);
+        even = edgert_mve_scale(even, edgert_mve_scales(table), d.low < d.y_zero);
+        odd = edgert_mve_scale(odd, edgert_mve_scales(table + EDGERT_MVE_BLOCK), d.low < d.y_zero);
         int16x8_t value = vqmovntq_s32(vqmovnbq_s32(part, even), odd);
         value = vqaddq_n_s16(value, (int16_t)d.y_zero);
         if (d.low == -128 && d.high == 127) {

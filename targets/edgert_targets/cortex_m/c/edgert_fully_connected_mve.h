@@ -32,8 +32,8 @@ EDGERT_KERNEL void edgert_fully_connected_mve(const int8_t *x, int8_t *y, const 
             weights += 64;
         }
         const int32x4_t sums = edgert_mve_lanes(a, b, c, d);
-        edgert_mve_store(y, edgert_mve_scale(sums, channels, low < y_zero), vctp32q((uint32_t)rest), is_whole, y_zero,
-                         low, high);
+        const int32x4_t scaled = edgert_mve_scale(sums, edgert_mve_scales(channels), low < y_zero);
+        edgert_mve_store(y, scaled, vctp32q((uint32_t)rest), is_whole, y_zero, low, high);
     }
 }
 

@@ -41,35 +41,53 @@ EDGERT_KERNEL int32x4_t edgert_mve_lanes(int32_t a, int32_t b, int32_t c, int32_
 #if defined(EDGERT_REQUANTIZE_Q31)
 #define EDGERT_MVE_BLOCK 12 /* numbers in the table of 4 channels */
 
+typedef struct {
+    int32x4_t multipliers, shifts;
+} edgert_mve_scales_t;
+
+EDGERT_KERNEL edgert_mve_scales_t edgert_mve_scales(const int32_t *table)
+{
+    const edgert_mve_scales_t scales = {vldrwq_s32(table + 4), vldrwq_s32(table + 8)};
+    return scales;
+}
+
 /* 4 sums times their multipliers. vqrdmulh rounds half up as edgert_high_multiply does, vrshl rounds half up too: half
  * away from zero differs below zero only, by one less before the shift where there is one; when everything below zero
  * is clamped (`is_signed` 0) that makes no difference. */
-EDGERT_KERNEL int32x4_t edgert_mve_scale(int32x4_t sums, const int32_t *table, int32_t is_signed)
+EDGERT_KERNEL int32x4_t edgert_mve_scale(int32x4_t sums, edgert_mve_scales_t scales, int32_t is_signed)
 {
-    const int32x4_t shifts = vldrwq_s32(table + 8);
-    int32x4_t value = vqrdmulhq_s32(sums, vldrwq_s32(table + 4));
+    int32x4_t value = vqrdmulhq_s32(sums, scales.multipliers);
     if (is_signed) {
-        value = vaddq_s32(value, vshrq_n_s32(vandq_s32(value, shifts), 31));
+        value = vaddq_s32(value, vshrq_n_s32(vandq_s32(value, scales.shifts), 31));
     }
-    return vrshlq_s32(value, shifts);
+    return vrshlq_s32(value, scales.shifts);
 }
 #else
 #define EDGERT_MVE_BLOCK 8
 
+typedef struct {
+    int32x4_t multipliers; /* the bits of floats */
+} edgert_mve_scales_t;
+
+EDGERT_KERNEL edgert_mve_scales_t edgert_mve_scales(const int32_t *table)
+{
+    const edgert_mve_scales_t scales = {vldrwq_s32(table + 4)};
+    return scales;
+}
+
 /* 4 sums times their multipliers: rint(f32(sum) * multiplier), half to even; nothing here can be contracted. */
-EDGERT_KERNEL int32x4_t edgert_mve_scale(int32x4_t sums, const int32_t *table, int32_t is_signed)
+EDGERT_KERNEL int32x4_t edgert_mve_scale(int32x4_t sums, edgert_mve_scales_t scales, int32_t is_signed)
 {
     (void)is_signed;
 #if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 2)
-    const float32x4_t multipliers = vreinterpretq_f32_s32(vldrwq_s32(table + 4));
-    return vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32(sums), multipliers));
+    return vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32(sums), vreinterpretq_f32_s32(scales.multipliers)));
 #else
     int32_t values[4];
+    float multipliers[4];
     vstrwq_s32(values, sums);
+    memcpy(multipliers, &scales.multipliers, sizeof multipliers);
     for (int32_t i = 0; i < 4; i++) {
-        float multiplier;
-        memcpy(&multiplier, table + 4 + i, sizeof multiplier);
-        values[i] = edgert_multiply_fp32(values[i], multiplier);
+        values[i] = edgert_multiply_fp32(values[i], multipliers[i]);
     }
     return vldrwq_s32(values);
 #endif
@@ -92,11 +110,21 @@ EDGERT_KERNEL void edgert_mve_store(int8_t *y, int32x4_t scaled, mve_pred16_t ta
 EDGERT_KERNEL void edgert_mve_copy(const int8_t *from, int8_t *to, int32_t bytes)
 {
     int32_t i = 0;
+    EDGERT_UNROLL(4)
     for (; i + 16 <= bytes; i += 16) {
         vstrbq_s8(to + i, vldrbq_s8(from + i));
     }
     if (i < bytes) {
         vstrbq_s8(to + i, vldrbq_z_s8(from + i, vctp8q((uint32_t)(bytes - i))));
+    }
+}
+
+/* Copies `bytes`, none beyond. */
+EDGERT_KERNEL void edgert_mve_copy_exactly(const int8_t *from, int8_t *to, int32_t bytes)
+{
+    for (int32_t i = 0; i < bytes; i += 16) {
+        const mve_pred16_t taken = vctp8q((uint32_t)(bytes - i));
+        vstrbq_p_s8(to + i, vldrbq_z_s8(from + i, taken), taken);
     }
 }
 

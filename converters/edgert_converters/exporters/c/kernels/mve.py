@@ -22,11 +22,11 @@ _EVEN_THEN_ODD = (0, 2, 4, 6, 1, 3, 5, 7)
 
 
 def conv_mve(windows: Windows, groups: int, channels: Channels, x_zero: int) -> Call | None:
-    """Returns the call of a convolution, None with several groups. Channels alone are summed where they lie."""
+    """Returns the call of a convolution, None with several groups; 1x1 windows are summed where they lie."""
     if groups != 1:
         return None
     depth = windows.x[2]
-    if windows.kernel == windows.strides == (1, 1) and windows.pads == (0, 0) and depth % 16 == 0:
+    if windows.kernel == windows.strides == (1, 1) and windows.pads == (0, 0):
         return _conv_1x1(windows.arguments(), windows.x[1], channels)
     constants = (_dot_weights(channels.weights), _table(channels, range(len(channels.bias))))
     literals = {
@@ -48,12 +48,12 @@ def conv_mve(windows: Windows, groups: int, channels: Channels, x_zero: int) -> 
     return Call("conv_mve", "conv_mve", windows.arguments(), literals, constants, scratch)
 
 
-def fully_connected_mve(batch: int, channels: Channels) -> Call | None:
-    """Returns the call of a product with constant weights, None for several samples of a depth that is not whole."""
+def fully_connected_mve(batch: int, channels: Channels) -> Call:
+    """Returns the call of a product with constant weights; several samples are positions of a 1x1 window."""
     outputs, depth = channels.weights.shape
     if batch != 1:
         rows = {"in_rows": batch, "out_rows": batch, "pad_top": 0}
-        return _conv_1x1(rows, 1, channels) if depth % 16 == 0 else None
+        return _conv_1x1(rows, 1, channels)
     constants = (_dot_weights(channels.weights), _table(channels, range(outputs)))
     literals = {"is_whole": int(outputs % 4 == 0), "has_rest": int(depth % 16 != 0), **_ends(channels)}
     arguments = {"depth": depth, "outputs": outputs}
@@ -86,6 +86,7 @@ def depthwise_mve(windows: Windows, channels: Channels, x_zero: int) -> Call | N
         "dilation_rows": windows.dilations[0],
         "dilation_columns": windows.dilations[1],
         "together": _together(channels.weights),
+        "is_whole": int(windows.x[2] % 8 == 0),
         "x_zero": x_zero,
         **_ends(channels),
     }
@@ -103,11 +104,15 @@ def add_mve(call: Call) -> Call:
 
 
 def _conv_1x1(rows: dict[str, int], columns: int, channels: Channels) -> Call:
-    outputs, terms = channels.weights.shape
-    arguments = {**rows, "columns": columns, "chunks": terms // 16, "outputs": outputs}
+    outputs, depth = channels.weights.shape
     constants = (_dot_weights(channels.weights), _table(channels, range(outputs)))
     literals = {"is_whole": int(outputs % 4 == 0), **_ends(channels)}
-    return Call("conv_1x1_mve", "conv_mve", arguments, literals, constants)
+    arguments = {**rows, "columns": columns}
+    if depth % 16 == 0:
+        arguments |= {"chunks": depth // 16, "outputs": outputs}
+        return Call("conv_1x1_mve", "conv_mve", arguments, literals, constants)
+    arguments |= {"depth": depth, "outputs": outputs}
+    return Call("conv_1x1_rest_mve", "conv_mve", arguments, literals, constants, 2 * _whole(depth, 16))
 
 
 def _dot_weights(weights: NDArray[np.int8]) -> Constant:
