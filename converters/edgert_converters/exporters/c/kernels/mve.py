@@ -7,6 +7,7 @@ and several outputs per depthwise channel, stays with the portable kernels: None
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from edgert_converters.ops.spec import Array
 
 __all__ = ["add_mve", "conv_mve", "depthwise_mve", "fully_connected_mve"]
 
+_T = TypeVar("_T", bound=np.generic)
 _EVEN_THEN_ODD = (0, 2, 4, 6, 1, 3, 5, 7)
 
 
@@ -156,7 +158,7 @@ def _ends(channels: Channels) -> dict[str, int]:
     return {"y_zero": channels.y_zero, "low": channels.clamp[0], "high": channels.clamp[1]}
 
 
-def _padded(rows: Array, multiple: int) -> Array:
+def _padded(rows: NDArray[_T], multiple: int) -> NDArray[_T]:
     """Returns rows and, behind them, rows of zeros up to a multiple."""
     return np.pad(rows, ((0, _whole(len(rows), multiple) - len(rows)), (0, 0)))
 
