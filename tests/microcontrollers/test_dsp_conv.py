@@ -29,8 +29,9 @@ from tests.conformance.q31_models import (
     stored_inputs,
     weights,
 )
+from tests.microcontrollers.boards import build, need_tools, running
 from tests.microcontrollers.c_program import STRICT, compile_program, export_file, read_kernel, run_program
-from tests.microcontrollers.many_models import compile_models, run_model
+from tests.microcontrollers.single_operators import check_singles, same_pads, with_output_scale
 from tests.microcontrollers.test_exact import MODELS
 
 CORE = Core("cortex-m4", Instructions.DSP)
@@ -61,20 +62,12 @@ MATRICES = {
 CLAMPS = (None, (0.0, 6.0), (0.0, float("inf")))
 
 
-def _pads(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    total = max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
-    return total // 2, total - total // 2
-
-
 def _conv(rng: Rng, case: Sequence[int]) -> Single:
     c, o, rows, columns, kh, kw, stride, dilation, same = case
     x, w = activation(rng, (1, c, rows, columns)), weights(rng, (o, c, kh, kw), 0)
-    ends = [_pads(n, k, stride, dilation) if same else (0, 0) for n, k in ((rows, kh), (columns, kw))]
-    attributes = {
-        "pads": (ends[0][0], ends[1][0], ends[0][1], ends[1][1]),
-        "strides": (stride, stride),
-        "dilations": (dilation, dilation),
-    }
+    strides, dilations = (stride, stride), (dilation, dilation)
+    pads = same_pads((rows, columns), (kh, kw), strides, dilations) if same else [0, 0, 0, 0]
+    attributes = {"pads": pads, "strides": strides, "dilations": dilations}
     operands = (x, w, bias(rng, x, w, o))
     clamp = CLAMPS[int(rng.integers(len(CLAMPS)))]
     return fitted(rng, Single("Conv", operands, ANY, (None,) * 4, attributes, clamp))  # type: ignore[arg-type]
@@ -96,24 +89,24 @@ def _folder(single: Single, mode: Requantize, name: str) -> CFolder:
     return export_c(single.model(mode), CORE, read_kernel, name=name)
 
 
-def _check(singles: dict[str, Single], mode: Requantize, where: Path) -> list[CFolder]:
-    """Runs every operator in C and in the integer interpreter."""
-    folders = [_folder(single, mode, name) for name, single in singles.items()]
-    program = compile_models(folders, where, STRICT)
-    for number, (folder, (name, single)) in enumerate(zip(folders, singles.items(), strict=True)):
-        entry = folder.network.buffers[folder.network.inputs[0]].name
-        found = run_model(program, number, folder, [{entry: stored_inputs(single)[0]}])[0][0]
-        wanted = interpreted(single, mode)
-        shape = np.moveaxis(wanted, 1, -1).shape if wanted.ndim == 4 else wanted.shape
-        assert np.array_equal(plain_output(single, found.reshape(shape)), wanted), name
-    return folders
+@pytest.mark.parametrize("mode", Requantize)
+def test_every_shape_equals_the_interpreter(mode: Requantize, tmp_path: Path) -> None:
+    folders = check_singles(_singles(np.random.default_rng(8)), mode, CORE, tmp_path)
+    kernels = {layer.call.kernel for folder in folders for layer in folder.network.layers}
+    assert kernels == {"conv_dsp", "conv_1x1_dsp", "fully_connected_dsp"}
 
 
 @pytest.mark.parametrize("mode", Requantize)
-def test_every_shape_equals_the_interpreter(mode: Requantize, tmp_path: Path) -> None:
-    folders = _check(_singles(np.random.default_rng(8)), mode, tmp_path)
-    kernels = {layer.call.kernel for folder in folders for layer in folder.network.layers}
-    assert kernels == {"conv_dsp", "conv_1x1_dsp", "fully_connected_dsp"}
+@pytest.mark.parametrize("name", ["c1x1_odd", "cfirst_layer", "c3x3_stride", "fc_odd"])
+def test_a_cortex_m4_equals_the_interpreter(mode: Requantize, name: str, tmp_path: Path) -> None:
+    need_tools()
+    single = _singles(np.random.default_rng(8))[name]
+    files = _folder(single, mode, name).files
+    inputs, wanted = stored_inputs(single)[0], interpreted(single, mode)
+    shape = np.moveaxis(wanted, 1, -1).shape if wanted.ndim == 4 else wanted.shape
+    with running(build("qemu-mps2-an386", files, tmp_path), files) as client:
+        found = np.frombuffer(client.run(inputs.tobytes()).outputs, np.int8)
+    assert np.array_equal(plain_output(single, found.reshape(shape)), wanted)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -126,16 +119,12 @@ def test_published_models_are_exact(name: str, zoo: Path, tmp_path: Path) -> Non
     assert not slow
 
 
-def _with_output(single: Single, scale: float) -> Single:
-    return replace(single, output=QuantParams((scale,), (3,), DType.INT8))
-
-
 def test_fine_outputs_take_the_general_form(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     x = Operand(rng.integers(-9, 9, (1, 4, 3, 3)).astype(np.int8), QuantParams((0.5,), (1,), DType.INT8), True)
     w = Operand(rng.integers(-2, 3, (4, 4, 1, 1)).astype(np.int8), QuantParams((0.25,) * 4, (0,) * 4, DType.INT8, 0))
-    single = _with_output(Single("Conv", (x, w), ANY, (1, 4, 3, 3)), 0.15)
-    folder = _check({"fine": single}, Requantize.Q31, tmp_path)[0]
+    single = with_output_scale(Single("Conv", (x, w), ANY, (1, 4, 3, 3)), 0.15)
+    folder = check_singles({"fine": single}, Requantize.Q31, CORE, tmp_path)[0]
     assert folder.network.layers[0].call.literals["is_fast"] == 0
 
 
@@ -149,7 +138,7 @@ def test_weights_of_minus_128_and_wide_sums_take_the_portable_kernel() -> None:
     x = activation(rng, (1, 1024))
     w = Operand(np.full((2, 1024), 127, np.int8), QuantParams((0.01,), (0,), DType.INT8))
     assert x.params is not None
-    wide = _with_output(Single("Gemm", (x, w), ANY, (1, 2), {"transB": 1}), x.params.scale[0] * 0.01 * (1 << 17))
+    wide = with_output_scale(Single("Gemm", (x, w), ANY, (1, 2), {"transB": 1}), x.params.scale[0] * 0.01 * (1 << 17))
     assert _folder(wide, Requantize.Q31, "wide").network.layers[0].call.kernel == "fully_connected"
 
 
@@ -171,7 +160,7 @@ def test_channels_that_never_change_get_harmless_constants(mode: Requantize, tmp
         replace(w, params=replace(w.params, scale=tuple(wide))),
         Operand(values, replace(b.params, scale=tuple(scales))),
     )
-    folder = _check({"constant": replace(single, operands=operands)}, mode, tmp_path)[0]
+    folder = check_singles({"constant": replace(single, operands=operands)}, mode, CORE, tmp_path)[0]
     assert folder.network.layers[0].call.kernel == "conv_1x1_dsp"
     assert folder.network.layers[0].call.literals["is_fast"] == 1
 
