@@ -35,6 +35,8 @@ __all__ = ["Situation", "repair"]
 
 _LEAST_GAIN_DB = 0.3
 """Smaller gains of SQNR are within what another draw of calibration samples changes."""
+_SHARE_OF_TIME = 0.1
+"""Of the time limit, for reconstruction done again for a set of float layers: there are up to a dozen of them."""
 _LEAST_WINDOW_DB = 0.1
 _LOOK_GAIN_DB = 1.0
 """The gate is asked again when the outputs have gained this much since it was asked last."""
@@ -241,10 +243,11 @@ class _Loop:
         return _Trial(base.settings, base.prepared, draft, self._noise(draft))
 
     def _refined(self, trial: _Trial, late: Set[Algorithm]) -> _Trial:
-        """The trial after the steps that were taken out of it for the search."""
+        """The trial after the steps that were taken out of it for the search, in a share of the time they may take."""
         if not late:
             return trial
-        settings = replace(trial.settings, algorithms=frozenset(late))
+        limit_s = trial.settings.time_limit_s * _SHARE_OF_TIME
+        settings = replace(trial.settings, algorithms=frozenset(late), time_limit_s=limit_s)
         draft = refine(trial.draft, self._at.calibration, settings)
         return _Trial(trial.settings, trial.prepared, draft, self._noise(draft))
 
