@@ -11,8 +11,9 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from edgert_converters.exporters.c.network import Layer, Network
+from edgert_converters.exporters.c.network import Layer, Network, View
 from edgert_converters.exporters.c.planner import alive_bytes
+from edgert_converters.exporters.c.planner.lifetimes import can_overwrite
 
 __all__ = ["order_layers"]
 
@@ -78,7 +79,7 @@ class _Search:
     """What the search asks of a network. `best` holds the smallest peak with which a set of layers was reached."""
 
     def __init__(self, network: Network) -> None:
-        self._layers = network.layers
+        self._layers, self._buffers = network.layers, network.buffers
         self._uses = _uses(network)
         self._needs = _needs(network)
         self.best: dict[int, int] = {}
@@ -101,7 +102,7 @@ class _Search:
         for position in sorted(layer.overwrites):
             view = layer.reads[position]
             use = self._uses[view.buffer]
-            fits = not view.offset_bytes and target.size_bytes <= use.size_bytes
+            fits = can_overwrite(self._buffers, layer, position) and layer.writes[0] == View(layer.writes[0].buffer)
             if fits and not use.is_alive(after) and not target.is_alive(done):
                 return target.size_bytes
         return 0

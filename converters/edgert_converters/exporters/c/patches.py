@@ -78,7 +78,7 @@ def rows_of(network: Network, layer: Layer) -> Rows | None:
     An element-wise layer is told by its only argument: the count of elements of all its reads and its write.
     """
     if layer.rows is not None:
-        return layer.rows if set(layer.call.arguments) <= _ARGUMENTS | {"count"} else None
+        return layer.rows if set(layer.call.arguments) >= _ARGUMENTS else None
     buffers = [network.buffers[view.buffer] for view in (*layer.reads, *layer.writes)]
     shape = buffers[-1].shape
     plain = len(shape) == 3 and all(math.prod(b.shape) == math.prod(shape) for b in buffers)
@@ -109,7 +109,7 @@ def cut(network: Network, stretch: Stretch, strip_rows: int, *, is_upward: bool 
 
 
 def extra_macs(network: Network, stretch: Stretch, strip_rows: int) -> int:
-    """Returns the MACs that strips of this many rows compute twice."""
+    """Returns the MACs that strips of this many rows add; below zero where nobody reads some rows."""
     layers = network.layers[stretch.first : stretch.stop]
     total = 0
     for window in _windows(stretch, strip_rows):
@@ -210,7 +210,7 @@ def _call(call: Call, rows: Rows, part: _Part) -> Call:
         "pad_top": part.pad_top,
         "count": call.arguments.get("count", 0) * count // rows.out_rows,
     }
-    return replace(call, arguments={name: values[name] for name in call.arguments})
+    return replace(call, arguments={name: values.get(name, given) for name, given in call.arguments.items()})
 
 
 def _span(window: _WINDOW) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from edgert_converters.exporters.c.network import Buffer, Layer, Network, View
 
-__all__ = ["Body", "Piece", "Tie", "alive_bytes", "bodies_of", "ties_of"]
+__all__ = ["Body", "Piece", "Tie", "alive_bytes", "bodies_of", "can_overwrite", "ties_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +98,23 @@ def extent(buffers: Sequence[Buffer], view: View) -> tuple[int, int]:
 
 def ties_of(network: Network) -> list[Tie]:
     """Returns every chance to compute in place. Whether what is overwritten dies there is not looked at."""
-    found = []
-    for index, layer in enumerate(network.layers):
-        for position in sorted(layer.overwrites):
-            tie = Tie(index, layer.reads[position], layer.writes[0])
-            if _size(network.buffers, tie.write) <= _size(network.buffers, tie.read):
-                found.append(tie)
-    return found
+    return [
+        Tie(index, layer.reads[position], layer.writes[0])
+        for index, layer in enumerate(network.layers)
+        for position in sorted(layer.overwrites)
+        if can_overwrite(network.buffers, layer, position)
+    ]
+
+
+def can_overwrite(buffers: Sequence[Buffer], layer: Layer, position: int) -> bool:
+    """Returns True where a layer's write is no larger than a read and no other read sees other bytes of that place."""
+    read, size = layer.reads[position], _size(buffers, layer.writes[0])
+    for other in layer.reads:
+        start, stop = extent(buffers, other)
+        is_shifted = other.buffer == read.buffer and start != read.offset_bytes
+        if is_shifted and start < read.offset_bytes + size and read.offset_bytes < stop:
+            return False
+    return size <= _size(buffers, read)
 
 
 def alive_bytes(network: Network) -> list[int]:
@@ -136,7 +146,7 @@ def _saved_bytes(network: Network, bodies: Sequence[Body], index: int, layer: La
             for piece in bodies[read.buffer].pieces
             if piece.start < start + size and start < piece.stop
         )
-        if dies and size <= _size(network.buffers, read):
+        if dies and can_overwrite(network.buffers, layer, position):
             return size
     return 0
 
