@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
     from edgert_converters.tflite.export_graph import ExportGraph
 
-__all__ = ["SPECS"]
+__all__ = ["SPECS", "linear_neighbours"]
 
 
 def reference(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
@@ -144,8 +144,8 @@ def _interpolate_float32(node: Node, inputs: Sequence[Array | None]) -> list[Arr
         return reference(node, inputs)
     if x.ndim < 2 or any(change.changes for change in plan[:-2]):
         return reference(node, inputs)
-    top, bottom, (dy2, dy1) = _neighbours(node, plan[-2])
-    left, right, (dx2, dx1) = _neighbours(node, plan[-1])
+    top, bottom, (dy2, dy1) = linear_neighbours(node, plan[-2])
+    left, right, (dx2, dx1) = linear_neighbours(node, plan[-1])
     above, below = np.take(x, top, axis=-2), np.take(x, bottom, axis=-2)
     dy1, dy2 = dy1[:, None], dy2[:, None]
     result = dx2 * dy2 * above[..., left]
@@ -154,7 +154,7 @@ def _interpolate_float32(node: Node, inputs: Sequence[Array | None]) -> list[Arr
     return [result + dx1 * dy1 * below[..., right]]
 
 
-def _neighbours(
+def linear_neighbours(
     node: Node, change: Resampling
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Returns the indices before and after each output index, and their float32 weights."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgert_converters.ops.interpolation import Resampling
 
-__all__ = ["resize_bilinear_q31"]
+__all__ = ["neighbours_q31", "resize_bilinear_q31"]
 
 Int64 = NDArray[np.int64]
 
@@ -33,8 +33,8 @@ def resize_bilinear_q31(x: Int64, rows: Resampling, columns: Resampling, *, alig
         align: align_corners.
         half: half_pixel_centers.
     """
-    top, bottom, late_y = _neighbours(rows, align=align, half=half)
-    left, right, late_x = _neighbours(columns, align=align, half=half)
+    top, bottom, late_y = neighbours_q31(rows, align=align, half=half)
+    left, right, late_x = neighbours_q31(columns, align=align, half=half)
     early_y, late_y = (_ONE - late_y)[:, None], late_y[:, None]
     above, below = np.take(x, top, axis=-2), np.take(x, bottom, axis=-2)
     total = above[..., left] * early_y * (_ONE - late_x)
@@ -45,7 +45,7 @@ def resize_bilinear_q31(x: Int64, rows: Resampling, columns: Resampling, *, alig
     return _divide(rounded, 1 << 20)
 
 
-def _neighbours(axis: Resampling, *, align: bool, half: bool) -> tuple[Int64, Int64, Int64]:
+def neighbours_q31(axis: Resampling, *, align: bool, half: bool) -> tuple[Int64, Int64, Int64]:
     """Returns the indices before and after each output index, and the weight of the one after."""
     source, size = (axis.source - 1, axis.size - 1) if align and axis.size > 1 else (axis.source, axis.size)
     scale = (_ONE * source + size // 2) // size

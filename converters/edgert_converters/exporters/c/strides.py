@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Axis", "Loops", "Places", "find_loops", "find_places"]
+__all__ = ["Axis", "Loops", "Places", "find_loops", "find_places", "pair_arguments"]
 
 _MOST_LOOPS = 4
 
@@ -70,21 +70,26 @@ def find_loops(source: NDArray[np.int64], target: NDArray[np.int64] | None = Non
     """
     if target is None:
         target = np.arange(source.size, dtype=np.int64).reshape(source.shape)
-    source_steps, target_steps = _step(source), _step(target)
-    if source.size == 0 or source_steps is None or target_steps is None:
+    axes = _axes(source, target)
+    if axes is None:
         return None
-    axes: list[Axis] = []
-    for count, x, y in zip(source.shape, source_steps, target_steps, strict=True):
-        if count == 1:
-            continue
-        if axes and axes[-1].source == x * count and axes[-1].target == y * count:
-            axes[-1] = Axis(axes[-1].count * count, x, y)
-        else:
-            axes.append(Axis(count, x, y))
     run = 1
     if axes and axes[-1].source == axes[-1].target == 1:
         run = axes.pop().count
     return Loops(int(source.flat[0]), tuple(axes), run) if len(axes) <= _MOST_LOOPS else None
+
+
+def pair_arguments(a: tuple[int, ...], b: tuple[int, ...], y: tuple[int, ...]) -> dict[str, int] | None:
+    """Returns counts and steps of four loops over y, made from a and b by numpy's broadcasting; None: four are few."""
+    spread = [np.broadcast_to(np.arange(math.prod(s), dtype=np.int64).reshape(s), y) for s in (a, b)]
+    axes = _axes(spread[0], spread[1])
+    if axes is None or len(axes) > _MOST_LOOPS:
+        return None
+    padded = (*([Axis(1, 0, 0)] * (_MOST_LOOPS - len(axes))), *axes)
+    found: dict[str, int] = {}
+    for i, axis in enumerate(padded):
+        found |= {f"count_{i}": axis.count, f"a_{i}": axis.source, f"b_{i}": axis.target}
+    return found
 
 
 def find_places(source: NDArray[np.int64]) -> Places:
@@ -102,6 +107,22 @@ def find_places(source: NDArray[np.int64]) -> Places:
         if smaller and np.array_equal(outer[:, None] + inner, table):
             best = Places(outer, inner, run)
     return best
+
+
+def _axes(source: NDArray[np.int64], target: NDArray[np.int64]) -> list[Axis] | None:
+    """The fewest loops that walk both sides, or None where a step varies."""
+    source_steps, target_steps = _step(source), _step(target)
+    if source.size == 0 or source_steps is None or target_steps is None:
+        return None
+    axes: list[Axis] = []
+    for count, x, y in zip(source.shape, source_steps, target_steps, strict=True):
+        if count == 1:
+            continue
+        if axes and axes[-1].source == x * count and axes[-1].target == y * count:
+            axes[-1] = Axis(axes[-1].count * count, x, y)
+        else:
+            axes.append(Axis(count, x, y))
+    return axes
 
 
 def _step(array: NDArray[np.int64]) -> list[int] | None:

@@ -30,6 +30,7 @@ __all__ = ["TABLE", "fold_tables", "unit_table"]
 
 TABLE: Final = "EDGERT_TABLE"
 _EIGHT_BITS: Final = frozenset({DType.INT8, DType.UINT8})
+_RESIZES: Final = frozenset({"Resize", "Upsample"})
 # fmt: off
 _ELEMENT_WISE: Final = frozenset(
     {
@@ -53,13 +54,16 @@ def fold_tables(model: ir.Model, graph: TfSubgraph, homes: Mapping[str, Stored])
     mode = read_requantize(model)
     made = {output: operator for operator in graph.operators for output in operator.outputs}
     found: dict[int, TfOperator] = {}
+    plain = set()  # moved by operators that take other parameters in float32 whatever the mode
     for unit in find_units(model.graph):
+        if OPERATORS[unit.op].integer_q31 is None or unit.op in _RESIZES:
+            plain |= {home.index for q in unit.quantize if (home := homes.get(str(q.outputs[0].name))) is not None}
         ends = _ends(unit, homes)
         if ends is not None and ends[1] in made:
             found[ends[1]] = _table_operator(ends[0], ends[1], unit_table(unit, mode))
     for operator in graph.operators:
         if operator.name == "QUANTIZE" and operator.outputs[0] not in found:
-            table = _rescaling(graph, operator, made, mode)
+            table = _rescaling(graph, operator, made, mode if operator.outputs[0] not in plain else Requantize.FP32)
             if table is not None:
                 found[operator.outputs[0]] = table
     operators = tuple(

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
+from edgert.dtypes import DType
 from edgert_converters.exporters.c.kernels.arithmetic import lower_add
+from edgert_converters.exporters.c.kernels.by_type import by_type, same_shape_or_pair
 from edgert_converters.exporters.c.kernels.concat import lower_concat, lower_pack
 from edgert_converters.exporters.c.kernels.conv import lower_conv
 from edgert_converters.exporters.c.kernels.depthwise import lower_depthwise_conv
+from edgert_converters.exporters.c.kernels.float_layers import FLOAT_LAYERS
+from edgert_converters.exporters.c.kernels.floats import FLOAT_RULES
 from edgert_converters.exporters.c.kernels.fully_connected import lower_fully_connected
-from edgert_converters.exporters.c.kernels.pool import lower_average_pool
+from edgert_converters.exporters.c.kernels.pads import lower_pad
+from edgert_converters.exporters.c.kernels.pairs import PAIR_RULES, lower_pair
+from edgert_converters.exporters.c.kernels.pool import lower_average_pool, lower_max_pool, lower_mean, lower_sum
 from edgert_converters.exporters.c.kernels.rearrange import MOVE_RULES
+from edgert_converters.exporters.c.kernels.resize import lower_resize_bilinear
 from edgert_converters.exporters.c.kernels.softmax import lower_softmax
 from edgert_converters.exporters.c.kernels.tables import lower_table
 from edgert_converters.exporters.c.lowering import Lowering
@@ -33,15 +40,26 @@ class LowerRule(Protocol):
         ...
 
 
-RULES: Final[Mapping[str, LowerRule]] = {
-    "ADD": lower_add,
+_INT8: Final[dict[str, Callable[[TfOperator, Lowering], None]]] = {
+    "ADD": same_shape_or_pair(lower_add),
     "AVERAGE_POOL_2D": lower_average_pool,
-    "CONCATENATION": lower_concat,
     "CONV_2D": lower_conv,
     "DEPTHWISE_CONV_2D": lower_depthwise_conv,
     "FULLY_CONNECTED": lower_fully_connected,
-    "PACK": lower_pack,
+    "MAX_POOL_2D": lower_max_pool,
+    "MEAN": lower_mean,
     "SOFTMAX": lower_softmax,
+    "SUM": lower_sum,
+}
+RULES: Final[Mapping[str, LowerRule]] = {
+    "CONCATENATION": lower_concat,
+    "PACK": lower_pack,
+    "PAD": lower_pad,
+    "PADV2": lower_pad,
+    "RESIZE_BILINEAR": lower_resize_bilinear,
     TABLE: lower_table,
     **MOVE_RULES,
+    **FLOAT_RULES,
+    **PAIR_RULES,
+    **by_type({DType.INT8: _INT8, DType.FLOAT: {**FLOAT_LAYERS, "ADD": lower_pair}}),
 }

@@ -23,6 +23,6 @@ def lower_table(operator: TfOperator, network: Lowering) -> None:
     if x.quant.dtype is y.quant.dtype and np.array_equal(values, np.arange(first, first + 256).astype(np.int8)):
         network.alias(operator)
         return
-    table = Constant("table", "int8_t", values, "results by input", is_payload=False)
+    table = Constant("entries", "int8_t", values, "results by input", is_payload=False)
     call = Call("table", "table", {"count": math.prod(x.shape)}, {"first": first}, (table,))
     network.add(operator, call, overwrites=(0,))
