@@ -94,9 +94,8 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _shown(groups: Groups) -> Groups:
-    """Every peer, and edgert's settings that were measured in most draws: the ablation has a table of its own."""
-    most = max((len(draws) for (tool, _), draws in groups.items() if tool == EDGERT), default=0)
-    return {key: draws for key, draws in groups.items() if key[0] != EDGERT or len(draws) == most}
+    """Every peer, and edgert's settings that were measured in several draws: the ablation has a table of its own."""
+    return {key: draws for key, draws in groups.items() if key[0] != EDGERT or len(draws) > 1}
 
 
 def _title(groups: Mapping[tuple[str, str], Group]) -> str:
