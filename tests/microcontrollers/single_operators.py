@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edgert_converters.exporters.c import CFolder, Core, export_c
+from edgert_converters.exporters.tflite import export_tflite
 from edgert_converters.requantize import Requantize
 from tests.conformance.q31_models import Single, interpreted, plain_output, stored_inputs
 from tests.microcontrollers.c_program import STRICT, read_kernel
@@ -28,14 +29,19 @@ def check_singles(
         feed = dict(zip(entries, stored_inputs(single), strict=True))
         found = run_model(program, number, folder, [feed])[0][0]
         wanted = interpreted(single, mode)
-        shape = np.moveaxis(wanted, 1, -1).shape if wanted.ndim == 4 else wanted.shape
-        made = plain_output(single, found.reshape(shape)) if wanted.ndim == 4 else found.reshape(shape)
+        shape = np.moveaxis(wanted, 1, -1).shape if _is_channels_last(single) else wanted.shape
+        made = plain_output(single, found.reshape(shape))
         assert np.array_equal(made, wanted), (name, mode, core)
     return folders
 
 
+def _is_channels_last(single: Single) -> bool:
+    layout = export_tflite(single.model(Requantize.Q31)).outputs[0].layout
+    return layout is not None and layout.endswith("C")
+
+
 def same_pads(
-    sizes: Sequence[int], kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+    sizes: Sequence[int], kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int] = (1, 1)
 ) -> list[int]:
     """Returns TensorFlow's SAME padding as ONNX writes it: all starts, then all ends."""
     totals = [

@@ -29,29 +29,6 @@ EDGERT_KERNEL int32_t edgert_multiply_q31(int32_t value, int32_t multiplier, int
     return edgert_divide_by_power(edgert_high_multiply((int32_t)((uint32_t)value << left), multiplier), left - shift);
 }
 
-/* rint(f32(sum) * multiplier), rounded half to even, for |result| below 2^22; exact integers do the same without an
- * FPU. The product passes through its bits so that no compiler makes one fused operation of it and the addition. */
-#if defined(__ARM_FP) || !defined(__arm__)
-EDGERT_KERNEL float edgert_unfused(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-#if defined(__GNUC__)
-    __asm__("" : "+r"(bits));
-#endif
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-EDGERT_KERNEL int32_t edgert_multiply_fp32(int32_t sum, float multiplier)
-{
-    const float magic = 12582912.0f; /* 1.5 * 2^23: adding it leaves no bits behind the point */
-    const float rounded = edgert_unfused((float)sum * multiplier) + magic;
-    int32_t bits;
-    memcpy(&bits, &rounded, sizeof bits);
-    return bits - 0x4B400000;
-}
-#else
 /* mantissa * 2^-drop, rounded half to even; drop is 0 to 63. */
 EDGERT_KERNEL uint64_t edgert_drop_bits(uint64_t mantissa, int32_t drop)
 {
@@ -64,14 +41,27 @@ EDGERT_KERNEL uint64_t edgert_drop_bits(uint64_t mantissa, int32_t drop)
     return kept + (rest > half || (rest == half && (kept & 1u)) ? 1u : 0u);
 }
 
+/* Significant bits. */
 EDGERT_KERNEL int32_t edgert_width(uint64_t value)
 {
+#if defined(__GNUC__)
     const uint32_t high = (uint32_t)(value >> 32);
     return high ? 64 - __builtin_clz(high) : value ? 32 - __builtin_clz((uint32_t)value) : 0;
+#else
+    int32_t width = 0;
+    for (int32_t step = 32; step > 0; step /= 2) {
+        if (value >> step) {
+            width += step;
+            value >>= step;
+        }
+    }
+    return width + (value ? 1 : 0);
+#endif
 }
 
-/* The same in integers: f32(sum) keeps 24 bits, so does the product, then it is rounded to a whole number. */
-EDGERT_KERNEL int32_t edgert_multiply_fp32(int32_t sum, float multiplier)
+/* rint(f32(sum) * multiplier), rounded half to even, in integers, for |result| below 2^31: f32(sum) keeps 24 bits, so
+ * does the product, then it is rounded to a whole number. */
+EDGERT_KERNEL int32_t edgert_multiply_in_integers(int32_t sum, float multiplier)
 {
     uint32_t bits;
     memcpy(&bits, &multiplier, sizeof bits);
@@ -88,6 +78,47 @@ EDGERT_KERNEL int32_t edgert_multiply_fp32(int32_t sum, float multiplier)
                                             : 0;
     return sum < 0 ? -(int32_t)whole : (int32_t)whole;
 }
+
+/* The same for |result| below 2^22, by the FPU where there is one (EDGERT_NO_FPU: as if there were none). */
+#if (defined(__ARM_FP) || !defined(__arm__)) && !defined(EDGERT_NO_FPU)
+/* The value through its bits, so that no compiler makes one fused operation of a product and an addition. */
+EDGERT_KERNEL float edgert_unfused(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+#if defined(__GNUC__)
+    __asm__("" : "+r"(bits));
+#endif
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* rint(value) for |value| below 2^22: adding 1.5 * 2^23 leaves no bits behind the point. */
+EDGERT_KERNEL int32_t edgert_round_fp32(float value)
+{
+    const float rounded = edgert_unfused(value) + 12582912.0f;
+    int32_t bits;
+    memcpy(&bits, &rounded, sizeof bits);
+    return bits - 0x4B400000;
+}
+
+EDGERT_KERNEL int32_t edgert_multiply_fp32(int32_t sum, float multiplier)
+{
+    return edgert_round_fp32((float)sum * multiplier);
+}
+#else
+#if defined(EDGERT_REQUANTIZE_FP32)
+/* One copy in flash: it is long. */
+static EDGERT_SHARED int32_t edgert_multiply_fp32(int32_t sum, float multiplier)
+{
+    return edgert_multiply_in_integers(sum, multiplier);
+}
+#else
+EDGERT_KERNEL int32_t edgert_multiply_fp32(int32_t sum, float multiplier)
+{
+    return edgert_multiply_in_integers(sum, multiplier);
+}
+#endif
 #endif
 
 /* What a layer knows of one output channel. `bias` has the input's zero point folded in: acc = bias + sum(x * w). */

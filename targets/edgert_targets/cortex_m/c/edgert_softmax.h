@@ -43,4 +43,51 @@ EDGERT_KERNEL void edgert_softmax_q31(const int8_t *x, int8_t *y, const int32_t 
     }
 }
 
+/* fp32: rint(256 * p) - 128, half to even, p = exp(x_k - largest) / sum of all. A power is a product of two entries of
+ * `powers` in Q62: exp of -16 differences i (16 of them), then of -j single ones (16); `drop` bits leave room for the
+ * sum. The quotient is divided out bit by bit. */
+EDGERT_KERNEL uint64_t edgert_high_product(uint64_t a, uint64_t b)
+{
+    const uint64_t a_low = a & 0xFFFFFFFFu, b_low = b & 0xFFFFFFFFu;
+    const uint64_t first = (a >> 32) * b_low + (a_low * b_low >> 32);
+    const uint64_t second = a_low * (b >> 32) + (first & 0xFFFFFFFFu);
+    return (a >> 32) * (b >> 32) + (first >> 32) + (second >> 32);
+}
+
+EDGERT_KERNEL uint64_t edgert_power(const uint64_t *powers, int32_t difference, int32_t drop)
+{
+    const uint64_t power = edgert_high_product(powers[difference >> 4], powers[16 + (difference & 15)]);
+    return (power + ((uint64_t)1 << (drop - 1))) >> drop;
+}
+
+EDGERT_KERNEL int32_t edgert_share_of_256(uint64_t power, uint64_t total)
+{
+    int32_t share = 0;
+    for (int32_t i = 0; i < 9; i++) {
+        const int32_t bit = power >= total;
+        share = 2 * share + bit;
+        power = (bit ? power - total : power) * 2;
+    }
+    return share + (power > total || (power == total && (share & 1)) ? 1 : 0);
+}
+
+EDGERT_KERNEL void edgert_softmax_fp32(const int8_t *x, int8_t *y, const uint64_t *powers, int32_t batch,
+                                       int32_t depth, int32_t drop)
+{
+    for (int32_t n = 0; n < batch; n++, x += depth, y += depth) {
+        int32_t largest = x[0];
+        uint64_t total = 0;
+        for (int32_t k = 1; k < depth; k++) {
+            largest = edgert_max(largest, x[k]);
+        }
+        for (int32_t k = 0; k < depth; k++) {
+            total += edgert_power(powers, largest - x[k], drop);
+        }
+        for (int32_t k = 0; k < depth; k++) {
+            const int32_t share = edgert_share_of_256(edgert_power(powers, largest - x[k], drop), total);
+            y[k] = (int8_t)edgert_min(share - 128, 127);
+        }
+    }
+}
+
 #endif

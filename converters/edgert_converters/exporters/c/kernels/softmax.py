@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 
@@ -17,14 +18,38 @@ __all__ = ["lower_softmax"]
 
 
 def lower_softmax(operator: TfOperator, network: Lowering) -> None:
-    """Adds a softmax over the last axis, its exponentials as a table by the difference to the largest logit."""
+    """Adds a softmax over the last axis, its exponentials from a table by the difference to the largest logit.
+
+    Raises:
+        ModelError: beta is not 1.
+    """
     tensor = network.tensor(operator, 0)
     x = network.quant(operator, tensor)
-    if network.mode is Requantize.FP32:
-        raise network.refusal(operator, "no kernel for fp32 mode yet")
-    raw, taken = scaled_differences(-np.arange(256, dtype=np.int64), np.float32(x.scale[0]))
-    powers = np.where(taken, exp_negative(raw, DIFFERENCE_BITS), 0).astype(np.int32)
+    if operator.options.get("beta", 1.0) not in {0.0, 1.0}:  # some writers leave it out, which reads as 0
+        raise network.refusal(operator, f"beta is {operator.options['beta']}; kernels take 1")
     depth = tensor.shape[-1]
     arguments = {"batch": math.prod(tensor.shape) // depth, "depth": depth}
-    table = Constant("powers", "int32_t", powers, "exp of differences, Q0", is_payload=False)
-    network.add(operator, Call("softmax_q31", "softmax", arguments, {}, (table,)), overwrites=(0,))
+    if network.mode is Requantize.FP32:
+        arguments["drop"] = max(depth.bit_length() - 3, 1)
+        call = Call("softmax_fp32", "softmax", arguments, {}, (_powers_fp32(x.scale[0]),))
+    else:
+        call = Call("softmax_q31", "softmax", arguments, {}, (_powers_q31(x.scale[0]),))
+    network.add(operator, call, overwrites=(0,))
+
+
+def _powers_q31(scale: float) -> Constant:
+    raw, taken = scaled_differences(-np.arange(256, dtype=np.int64), np.float32(scale))
+    powers = np.where(taken, exp_negative(raw, DIFFERENCE_BITS), 0).astype(np.int32)
+    return Constant("powers", "int32_t", powers, "exp of differences, Q0", is_payload=False)
+
+
+def _powers_fp32(scale: float) -> Constant:
+    """Returns exp(-16 s i), then exp(-s j), as Q62: their product has the error of one in double precision.
+
+    Integer quotients of them equal the interpreter's double precision unless 256 p lies within some 2^-40 of a half
+    that it does not hit; with terms that are exact in both, halves too come out alike.
+    """
+    steps = np.concatenate([16 * np.arange(16), np.arange(16)]).astype(np.float64)
+    powers = np.exp(-np.float64(np.float32(scale)) * steps)
+    fixed = np.asarray([round(Fraction(float(power)) * (1 << 62)) for power in powers], np.uint64)
+    return Constant("powers", "uint64_t", fixed, "exp of 16 and of single differences, Q62", is_payload=False)
