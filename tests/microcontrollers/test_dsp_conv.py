@@ -1,4 +1,4 @@
-"""Convolutions and fully connected layers as the DSP extension takes them, compiled for this computer, sanitized."""
+"""Convolutions and fully connected layers, with the DSP extension and portable, on this computer and a Cortex-M4."""
 
 from __future__ import annotations
 
@@ -35,6 +35,10 @@ from tests.microcontrollers.single_operators import check_singles, same_pads, wi
 from tests.microcontrollers.test_exact import MODELS
 
 CORE = Core("cortex-m4", Instructions.DSP)
+KERNELS = {
+    CORE: {"conv", "conv_dsp", "conv_1x1_dsp", "fully_connected_dsp"},
+    Core("cortex-m3", has_fpu=False): {"conv", "conv_window", "conv_1x1", "fully_connected"},
+}
 ANY = QuantParams((1.0,), (0,), DType.INT8)
 
 # input channels, output channels, rows, columns, kernel rows, kernel columns, stride, dilation, is SAME
@@ -62,12 +66,12 @@ MATRICES = {
 CLAMPS = (None, (0.0, 6.0), (0.0, float("inf")))
 
 
-def _conv(rng: Rng, case: Sequence[int]) -> Single:
+def _conv(rng: Rng, case: Sequence[int], group: int = 1) -> Single:
     c, o, rows, columns, kh, kw, stride, dilation, same = case
-    x, w = activation(rng, (1, c, rows, columns)), weights(rng, (o, c, kh, kw), 0)
+    x, w = activation(rng, (1, c, rows, columns)), weights(rng, (o, c // group, kh, kw), 0)
     strides, dilations = (stride, stride), (dilation, dilation)
     pads = same_pads((rows, columns), (kh, kw), strides, dilations) if same else [0, 0, 0, 0]
-    attributes = {"pads": pads, "strides": strides, "dilations": dilations}
+    attributes = {"pads": pads, "strides": strides, "dilations": dilations, "group": group}
     operands = (x, w, bias(rng, x, w, o))
     clamp = CLAMPS[int(rng.integers(len(CLAMPS)))]
     return fitted(rng, Single("Conv", operands, ANY, (None,) * 4, attributes, clamp))  # type: ignore[arg-type]
@@ -82,6 +86,7 @@ def _matrix(rng: Rng, case: tuple[int, int, int, bool]) -> Single:
 
 def _singles(rng: Rng) -> dict[str, Single]:
     made = {f"c{name}": _conv(rng, case) for name, case in CONVOLUTIONS.items()}
+    made["grouped"] = _conv(rng, (6, 9, 5, 4, 3, 2, 1, 1, True), group=3)
     return made | {name: _matrix(rng, case) for name, case in MATRICES.items()}
 
 
@@ -90,10 +95,10 @@ def _folder(single: Single, mode: Requantize, name: str) -> CFolder:
 
 
 @pytest.mark.parametrize("mode", Requantize)
-def test_every_shape_equals_the_interpreter(mode: Requantize, tmp_path: Path) -> None:
-    folders = check_singles(_singles(np.random.default_rng(8)), mode, CORE, tmp_path)
-    kernels = {layer.call.kernel for folder in folders for layer in folder.network.layers}
-    assert kernels == {"conv_dsp", "conv_1x1_dsp", "fully_connected_dsp"}
+@pytest.mark.parametrize(("core", "names"), KERNELS.items(), ids=["dsp", "portable"])
+def test_every_shape_equals_the_interpreter(core: Core, names: set[str], mode: Requantize, tmp_path: Path) -> None:
+    folders = check_singles(_singles(np.random.default_rng(8)), mode, core, tmp_path)
+    assert {layer.call.kernel for folder in folders for layer in folder.network.layers} == names
 
 
 @pytest.mark.parametrize("mode", Requantize)
@@ -134,7 +139,7 @@ def test_weights_of_minus_128_and_wide_sums_take_the_portable_kernel() -> None:
     values = single.operands[1].values.copy()
     values[3, 2] = -128
     lowest = replace(single, operands=(single.operands[0], Operand(values, single.operands[1].params)))
-    assert _folder(lowest, Requantize.Q31, "lowest").network.layers[0].call.kernel == "conv"
+    assert _folder(lowest, Requantize.Q31, "lowest").network.layers[0].call.kernel == "conv_1x1"
     x = activation(rng, (1, 1024))
     w = Operand(np.full((2, 1024), 127, np.int8), QuantParams((0.01,), (0,), DType.INT8))
     assert x.params is not None

@@ -13,7 +13,7 @@
 
 #if defined(__GNUC__)
 #define EDGERT_KERNEL static inline __attribute__((always_inline, unused))
-#define EDGERT_SHARED __attribute__((noinline)) /* a function that several layers call */
+#define EDGERT_SHARED __attribute__((noinline, unused)) /* a function that several layers call */
 #else
 #define EDGERT_KERNEL static inline
 #define EDGERT_SHARED

@@ -42,12 +42,15 @@ def _call(instructions: Instructions, windows: Windows, groups: int, channels: C
     fast = conv_mve(windows, groups, channels, x_zero) if instructions is Instructions.MVE else None
     if fast is not None:
         return fast
+    if groups > 1:
+        return _conv(windows, groups, channels, x_zero)
     settled = settle_constant_outputs(channels)
-    if instructions is Instructions.DSP and groups == 1 and can_pack(settled):
-        if windows.kernel == windows.strides == (1, 1) and windows.pads == (0, 0):
+    is_pointwise = windows.kernel == windows.strides == (1, 1) and windows.pads == (0, 0)
+    if instructions is Instructions.DSP and can_pack(settled):
+        if is_pointwise:
             return conv_1x1_dsp(settled, windows.arguments(), windows.y[1])
         return _conv_dsp(windows, settled, x_zero)
-    return _conv(windows, groups, channels, x_zero)
+    return _conv_1x1(windows, settled) if is_pointwise else _conv_window(windows, settled, x_zero)
 
 
 def conv_1x1_dsp(channels: Channels, rows: dict[str, int], columns: int) -> Call:
@@ -87,6 +90,30 @@ def _conv_dsp(windows: Windows, channels: Channels, x_zero: int) -> Call:
     )
 
 
+def _conv_1x1(windows: Windows, channels: Channels) -> Call:
+    outputs, terms = channels.weights.shape
+    arguments = {
+        **windows.arguments(),
+        "columns": windows.y[1],
+        "in_channels": terms,
+        "out_channels": outputs,
+        "y_zero": channels.y_zero,
+    }
+    return Call("conv_1x1", "conv_1x1", arguments, _ends(channels), (_plain(channels), table_of(channels)))
+
+
+def _conv_window(windows: Windows, channels: Channels, x_zero: int) -> Call:
+    arguments = {**windows.arguments(), **_geometry(windows), "x_zero": x_zero, "y_zero": channels.y_zero}
+    constants = (_plain(channels), table_of(channels))
+    scratch_bytes = channels.weights.shape[1]
+    return Call("conv_window", "conv_window", arguments, _ends(channels), constants, scratch_bytes=scratch_bytes)
+
+
+def _plain(channels: Channels) -> Constant:
+    outputs, terms = channels.weights.shape
+    return Constant("weights", "int8_t", np.ascontiguousarray(channels.weights).reshape(-1), f"[{outputs}, {terms}]")
+
+
 def _conv(windows: Windows, groups: int, channels: Channels, x_zero: int) -> Call:
     literals = {
         **_geometry(windows),
@@ -96,9 +123,7 @@ def _conv(windows: Windows, groups: int, channels: Channels, x_zero: int) -> Cal
         "low": channels.clamp[0],
         "high": channels.clamp[1],
     }
-    shape = [windows.y[2], *windows.kernel, windows.x[2] // groups]
-    weights = Constant("weights", "int8_t", np.ascontiguousarray(channels.weights).reshape(-1), str(shape))
-    return Call("conv", "conv", windows.arguments(), literals, (weights, table_of(channels)))
+    return Call("conv", "conv", windows.arguments(), literals, (_plain(channels), table_of(channels)))
 
 
 def _geometry(windows: Windows) -> dict[str, int]:

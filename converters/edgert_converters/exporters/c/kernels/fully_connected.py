@@ -36,7 +36,7 @@ def _call(instructions: Instructions, batch: int, channels: Channels) -> Call:
         return fully_connected_mve(batch, channels)
     settled = settle_constant_outputs(channels)
     if instructions is not Instructions.DSP or not can_pack(settled):
-        return _fully_connected(batch, channels)
+        return _fully_connected(batch, settled)
     if batch > 1:
         return conv_1x1_dsp(settled, {"in_rows": batch, "out_rows": batch, "pad_top": 0}, 1)
     return _fully_connected_dsp(settled)
@@ -44,10 +44,10 @@ def _call(instructions: Instructions, batch: int, channels: Channels) -> Call:
 
 def _fully_connected(batch: int, channels: Channels) -> Call:
     outputs, depth = channels.weights.shape
-    literals = {"depth": depth, "y_zero": channels.y_zero, "low": channels.clamp[0], "high": channels.clamp[1]}
     weights = Constant("weights", "int8_t", channels.weights.reshape(-1), f"[{outputs}, {depth}]")
-    arguments = {"batch": batch, "outputs": outputs}
-    return Call("fully_connected", "fully_connected", arguments, literals, (weights, table_of(channels)))
+    arguments = {"batch": batch, "outputs": outputs, "depth": depth, "y_zero": channels.y_zero}
+    constants = (weights, table_of(channels))
+    return Call("fully_connected", "fully_connected", arguments, _ends(channels), constants)
 
 
 def _fully_connected_dsp(channels: Channels) -> Call:
@@ -59,6 +59,9 @@ def _fully_connected_dsp(channels: Channels) -> Call:
         "y_zero": channels.y_zero,
         "scale_step": int(len(scales.values) > 1),
     }
-    literals = {"low": channels.clamp[0], "high": channels.clamp[1], "is_fast": int(channels.is_fast)}
     constants = (pack_weights(channels, widened_order(1, depth)), scales)
-    return Call("fully_connected_dsp", "fully_connected_dsp", arguments, literals, constants)
+    return Call("fully_connected_dsp", "fully_connected_dsp", arguments, _ends(channels), constants)
+
+
+def _ends(channels: Channels) -> dict[str, int]:
+    return {"low": channels.clamp[0], "high": channels.clamp[1], "is_fast": int(channels.is_fast)}
