@@ -19,6 +19,7 @@ VERBS = {
     "report": "write the HTML page of a bundle or record",
     "demo": "convert, run and profile a small model that comes with edgert",
     "doctor": "check this computer and say what to install or set",
+    "devices": "store boards by name, and flash them",
     "targets": "list the devices that edgert knows, or show one",
 }
 """Verb -> one line for `edgert --help`; the module is edgert.commands.<verb>."""

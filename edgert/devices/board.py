@@ -30,8 +30,10 @@ __all__ = ["BoardClient", "BoardRun"]
 
 _log = logging.getLogger(__name__)
 
-_SILENCE_S = 6.0
+_SILENCE_S = 4.0
 """A board that says nothing for this long is given up; while it runs it says about once a second that it does."""
+_SLOWEST_BYTES_PER_S = 5_000
+"""What a request may take to arrive before silence counts. QEMU 7.2 takes 8,000 on a busy computer."""
 _ATTEMPTS = 4
 """To wake a board, within the time of one silence."""
 _RUN_S = 600.0
@@ -51,7 +53,7 @@ class BoardClient:
     """A board that answers. Making one asks it who it is; not thread-safe."""
 
     def __init__(
-        self, stream: ByteStream, name: str, *, model_hash: bytes | None = None, silence_s: float = _SILENCE_S
+        self, stream: ByteStream, name: str, *, model_hash: bytes | None = None, silence_s: float | None = None
     ) -> None:
         """Wakes the firmware and checks its protocol version and its model.
 
@@ -59,14 +61,14 @@ class BoardClient:
             stream: the line; the client does not close it.
             name: of the board, for errors.
             model_hash: of the model that shall run; None: whatever is there.
-            silence_s: seconds without a word after which the board is given up.
+            silence_s: seconds without a word after which the board is given up; None: as usual.
 
         Raises:
             DeviceError: nothing answers, or firmware of another version or model.
         """
         self._stream = stream
         self._name = name
-        self._silence_s = silence_s
+        self._silence_s = _SILENCE_S if silence_s is None else silence_s
         self._buffer = bytearray()
         self._sequence = 0
         self.description = self._describe()
@@ -82,7 +84,8 @@ class BoardClient:
         if self.description.model_hash != model_hash:
             raise DeviceError(
                 f"{self._name}: the board runs another model (hash {self.description.model_hash.hex()}, wanted "
-                f"{model_hash.hex()}); flash the firmware of this one: edgert devices flash {self._name} BUNDLE"
+                f"{model_hash.hex()}); flash the firmware of this one: edgert devices flash BUNDLE --target "
+                f"{self.description.board}"
             )
 
     def run(self, inputs: bytes, *, stop_after: int = WHOLE_RUN, timeout_s: float = _RUN_S) -> BoardRun:
@@ -142,7 +145,7 @@ class BoardClient:
         if frame.argument != VERSION:
             raise DeviceError(
                 f"{self._name}: its firmware speaks protocol {frame.argument}, this edgert {VERSION}; "
-                f"flash it again: edgert devices flash {self._name} BUNDLE"
+                "flash it again: edgert devices flash BUNDLE --target NAME"
             )
         try:
             return Description.parse(frame)
@@ -174,25 +177,28 @@ class BoardClient:
         layers: list[Frame] | None = None,
     ) -> Frame:
         self._sequence = self._sequence % 255 + 1
-        self._stream.write(Frame(command, self._sequence, argument, body).encode())
+        request = Frame(command, self._sequence, argument, body).encode()
+        self._stream.write(request)
+        patience_s = self._silence_s + len(request) / _SLOWEST_BYTES_PER_S
         deadline = time.monotonic() + timeout_s
         while True:
-            frame = self._receive(deadline, command)
+            frame = self._receive(deadline, patience_s, command)
+            patience_s = self._silence_s
             if frame.kind == FAULT:
                 raise self._faulted(Fault.parse(frame))
             if frame.kind == REFUSAL and not ignore_refusals:
                 raise self._refused(frame, len(body))
-            if frame.sequence != self._sequence:
-                continue  # a late answer to a request that was given up
+            if frame.sequence != self._sequence and command is not Command.DESCRIBE:
+                continue  # a late answer to a request that was given up; who the board is, it may say late
             if frame.kind == LAYER and layers is not None:
                 layers.append(frame)
             elif frame.kind == REPLY | command:
                 return frame
 
-    def _receive(self, deadline: float, command: Command) -> Frame:
+    def _receive(self, deadline: float, patience_s: float, command: Command) -> Frame:
         """Returns the next frame that is not empty."""
         while (end := self._buffer.find(0)) < 0:
-            left_s = min(deadline - time.monotonic(), self._silence_s)
+            left_s = min(deadline - time.monotonic(), patience_s)
             came = self._stream.read(left_s) if left_s > 0 else b""
             if not came:
                 raise self._silent(command)
@@ -200,7 +206,7 @@ class BoardClient:
         data = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
         if not data:
-            return self._receive(deadline, command)
+            return self._receive(deadline, patience_s, command)
         try:
             return Frame.decode(data)
         except FrameError as error:

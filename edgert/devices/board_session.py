@@ -134,12 +134,14 @@ class BoardSession:
         self.close()
 
     def _emulate(self, device: Device, path: Path, variant: str | None) -> _Reached:
-        machine = device.url.partition(":")[2].strip("/")
-        target = emulated_target(machine)
+        target = emulated_target(device.url.partition(":")[2].strip("/"))
+        board = target.microcontroller
+        if board is None or board.qemu_machine is None:
+            raise AssertionError(f"{target.name} is no emulated board")
         found = load_c_variant(path, target.name, variant)
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="edgert-firmware-"))
         firmware = load_module(target.name, "build").build_firmware(target, found.files, Path(folder))
-        emulator = Emulator(machine, firmware.elf)
+        emulator = Emulator(board.qemu_machine, firmware.elf)
         self._stack.callback(emulator.close)
         return _Reached(BoardClient(emulator.running_stream, device.name), target, found)
 

@@ -91,16 +91,18 @@ class Emulator:
 
 
 def emulated_target(machine: str) -> Target:
-    """Returns the target that `qemu:MACHINE` is.
+    """Returns the target that `qemu:NAME` is, by its name or its machine's.
 
     Raises:
         DeviceError: no target is that machine; those that are get listed.
     """
-    known = {}
+    known: dict[str, str] = {}
     for name in list_targets():
         board = get_target(name).microcontroller
         if board is not None and board.qemu_machine is not None:
             known[board.qemu_machine] = name
+    if machine in known.values():
+        return get_target(machine)
     if machine not in known:
         raise DeviceError(f"no emulated board 'qemu:{machine}'; known: {', '.join(f'qemu:{name}' for name in known)}")
     return get_target(known[machine])

@@ -17,7 +17,6 @@ from edgert.devices.protocol import model_hash
 from edgert.devices.qemu import Emulator
 from edgert.dtypes import DType
 from edgert.plugins import Firmware
-from edgert.quant import QuantParams
 from edgert.target import get_target, load_module, read_resource
 from edgert_converters.exporters.c import CFolder, Core, Instructions, export_c
 from edgert_converters.importers import import_model
@@ -75,27 +74,26 @@ def read_samples(zoo: Path, name: str, count: int) -> tuple[NDArray[np.int8], ND
 
 def write_c_bundle(path: Path, folder: CFolder, target: str) -> Path:
     """A bundle that holds nothing but the C of one model."""
-    buffers = folder.network.buffers
-    inputs = tuple(_spec(f"x{i}" if i else "x", buffers[b]) for i, b in enumerate(folder.network.inputs))
-    outputs = tuple(_spec(f"y{i}" if i else "y", buffers[b]) for i, b in enumerate(folder.network.outputs))
     variant_id = f"c-{target}"
     variant = Variant(
-        variant_id, "c", "int8", f"variants/{variant_id}/model.c", inputs, outputs, (), 0, targets=(target,)
+        variant_id,
+        "c",
+        "int8",
+        f"variants/{variant_id}/model.c",
+        folder.inputs,
+        folder.outputs,
+        (),
+        0,
+        targets=(target,),
     )
     manifest = Manifest(
         SCHEMA,
         folder.network.name,
         "0",
         Source("model.tflite", "tflite", "0" * 64),
-        tuple(TensorSpec(spec.name, spec.shape, DType.FLOAT) for spec in inputs),
-        tuple(TensorSpec(spec.name, spec.shape, DType.FLOAT) for spec in outputs),
+        tuple(TensorSpec(spec.name, spec.shape, DType.FLOAT) for spec in folder.inputs),
+        tuple(TensorSpec(spec.name, spec.shape, DType.FLOAT) for spec in folder.outputs),
         (variant,),
         variant_id,
     )
     return write_bundle(path, manifest, {f"variants/{variant_id}/{name}": data for name, data in folder.files.items()})
-
-
-def _spec(name: str, buffer: object) -> TensorSpec:
-    shape, quant = getattr(buffer, "shape"), getattr(buffer, "quant")  # noqa: B009
-    assert isinstance(quant, QuantParams)
-    return TensorSpec(name, (1, *shape), DType.INT8, quant=quant)

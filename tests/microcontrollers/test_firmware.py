@@ -20,7 +20,7 @@ from edgert.target import get_target
 from edgert_converters.exporters.c import CFolder
 from tests.microcontrollers.boards import BOARDS, ZOO_NAMES, build, export_for, need_tools, read_samples, running
 
-CLIPS = 40
+CLIPS = 10
 RAM_BESIDES_ARENA = 1400
 CODE_BYTES = 16_384
 

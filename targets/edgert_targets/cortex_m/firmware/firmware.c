@@ -232,6 +232,14 @@ __attribute__((used, noreturn)) static void start(void)
         *(volatile uint32_t *)word = PAINT;
     }
     VTOR = (uint32_t)edgert_code_start;
+#if __ARM_ARCH == 7
+    if (MPU_TYPE) { /* no access to the 32 KB below the stack: also where a bus would let them pass */
+        MPU_RBAR = ((uint32_t)edgert_stack_low - 0x8000) | 0x10;
+        MPU_RASR = 1u << 28 | 14 << 1 | 1;
+        MPU_CTRL = 5;
+        __asm volatile("dsb\nisb");
+    }
+#endif
 #if defined(__ARM_FP) || defined(__ARM_FEATURE_MVE)
     CPACR |= 0xFu << 20;
     __asm volatile("dsb\nisb");
