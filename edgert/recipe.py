@@ -49,14 +49,15 @@ class Recipe:
     """A resolved recipe. Paths are absolute or relative to the working directory.
 
     `calib` and `eval` are data specifications (a file, a folder, or `module:function`); `precisions` names the variants
-    beside float (`int8`, `fp16`); `formats` the kinds of files (`onnx`, `tflite`), () those that the targets' engines
-    read; `float_io` keeps float inputs and outputs of integer .tflite files;
+    beside float (`int8`, `fp16`); `formats` the kinds of files (`onnx`, `tflite`, `c`), () those that the targets'
+    engines read; `float_io` keeps float inputs and outputs of integer .tflite files;
     `layout` is the axis order of a .tflite model's image inputs and outputs (`keep`, `nchw`, `nhwc`);
     `metric` is a metric's name or `module:function`, None: chosen from the data.
     `metric_output` names the model output that the metric reads when there are several. `max_drop_points` is in points
     (hundredths) of the metric. `algorithms` are the quantizer's steps to take, `time_limit_s` bounds each that
-    optimises. `labels` are class names. `calib_samples` limits how many calibration samples are used; `data_free` takes
-    none, and `input_range` says what float inputs lie between then.
+    optimises. `max_ram_bytes` is the most RAM that generated C may need, None what its board has. `labels` are class
+    names. `calib_samples` limits how many calibration samples are used; `data_free` takes none, and `input_range` says
+    what float inputs lie between then.
     """
 
     model: Path
@@ -77,6 +78,7 @@ class Recipe:
     percentile: float = 99.99
     algorithms: tuple[Algorithm, ...] = DEFAULT_ALGORITHMS
     time_limit_s: float = 300.0
+    max_ram_bytes: int | None = None
     calib_samples: int = 512
     data_free: bool = False
     input_range: tuple[float, float] | None = None

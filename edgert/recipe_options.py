@@ -154,7 +154,17 @@ OPTIONS: tuple[Option, ...] = (
         Kind.CHOICES,
         (),
         "kind of file to make (default: what the targets' engines read)",
-        choices=("onnx", "tflite"),
+        choices=("onnx", "tflite", "c"),
+    ),
+    Option(
+        "--max-ram",
+        "",
+        "max_ram",
+        "max_ram_bytes",
+        Kind.INTEGER,
+        None,
+        "most RAM that generated C may need, stack and data included, in bytes (default: what the board has)",
+        metavar="BYTES",
     ),
     Option(
         "--data-free",

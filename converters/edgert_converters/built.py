@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
 from edgert.bundle import TensorSpec, Variant
 from edgert.dtypes import DType
+from edgert_converters.exporters.c.fit import Fit
 from edgert_converters.quantize.draft import Draft
 from edgert_converters.quantize.plan import Plan
 
@@ -19,7 +21,8 @@ class Built:
     """A variant in memory: `data` is its file, `model` the graph that the file holds.
 
     `draft` is there where edgert quantized it itself (the reference's holds what all of them start from); `inputs` and
-    `outputs` are what the file takes and gives in its own layout and types.
+    `outputs` are what the file takes and gives in its own layout and types. `beside` holds other files of the variant,
+    by name; `fit` says how C fits its board.
     """
 
     id: str
@@ -33,6 +36,8 @@ class Built:
     encoding: DType | None = None
     draft: Draft | None = None
     notes: tuple[str, ...] = ()
+    beside: Mapping[str, bytes] = field(default_factory=dict)
+    fit: Fit | None = None
 
     @property
     def plan(self) -> Plan | None:
@@ -43,6 +48,12 @@ class Built:
     def file_name(self) -> str:
         """The variant's file inside the bundle."""
         return f"variants/{self.id}/model.{self.format}"
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """All of its files by their names inside the bundle."""
+        others = {f"variants/{self.id}/{name}": data for name, data in self.beside.items()}
+        return {self.file_name: self.data} | others
 
     @property
     def bare(self) -> Variant:

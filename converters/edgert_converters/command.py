@@ -17,6 +17,7 @@ from edgert.plugins import ConvertResult, Judgement, ModelSummary, ProgressRepor
 from edgert.recipe import Recipe
 from edgert.target import get_target
 from edgert.verification import VerifyReport, VerifyRequest
+from edgert_converters.c_variants import runs_c
 from edgert_converters.calibration import choose_calibration, load_data
 from edgert_converters.comparison.verify import verify as compare_engines
 from edgert_converters.conversion import Conversion
@@ -160,6 +161,12 @@ def _gains(conversion: Conversion, errors: Sequence[LayerError], calibration: Ca
     return measure_gains(errors, draft.model, rebuild, few, _WORST_LAYERS, calibration.progress)
 
 
+def _is_for_few(conversion: Conversion) -> bool:
+    """True where the chosen variant is C, and some of the targets run no C."""
+    is_c = conversion.chosen.format == "c"
+    return is_c and not all(runs_c(get_target(name)) for name in conversion.recipe.targets)
+
+
 def _pack(conversion: Conversion, samples: Samples) -> tuple[Manifest, dict[str, bytes]]:
     recipe, imported = conversion.recipe, conversion.imported
     variants = tuple(
@@ -179,12 +186,12 @@ def _pack(conversion: Conversion, samples: Samples) -> tuple[Manifest, dict[str,
         inputs=imported.inputs,
         outputs=imported.outputs,
         variants=variants,
-        default_variant=conversion.chosen.id if passed else conversion.built[0].id,
+        default_variant=conversion.chosen.id if passed and not _is_for_few(conversion) else conversion.built[0].id,
         preprocess=recipe.preprocess,
         postprocess=recipe.postprocess,
         labels=recipe.labels,
     )
-    files = {row.path: variant.data for row, variant in zip(variants, conversion.built, strict=True)}
+    files = {name: data for variant in conversion.built for name, data in variant.files.items()}
     files[GOLDEN] = golden_file(conversion, samples)
     files[REPORT] = to_json_bytes(build_report(conversion))
     return manifest, files

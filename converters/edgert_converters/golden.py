@@ -12,6 +12,7 @@ from edgert_converters.conversion import Conversion
 from edgert_converters.judging import load_runners
 from edgert_converters.ops.spec import Array
 from edgert_converters.quantize.calibrate import Samples
+from edgert_converters.variant_runner import load_exact
 
 __all__ = ["GOLDEN", "golden_file"]
 
@@ -33,6 +34,7 @@ def golden_file(conversion: Conversion, samples: Samples) -> bytes:
     else:
         inputs = [evaluation.sample(index).inputs for index in range(min(_GOLDEN_SAMPLES, len(evaluation)))]
     runners = load_runners(conversion.built, conversion.imported)
+    runners |= {variant.id: load_exact(variant) for variant in conversion.built if variant.format == "c"}
     results = {variant_id: [run(sample) for sample in inputs] for variant_id, run in runners.items()}
     count = min((_count_alike(outputs) for outputs in results.values()), default=len(inputs))
     arrays = {f"input/{name}": np.stack([sample[name] for sample in inputs[:count]]) for name in inputs[0]}

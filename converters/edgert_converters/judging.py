@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import onnx_ir as ir
 
@@ -45,9 +46,12 @@ def judge_variants(
         return None
     runners = load_runners(built, imported)
     reference = runners.pop(built[0].id)
+    twins = _twins(built)
+    for twin in twins:
+        del runners[twin]
     postprocess = build_postprocess(recipe.postprocess)
     metric = _metric(recipe, data.evaluation, postprocess)
-    return verify(
+    found = verify(
         reference,
         runners,
         data.evaluation,
@@ -58,6 +62,18 @@ def judge_variants(
         seed=recipe.seed,
         progress=progress,
     )
+    results = {result.id: result for result in found.variants}
+    copies = (replace(results[judged], id=twin) for twin, judged in twins.items())
+    return replace(found, variants=(*found.variants, *copies))
+
+
+def _twins(built: Sequence[Built]) -> dict[str, str]:
+    """C of the same graph for several boards gives the same integers: its id -> the id of the one that is judged."""
+    first: dict[int, str] = {}
+    for variant in built:
+        if variant.format == "c":
+            first.setdefault(id(variant.model), variant.id)
+    return {v.id: first[id(v.model)] for v in built if v.format == "c" and first[id(v.model)] != v.id}
 
 
 def make_graph_judge(recipe: Recipe, data: DataSplit, reference: ir.Model) -> GraphJudge:

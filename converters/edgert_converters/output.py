@@ -7,14 +7,16 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgert.bundle import Manifest, replace_atomically, write_bundle
+from edgert.bundle import Manifest, Variant, replace_atomically, write_bundle
 from edgert.codec import JsonValue
 from edgert.errors import OutputError, UsageError
 from edgert.folder import write_folder_atomically
 
-__all__ = ["REPORT", "check_output", "output_kind", "to_json_bytes", "write_output"]
+__all__ = ["GRAPH", "REPORT", "check_output", "output_kind", "to_json_bytes", "write_output"]
 
 REPORT = "report.json"
+GRAPH = "graph.onnx"
+"""Beside the C of a variant in a bundle: the graph whose integers the C gives, for `edgert verify`."""
 
 
 def output_kind(path: Path) -> str:
@@ -68,10 +70,20 @@ def write_output(path: Path, manifest: Manifest, files: Mapping[str, bytes], cho
         return (write_bundle(path, manifest, files),)
     if kind == "file":
         return _write_file(path, files[manifest.variant(chosen).path], files[REPORT])
-    plain = {f"{variant.id}.{variant.format}": files[variant.path] for variant in manifest.variants}
-    written = plain | {REPORT: files[REPORT]}
+    written = {REPORT: files[REPORT]}
+    for variant in manifest.variants:
+        written |= _plain_files(variant, files)
     write_folder_atomically(path, written.items())  # an existing folder is empty: check_output saw to that
     return tuple(path / name for name in sorted(written))
+
+
+def _plain_files(variant: Variant, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """One file called by the variant's id, or for C a folder called so."""
+    if variant.format != "c":
+        return {f"{variant.id}.{variant.format}": files[variant.path]}
+    inside = variant.path.rpartition("/")[0] + "/"
+    names = {name: name.removeprefix(inside) for name in files if name.startswith(inside)}
+    return {f"{variant.id}/{short}": files[name] for name, short in names.items() if short != GRAPH}
 
 
 def _write_file(path: Path, model: bytes, report: bytes) -> tuple[Path, ...]:

@@ -66,7 +66,7 @@ _FIXED_HEAD = """## Integer families without float
 
 Both (`converters/edgert_converters/fixed_point/`) compute a whole network without one float operation; formulas are in
 [numerics.md](numerics.md). They have no `--precision` name: only the integer interpreter runs them, no engine's kernels
-know these formats, and there is no C exporter yet. Refused, each with the node's name:
+know these formats, and no C is made of them. Refused, each with the node's name:
 
 - an operator without an integer rule: nothing can stay float beside it;
 - a model that is quantized already, control flow, and outputs after the first;

@@ -9,6 +9,7 @@ from edgert.bundle import Gate
 from edgert.codec import JsonValue, to_plain
 from edgert_converters.built import Built
 from edgert_converters.conversion import Conversion
+from edgert_converters.exporters.c.fit import Fit
 from edgert_converters.quantize.plan import FloatLayer
 from edgert_converters.repair.steps import Repair
 from edgert_converters.variant_runner import why_not_here
@@ -125,6 +126,17 @@ def _identity(variant: Built) -> dict[str, JsonValue]:
         "bytes": len(variant.data),
         "targets": list(variant.targets),
         "notes": list(variant.notes),
+        **({} if variant.fit is None else _fit(variant.fit)),
+    }
+
+
+def _fit(fit: Fit) -> dict[str, JsonValue]:
+    """What a board needs: `bytes` are those of the weights and other constants, not of the text of model.c."""
+    return {
+        "bytes": fit.constants_bytes,
+        "flash_bytes": fit.flash.used_bytes,
+        "ram_bytes": fit.ram.used_bytes,
+        "fit": fit.to_json(),
     }
 
 

@@ -11,17 +11,19 @@ from edgert.plugins import EngineOptions
 from edgert.runtime.engines import choose_engine
 from edgert.runtime.session import Session
 from edgert_converters.built import Built
-from edgert_converters.engine import Runner
+from edgert_converters.engine import Runner, load_runner
+from edgert_converters.interpreter import Interpreter
 from edgert_converters.ops.spec import Array
+from edgert_converters.requantize import Requantize, read_requantize
 
-__all__ = ["load_variant", "why_not_here"]
+__all__ = ["load_exact", "load_variant", "why_not_here"]
 
 
 def load_variant(built: Built, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> Runner:
     """Returns a function that runs a finished variant once in the engine that a device would choose for it.
 
     Args:
-        built: the variant; its layouts and integer types are hidden from the caller.
+        built: the variant; its layouts and integer types are hidden from the caller. Of C its graph runs.
         inputs: what the caller feeds, as in the manifest.
         outputs: what the caller gets.
 
@@ -29,6 +31,8 @@ def load_variant(built: Built, inputs: Sequence[TensorSpec], outputs: Sequence[T
         EngineError: no engine that is installed here runs it.
         ModelError: the engine cannot load it.
     """
+    if built.format == "c":
+        return load_runner(built.model) if read_requantize(built.model) is Requantize.FP32 else load_exact(built)
     executor = choose_engine(built.bare).load(built.data, built.bare, EngineOptions())
     manifest = Manifest(
         SCHEMA, built.id, edgert.__version__, Source("", "", ""), tuple(inputs), tuple(outputs), (built.bare,), built.id
@@ -41,8 +45,20 @@ def load_variant(built: Built, inputs: Sequence[TensorSpec], outputs: Sequence[T
     return run
 
 
+def load_exact(built: Built) -> Runner:
+    """Returns a function that gives the integers of the numerics contract, through the interpreter."""
+    interpreter = Interpreter(built.model)
+
+    def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        return interpreter.run(inputs).outputs
+
+    return run
+
+
 def why_not_here(built: Built) -> str | None:
-    """Returns why no engine here runs a variant, or None where one does."""
+    """Returns why no engine here runs a variant, or None where one does; C is judged as its graph."""
+    if built.format == "c":
+        return None
     try:
         choose_engine(built.bare)
     except EngineError as error:

@@ -18,6 +18,7 @@ from edgert.quant import QuantParams
 from edgert.recipe import Recipe
 from edgert.target import Target
 from edgert_converters.built import Built
+from edgert_converters.c_variants import runs_c, with_c
 from edgert_converters.engine_notes import opset_notes, release_notes
 from edgert_converters.exporters.onnx import serialize
 from edgert_converters.half_variant import build_half
@@ -74,8 +75,16 @@ def build_variants(
     if "tflite" in formats:
         required = "tflite" in recipe.formats or _suffix(recipe) == "tflite"
         built = with_tflite(built, recipe, required=required)
-    unread = {"onnx", "tflite"} - set(formats)
-    return tuple(variant for variant in built if variant is built[0] or variant.format not in unread)
+    if "c" in formats:
+        built = with_c(built, recipe, targets)
+    return tuple(variant for variant in built if variant is built[0] or _is_read(variant, recipe, targets, formats))
+
+
+def _is_read(variant: Built, recipe: Recipe, targets: Sequence[Target], formats: Sequence[str]) -> bool:
+    """False for what C was made from and nobody else reads, and for formats that nobody wants."""
+    boards = {target.name for target in targets if runs_c(target)} if "c" in formats else set()
+    is_source = variant.format == "onnx" and "onnx" not in recipe.formats and boards.issuperset(variant.targets)
+    return variant.format in formats and not is_source
 
 
 def _suffix(recipe: Recipe) -> str:

@@ -104,7 +104,9 @@ def _parameters(weight_bytes: int, itemsize_bytes: int) -> int:
 
 def _bundle_facts(path: Path) -> dict[str, JsonValue]:
     with Bundle.open(path) as bundle:
-        manifest = bundle.manifest
+        manifest, report = bundle.manifest, bundle.report()
+    rows = report.get("variants", []) if isinstance(report, dict) else []
+    sizes = {row["id"]: row["bytes"] for row in rows if row.get("format") == "c"}  # of flash, not of text
     return {
         "source": to_plain(manifest.source),
         "edgert_version": manifest.edgert_version,
@@ -114,7 +116,7 @@ def _bundle_facts(path: Path) -> dict[str, JsonValue]:
                 "id": variant.id,
                 "format": variant.format,
                 "precision": variant.precision,
-                "bytes": manifest.files[variant.path].size_bytes,
+                "bytes": sizes.get(variant.id, manifest.files[variant.path].size_bytes),
                 "gate": variant.gate.value,
             }
             for variant in manifest.variants

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from edgert.bundle import Bundle, TensorSpec
 from edgert.profiler.report_accuracy import accuracy_section, verdict_list
 from edgert.profiler.report_changes import changes_section, repair_section
+from edgert.profiler.report_fit import fit_section
 from edgert.profiler.report_html import Html, element, join, raw
 from edgert.profiler.report_layers import cost_section, error_section, size_section
 from edgert.profiler.report_measurements import environment_section
@@ -41,6 +42,7 @@ def build_report(bundle: Bundle, records: Sequence[dict[str, Json]] = ()) -> str
         _header(view),
         accuracy_section(view),
         size_section(view),
+        fit_section(view),
         latency_section(view),
         cost_section(view),
         error_section(view),

@@ -22,6 +22,7 @@ from edgert_converters.comparison.tflite_form import ExportedForm, OwnForm
 from edgert_converters.importers import import_model
 from edgert_converters.importers.tflite_file import build_with_homes
 from edgert_converters.ops.spec import Array
+from edgert_converters.output import GRAPH
 from edgert_converters.requantize import Requantize, read_requantize, set_requantize
 from edgert_converters.tflite.read import parse_tflite
 from edgert_converters.units import find_units
@@ -95,7 +96,7 @@ def _from_bundle(path: Path, variant_id: str | None) -> Loaded:
     with Bundle.open(path) as bundle:
         manifest = bundle.manifest
         variant = manifest.variant(variant_id) if variant_id is not None else _integer_variant(manifest, path)
-        data, golden = bundle.read(variant.path), bundle.golden()
+        data, golden = bundle.read(_graph_of(variant)), bundle.golden()
         reference = _first(manifest, "onnx", "fp32")
         reference_data = None if reference is None else bundle.read(reference.path)
         twin = _first(manifest, "tflite", variant.precision)
@@ -105,11 +106,11 @@ def _from_bundle(path: Path, variant_id: str | None) -> Loaded:
         inward = {border.port.name: border.inward for border in borders if border.inward is not None}
         found = replace(_from_tflite(data, path), inputs=manifest.inputs, takes_integers=False, inward=inward)
         reference_data = None  # its axes lie in another order
-    elif variant.format == "onnx":
+    elif variant.format in {"onnx", "c"}:
         model = _parse_onnx(data, path)
         found = Loaded("", "", Subject(model, ExportedForm(model, twin_data)), manifest.inputs, tflite_data=twin_data)
     else:
-        raise UsageError(f"variant {variant.id!r} is {variant.format}; onnx and tflite variants can be compared")
+        raise UsageError(f"variant {variant.id!r} is {variant.format}; onnx, tflite and c variants can be compared")
     if variant.requantize is not None:
         set_requantize(found.subject.model, _mode(variant.requantize))
     float_model = None if reference_data is None else _parse_onnx(reference_data, path)
@@ -121,6 +122,11 @@ def _from_bundle(path: Path, variant_id: str | None) -> Loaded:
         float_model=float_model,
         golden=inputs or None,
     )
+
+
+def _graph_of(variant: Variant) -> str:
+    """The file of a variant that holds its graph: of C the one beside it."""
+    return f"{variant.path.rpartition('/')[0]}/{GRAPH}" if variant.format == "c" else variant.path
 
 
 def _from_tflite(data: bytes, path: Path) -> Loaded:

@@ -18,7 +18,7 @@ from edgert_converters.quantize.scheme import Granularity
 
 __all__ = ["AUTO", "FORMATS", "PRECISIONS", "Form", "Precision", "check_forms", "check_precisions"]
 
-FORMATS = ("onnx", "tflite")
+FORMATS = ("onnx", "tflite", "c")
 _TITLES = {"onnx": "ONNX", "tflite": "TFLite", "c": "C"}
 
 
@@ -61,13 +61,14 @@ class Precision:
         return kind in self.forms and self.forms[kind].held
 
 
-_NO_C = Form(False, "no C exporter yet")
+_NO_C = Form(False, "no kernels for it")
+_INT8_C = Form(True, "int8_t")
 _QDQ = Form(True, "QuantizeLinear, DequantizeLinear")
 _FUSED = "ONNX Runtime (uint8 on x86), LiteRT, TensorFlow Lite Micro"
 
 
-def _forms(onnx: Form, tflite: Form) -> Mapping[str, Form]:
-    return MappingProxyType({"onnx": onnx, "tflite": tflite, "c": _NO_C})
+def _forms(onnx: Form, tflite: Form, c: Form = _NO_C) -> Mapping[str, Form]:
+    return MappingProxyType({"onnx": onnx, "tflite": tflite, "c": c})
 
 
 def _blocks(bits: int, block: int) -> Precision:
@@ -89,7 +90,7 @@ _TABLE = (
     Precision(
         AUTO,
         Cell(8, Granularity.CHANNEL, Activation.INT8),
-        _forms(_QDQ, Form(True, "INT8 tensors, FLOAT32 where a layer stays float")),
+        _forms(_QDQ, Form(True, "INT8 tensors, FLOAT32 where a layer stays float"), _INT8_C),
         _FUSED,
         by_contract=True,
         note="repaired until the gate is content; what was done stands in report.json",
@@ -97,14 +98,14 @@ _TABLE = (
     Precision(
         "int8",
         Cell(8, Granularity.CHANNEL, Activation.INT8),
-        _forms(_QDQ, Form(True, "INT8 tensors")),
+        _forms(_QDQ, Form(True, "INT8 tensors"), _INT8_C),
         _FUSED,
         by_contract=True,
     ),
     Precision(
         "int8-per-tensor",
         Cell(8, Granularity.TENSOR, Activation.INT8),
-        _forms(_QDQ, Form(True, "INT8 tensors")),
+        _forms(_QDQ, Form(True, "INT8 tensors"), _INT8_C),
         _FUSED,
         by_contract=True,
     ),

@@ -44,6 +44,12 @@ def choose_engine(variant: Variant, name: str | None = None) -> Engine:
         UsageError: there is no engine of that name.
         EngineError: no engine (or not the named one) runs this variant; the reasons are listed.
     """
+    if variant.format == "c" and name is None:
+        boards = ", ".join(variant.targets)
+        raise EngineError(
+            f"variant {variant.id!r} is C for {boards} and does not run on this computer; name the board with --device "
+            "(serial:///dev/ttyACM0, or qemu:mps2-an386 for one in QEMU), or another variant with --variant"
+        )
     reasons = []
     for candidate in [name] if name else [known for known in ENGINES if known not in ONLY_BY_NAME]:
         engine = get_engine(candidate)

@@ -1,0 +1,146 @@
+"""The C variants of a conversion: one folder per microcontroller, from the same graphs as every other format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import onnx_ir as ir
+
+from edgert.dtypes import DType
+from edgert.errors import DoesNotFitError, UsageError
+from edgert.recipe import Recipe
+from edgert.target import Microcontroller, Target, read_resource
+from edgert_converters.built import Built
+from edgert_converters.exporters.c import CFolder, Core, Instructions, export_c
+from edgert_converters.exporters.c.code_size import code_size
+from edgert_converters.exporters.c.fit import STACK_DATA_BYTES, Fit, Verdict, check_fit
+from edgert_converters.exporters.onnx import serialize
+from edgert_converters.output import GRAPH
+from edgert_converters.quantize.precisions import AUTO, PRECISIONS
+from edgert_converters.tflite_variants import signed_graph
+
+__all__ = ["runs_c", "with_c"]
+
+_NOTE = "the gate judges the graph it was made from: the C gives the integers of the numerics contract for it"
+
+
+def runs_c(target: Target) -> bool:
+    """True for a microcontroller that runs generated C."""
+    return target.microcontroller is not None and any(engine.format == "c" for engine in target.engines)
+
+
+def with_c(built: Sequence[Built], recipe: Recipe, targets: Sequence[Target]) -> list[Built]:
+    """Returns the variants followed by one folder of C for each microcontroller and precision.
+
+    Args:
+        built: the reference first, which is float unless the model came quantized.
+        recipe: its `max_ram_bytes` limits what the C may take.
+        targets: those that run no C are passed over.
+
+    Raises:
+        UsageError: none of the targets runs C, or no precision was asked for that C holds.
+        ModelError: an operator has no kernel; the node is named.
+        DoesNotFitError: it is too big for a target.
+    """
+    boards = [target for target in targets if runs_c(target)]
+    if not boards:
+        raise UsageError("--format c is for microcontrollers; name one with -t, such as -t qemu-mps2-an386")
+    writer = _Writer(recipe)
+    return [*built, *(made for target in boards for made in writer.write_all(built, target))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    recipe: Recipe
+    graphs: dict[str, ir.Model] = field(default_factory=dict)
+
+    def write_all(self, built: Sequence[Built], target: Target) -> list[Built]:
+        """Returns the variants for one board: of what is repaired first, then int8, then other precisions."""
+        sources = [source for source in built if _is_source(source, target)]
+        if not sources and AUTO not in self.recipe.precisions:  # where auto ships nothing, the gate says so
+            held = ", ".join(name for name, precision in PRECISIONS.items() if precision.is_held_by("c"))
+            raise UsageError(f"{target.name} runs C, which is made of {held}; add one of them with --precision")
+        sources.sort(key=lambda source: _rank(source.precision))
+        ids = [
+            f"c-{target.name}" if source is sources[0] else f"c-{target.name}-{source.precision}" for source in sources
+        ]
+        return [self._write(source, target, name) for source, name in zip(sources, ids, strict=True)]
+
+    def _write(self, source: Built, target: Target, variant_id: str) -> Built:
+        board = target.microcontroller
+        if board is None:
+            raise AssertionError(f"{target.name} is no microcontroller")
+        model = self.graphs.setdefault(source.id, signed_graph(source))
+        folder, fit = self._export(model, target, board)
+        if fit.verdict is Verdict.TOO_BIG:
+            raise _refusal(self.recipe.model.name, fit)
+        return Built(
+            id=variant_id,
+            precision=source.precision,
+            model=model,
+            data=folder.files["model.c"],
+            targets=(target.name,),
+            inputs=folder.inputs,
+            outputs=folder.outputs,
+            format="c",
+            encoding=DType.INT8 if source.encoding is DType.UINT8 else source.encoding,
+            draft=source.draft,
+            notes=(fit.sentence, _NOTE),
+            beside={name: data for name, data in folder.files.items() if name != "model.c"} | {GRAPH: serialize(model)},
+            fit=fit,
+        )
+
+    def _export(self, model: ir.Model, target: Target, board: Microcontroller) -> tuple[CFolder, Fit]:
+        limit = self.recipe.max_ram_bytes
+        core = Core(board.core, Instructions(board.instructions), has_fpu=board.fpu is not None)
+        arena = None if limit is None else limit - STACK_DATA_BYTES
+        read = partial(_read_kernel, target.name)
+        try:
+            folder = export_c(model, core, read, name=self.recipe.model.stem, max_arena_bytes=arena)
+        except DoesNotFitError as error:
+            raise _above_limit(error, self.recipe) from error
+        ram_bytes = board.ram_bytes if limit is None else min(limit, board.ram_bytes)
+        code = code_size(folder.files, folder.network, core)
+        fit = check_fit(
+            target.name, folder.network, folder.plan, code, flash_bytes=board.flash_bytes, ram_bytes=ram_bytes
+        )
+        return folder, fit
+
+
+def _is_source(source: Built, target: Target) -> bool:
+    held = source.precision in PRECISIONS and PRECISIONS[source.precision].is_held_by("c")
+    return held and source.format == "onnx" and target.name in source.targets
+
+
+def _rank(precision: str) -> int:
+    """What is repaired comes first, then int8: the first of them is what a board is given."""
+    first = (AUTO, "int8")
+    return first.index(precision) if precision in first else len(first)
+
+
+def _read_kernel(target: str, name: str) -> bytes:
+    return read_resource(target, f"c/{name}")
+
+
+def _above_limit(error: DoesNotFitError, recipe: Recipe) -> DoesNotFitError:
+    """The error in terms of --max-ram, which counts stack and data as well."""
+    limit, smallest = int(recipe.max_ram_bytes or 0), error.smallest_bytes + STACK_DATA_BYTES
+    text = (
+        f"{recipe.model.name}: TOO BIG for --max-ram {limit}: the smallest possible is {smallest:,} bytes "
+        f"(arena {error.smallest_bytes:,}, {STACK_DATA_BYTES:,} kept for stack and data), peak at layer {error.layer!r}"
+    )
+    return DoesNotFitError(error.name, "RAM", limit, smallest, error.layer, text)
+
+
+def _refusal(model: str, fit: Fit) -> DoesNotFitError:
+    is_ram = fit.ram.verdict is Verdict.TOO_BIG
+    memory = fit.ram if is_ram else fit.flash
+    advice = "take a smaller model or a board with more memory"
+    if is_ram and fit.flash.verdict is not Verdict.TOO_BIG:
+        advice += f", or try --max-ram {fit.ram.limit_bytes}, which takes less RAM for more work"
+    name = "RAM" if is_ram else "flash"
+    layer = fit.peak_layer if is_ram else ""
+    text = f"{model}: {fit.sentence}; {advice}"
+    return DoesNotFitError(model, name, memory.limit_bytes, memory.used_bytes, layer, text)
