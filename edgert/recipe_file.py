@@ -12,7 +12,8 @@ from typing import Any
 from edgert.bundle import Step
 from edgert.errors import RecipeError, did_you_mean
 from edgert.recipe import Recipe
-from edgert.recipe_options import OPTIONS, Kind, Option, convert_value, expect_text, parse_shape
+from edgert.recipe_options import OPTIONS
+from edgert.recipe_values import Kind, Option, convert_value, expect_text, parse_shape
 from edgert.runtime.postprocess import build_postprocess
 from edgert.runtime.preprocess import build_preprocess
 

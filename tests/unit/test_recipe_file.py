@@ -11,7 +11,7 @@ import pytest
 from edgert.errors import RecipeError
 from edgert.recipe import RangeMethod, Recipe
 from edgert.recipe_file import OPTIONS, load_recipe, parse_shape
-from edgert.recipe_options import Kind
+from edgert.recipe_values import Kind
 from edgert.runtime.postprocess import POSTPROCESS_STEPS
 from edgert.runtime.preprocess import PREPROCESS_STEPS
 from edgert.runtime.steps import describe_arguments
