@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgert.devices.stream import SocketStream
@@ -24,8 +25,8 @@ _POLL_S = 0.02
 class Emulator:
     """A machine that runs an ELF file until it is closed; its UART is `stream`."""
 
-    def __init__(self, machine: str, elf: Path) -> None:
-        """Starts the emulator.
+    def __init__(self, machine: str, elf: Path, options: Sequence[str] = ()) -> None:
+        """Starts the emulator, with further `options` of its command line.
 
         Raises:
             MissingToolError: QEMU is not installed.
@@ -39,6 +40,7 @@ class Emulator:
         server, arguments = _listen(Path(self._folder) / "uart")
         command = [program, "-M", machine, "-display", "none", "-monitor", "none", "-icount", "shift=0"]
         command += ["-chardev", f"socket,id=uart,{arguments}", "-serial", "chardev:uart", "-kernel", str(elf)]
+        command += options
         try:
             # its own session: Ctrl-C reaches this process only, which then ends the emulator
             self._process = subprocess.Popen(
