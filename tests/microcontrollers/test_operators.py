@@ -33,10 +33,11 @@ CASES: Final = [
 ]
 # Operators of which no case becomes C yet, and words of the reason.
 WITHOUT_KERNEL: Final = {
-    "ConvTranspose": "TRANSPOSE_CONV",
     "CumSum": "CUMSUM",
     "LogSoftmax": "LOG_SOFTMAX",
 }
+# Where the TFLite form computes between DEQUANTIZE and QUANTIZE, a rule of whole numbers is met within one step.
+STEPS_WITH_FLOATS: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,11 @@ class Made:
     folder: CFolder
     feed: dict[str, Array]
     expected: list[Array]
+
+    @property
+    def has_floats(self) -> bool:
+        """True where some layer computes with floats."""
+        return any(buffer.dtype is DType.FLOAT for buffer in self.folder.network.buffers)
 
 
 def _build(spec: Operator, case: Case, mode: Requantize) -> Made | None:
@@ -73,6 +79,10 @@ def _build(spec: Operator, case: Case, mode: Requantize) -> Made | None:
     return Made(name, folder, fed, [stored[item.name].reshape(-1) for item in file.outputs])
 
 
+def _largest_step(found: Array, wanted: Array) -> int:
+    return int(np.abs(found.astype(np.int64) - wanted.astype(np.int64)).max(initial=0))
+
+
 def _as_stored(array: Array, spec: TensorSpec) -> Array:
     return np.transpose(array, channels_last(array.ndim)) if spec.layout else array
 
@@ -95,7 +105,7 @@ def _build_all(cases: Sequence[tuple[Operator, Case]]) -> tuple[list[Made], dict
 FIRST: Final = list({spec.op_type: (spec, case) for spec, case in reversed(CASES)}.values())
 
 
-@pytest.mark.parametrize(("cases", "least"), [(FIRST, 90), pytest.param(CASES, 240, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("cases", "least"), [(FIRST, 100), pytest.param(CASES, 350, marks=pytest.mark.slow)])
 def test_cases_give_the_interpreters_integers(
     cases: Sequence[tuple[Operator, Case]], least: int, tmp_path: Path
 ) -> None:
@@ -104,7 +114,8 @@ def test_cases_give_the_interpreters_integers(
     wrong = []
     for number, item in enumerate(made):
         (found,) = run_model(program, number, item.folder, [item.feed])
-        if not all(np.array_equal(got, wanted) for got, wanted in zip(found, item.expected, strict=True)):
+        steps = max(_largest_step(got, wanted) for got, wanted in zip(found, item.expected, strict=True))
+        if steps > STEPS_WITH_FLOATS * item.has_floats:
             wrong.append(item.name)
     assert not wrong
     assert len(made) >= least

@@ -81,20 +81,6 @@ EDGERT_KERNEL void edgert_pool_float(const float *x, float *y, int32_t in_rows, 
     }
 }
 
-/* Over blocks [batch][length][depth]: the mean along `length`. */
-EDGERT_KERNEL void edgert_mean_float(const float *x, float *y, int32_t batch, int32_t length, int32_t depth)
-{
-    for (int32_t n = 0; n < batch; n++, x += length * depth) {
-        for (int32_t k = 0; k < depth; k++) {
-            float sum = 0.0f;
-            for (int32_t i = 0; i < length; i++) {
-                sum += x[i * depth + k];
-            }
-            *y++ = sum / (float)length;
-        }
-    }
-}
-
 EDGERT_KERNEL void edgert_softmax_float(const float *x, float *y, int32_t batch, int32_t depth, float beta)
 {
     for (int32_t n = 0; n < batch; n++, x += depth, y += depth) {

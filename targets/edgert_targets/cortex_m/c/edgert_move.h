@@ -6,6 +6,9 @@
 
 EDGERT_KERNEL void edgert_copy(const void *x, void *y, int32_t bytes) { memmove(y, x, (size_t)bytes); }
 
+/* A table, to where computed numbers are. */
+EDGERT_KERNEL void edgert_constant(void *y, const void *entries, int32_t bytes) { memcpy(y, entries, (size_t)bytes); }
+
 /* Runs of `run` bytes over up to four axes: counts, outermost first, and how many bytes a step is in x and in y. */
 EDGERT_KERNEL void edgert_move(const void *x, void *y, int32_t count_0, int32_t x_0, int32_t y_0, int32_t count_1,
                                int32_t x_1, int32_t y_1, int32_t count_2, int32_t x_2, int32_t y_2, int32_t count_3,

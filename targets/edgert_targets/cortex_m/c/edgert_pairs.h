@@ -98,6 +98,25 @@ EDGERT_PAIRS(sub_fp32, int8_t,
              y_zero + edgert_round((edgert_real(p - a_zero, a_scale, a_sign) +
                                     edgert_real(q - b_zero, b_scale, b_sign)) / y_scale, low - y_zero, high - y_zero))
 
+/* q31: x at the output's scale; below zero the product of x and slope, which has a scale of its own. */
+EDGERT_PAIRS(prelu_q31, int8_t,
+             (, int32_t x_zero, int32_t slope_zero, int32_t y_zero, int32_t above_multiplier, int32_t above_shift,
+              int32_t below_multiplier, int32_t below_shift),
+             edgert_clamp(y_zero + (p >= x_zero
+                                        ? edgert_multiply_q31(p - x_zero, above_multiplier, above_shift)
+                                        : edgert_multiply_q31((p - x_zero) * (q - slope_zero), below_multiplier,
+                                                              below_shift)),
+                          -128, 127))
+
+/* fp32: what x stands for, times what the slope stands for below zero. */
+EDGERT_PAIRS(prelu_fp32, int8_t,
+             (, int32_t x_zero, int32_t slope_zero, int32_t y_zero, float x_scale, float slope_scale, float y_scale),
+             y_zero + edgert_round((p >= x_zero ? edgert_real(p - x_zero, x_scale, 1)
+                                                : edgert_alone(edgert_real(p - x_zero, x_scale, 1) *
+                                                               edgert_real(q - slope_zero, slope_scale, 1))) / y_scale,
+                                   -128 - y_zero, 127 - y_zero))
+EDGERT_PAIRS(prelu_float, float, (), p < 0.0f ? edgert_alone(p * q) : p)
+
 /* Floats, with the limits of a fused activation. */
 EDGERT_PAIRS(add_float, float, (, float low, float high), edgert_between(p + q, low, high))
 EDGERT_PAIRS(sub_float, float, (, float a_sign, float b_sign, float low, float high),

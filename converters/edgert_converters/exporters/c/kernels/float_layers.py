@@ -81,24 +81,6 @@ def lower_pool_float(operator: TfOperator, network: Lowering) -> None:
     network.add(operator, Call("pool_float", "float_layers", windows.arguments(), literals), rows=windows.rows)
 
 
-def lower_mean_float(operator: TfOperator, network: Lowering) -> None:
-    """Adds the mean over neighbouring axes.
-
-    Raises:
-        ModelError: the axes are no neighbours.
-    """
-    shape = network.tensor(operator, 0).shape
-    axes = sorted({int(axis) % len(shape) for axis in network.constant(operator, 1).reshape(-1)})
-    if not axes or axes != list(range(axes[0], axes[-1] + 1)):
-        raise network.refusal(operator, f"its axes {axes} are no neighbours")
-    arguments = {
-        "batch": math.prod(shape[: axes[0]]),
-        "length": math.prod(shape[axes[0] : axes[-1] + 1]),
-        "depth": math.prod(shape[axes[-1] + 1 :]),
-    }
-    network.add(operator, Call("mean_float", "float_layers", arguments))
-
-
 def lower_softmax_float(operator: TfOperator, network: Lowering) -> None:
     """Adds a softmax over the last axis."""
     shape = network.tensor(operator, 0).shape
@@ -126,7 +108,6 @@ FLOAT_LAYERS: Final[dict[str, Callable[[TfOperator, Lowering], None]]] = {
     "DEPTHWISE_CONV_2D": lower_depthwise_float,
     "FULLY_CONNECTED": lower_fully_connected_float,
     "MAX_POOL_2D": lower_pool_float,
-    "MEAN": lower_mean_float,
     "SOFTMAX": lower_softmax_float,
 }
 """By TFLite operator, where its first input is float."""

@@ -20,7 +20,7 @@ Indices = NDArray[np.int64]
 
 def transpose(operator: TfOperator, network: Lowering, places: Indices) -> Indices:
     """Axes in the order of input 1."""
-    return np.transpose(places, network.constant(operator, 1).reshape(-1))
+    return np.transpose(places, [int(axis) for axis in network.constant(operator, 1).reshape(-1)])
 
 
 def slice_from(operator: TfOperator, network: Lowering, places: Indices) -> Indices:

@@ -27,11 +27,9 @@ def lower_resize_bilinear(operator: TfOperator, network: Lowering) -> None:
     """Adds a linear resize of int8 or float.
 
     Raises:
-        ModelError: the batch is not 1, or integers change their parameters.
+        ModelError: integers change their parameters.
     """
     x, y = network.tensor(operator, 0), network.result(operator)
-    if len(x.shape) != 4 or x.shape[0] != 1:
-        raise network.refusal(operator, f"its input is {list(x.shape)}; kernels take one sample at a time")
     plan = [Resampling(x.shape[axis], y.shape[axis], y.shape[axis] / x.shape[axis]) for axis in (1, 2)]
     arguments = {"out_rows": y.shape[1], "out_columns": y.shape[2], "in_columns": x.shape[2], "depth": x.shape[3]}
     literals: dict[str, int | str] = {}
@@ -49,7 +47,7 @@ def lower_resize_bilinear(operator: TfOperator, network: Lowering) -> None:
         Constant(name, kind, table, "neighbours and weights", is_payload=False)
         for name, table in zip(("rows", "columns"), taps, strict=True)
     )
-    network.add(operator, Call(kernel, "resize", arguments, literals, tables))
+    network.add(operator, Call(kernel, "resize", arguments, literals, tables), is_sample=True)
 
 
 def _flags(operator: TfOperator) -> tuple[bool, bool]:

@@ -36,14 +36,14 @@ class Windows:
 
 
 def find_windows(operator: TfOperator, network: Lowering, kernel: tuple[int, int]) -> Windows:
-    """Returns the windows of an operator on [1, rows, columns, channels].
+    """Returns the windows of an operator on one sample of [samples, rows, columns, channels].
 
     Raises:
-        ModelError: the batch is not 1.
+        ModelError: the input has another rank.
     """
     x_shape, y_shape = network.tensor(operator, 0).shape, network.result(operator).shape
-    if len(x_shape) != 4 or x_shape[0] != 1:
-        raise network.refusal(operator, f"its input is {list(x_shape)}; kernels take one sample at a time")
+    if len(x_shape) != 4:
+        raise network.refusal(operator, f"its input is {list(x_shape)}; kernels take rows, columns and channels")
     x, y = (x_shape[1], x_shape[2], x_shape[3]), (y_shape[1], y_shape[2], y_shape[3])
     strides = (network.option(operator, "stride_h"), network.option(operator, "stride_w"))
     dilations = (1, 1)
