@@ -27,7 +27,7 @@ STACK_BYTES = 2048
 COMPILER = "arm-none-eabi-gcc"
 PACKAGES = "gcc-arm-none-eabi libnewlib-arm-none-eabi"
 _SOURCES = ("firmware.c", "frame.h", "clock.h", "registers.h", "layer.h")
-_OPTIONS = ("-O2", "-std=gnu11", "-ffunction-sections", "-fdata-sections", "-fno-common", "-ffreestanding")
+OPTIONS = ("-O2", "-std=gnu11", "-ffunction-sections", "-fdata-sections", "-fno-common", "-ffreestanding")
 _WARNINGS = ("-Wall", "-Wextra")
 _LINK = ("-nostartfiles", "-nodefaultlibs", "-Wl,--gc-sections", "-Wl,--no-warn-rwx-segments")
 _CODE = frozenset({".vectors", ".text", ".ARM.exidx"})
@@ -75,8 +75,8 @@ def build_firmware(
     (folder / "facts.h").write_text(_facts(target, board, files))
     (folder / "link.ld").write_text(linker_script(target, board, stack_bytes))
     flags = compiler_flags(board)
-    _run(compiler, [*flags, *_OPTIONS, "-include", "layer.h", "-c", "model.c"], folder, target)
-    _run(compiler, [*flags, *_OPTIONS, *_WARNINGS, "-c", "firmware.c"], folder, target)
+    _run(compiler, [*flags, *OPTIONS, "-include", "layer.h", "-c", "model.c"], folder, target)
+    _run(compiler, [*flags, *OPTIONS, *_WARNINGS, "-c", "firmware.c"], folder, target)
     objects = ["model.o", "firmware.o", "-lc", "-lgcc"]
     _run(compiler, [*flags, *_LINK, "-T", "link.ld", *objects, "-o", "firmware.elf"], folder, target)
     _run(_beside(compiler, "objcopy"), ["-O", "binary", "firmware.elf", "firmware.bin"], folder, target)
