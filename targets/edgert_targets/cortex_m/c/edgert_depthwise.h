@@ -36,14 +36,14 @@ EDGERT_KERNEL int32_t edgert_depthwise_row_pitch(edgert_axis_t columns)
     return (columns.out - 1) * columns.stride + (columns.kernel - 1) * columns.dilation + 1;
 }
 
-/* `strip` output rows are made of one plane; it holds what they read. */
+/* `strip` output rows are made of one plane; it holds what they read. `is_whole`: these are all rows, at once. */
 EDGERT_KERNEL void edgert_depthwise(const int8_t *x, int8_t *y, void *scratch, const int8_t *weights,
                                     const edgert_channel_t *channels, int32_t in_rows, int32_t out_rows,
                                     int32_t pad_top, int32_t in_columns, int32_t out_columns, int32_t in_channels,
                                     int32_t multiplier, int32_t kernel_rows, int32_t kernel_columns,
                                     int32_t stride_rows, int32_t stride_columns, int32_t dilation_rows,
-                                    int32_t dilation_columns, int32_t pad_left, int32_t strip, int32_t x_zero,
-                                    int32_t y_zero, int32_t low, int32_t high)
+                                    int32_t dilation_columns, int32_t pad_left, int32_t strip, int32_t is_whole,
+                                    int32_t x_zero, int32_t y_zero, int32_t low, int32_t high)
 {
     const int32_t out_channels = in_channels * multiplier;
     const edgert_axis_t rows = {in_rows,       out_rows,    pad_top,
@@ -57,15 +57,15 @@ EDGERT_KERNEL void edgert_depthwise(const int8_t *x, int8_t *y, void *scratch, c
     int8_t *plane = scratch;
     memset(plane, x_zero, (size_t)(((strip - 1) * stride_rows + reach) * pitch));
     for (int32_t k = 0; k < in_channels; k++, x++) {
-        for (int32_t first = 0; first < out_rows; first += strip) {
-            const int32_t made = edgert_min(strip, out_rows - first);
+        for (int32_t first = 0; first < out_rows && (first == 0 || !is_whole); first += strip) {
+            const int32_t made = is_whole ? out_rows : edgert_min(strip, out_rows - first);
             const int32_t old = first > 0 ? edgert_max(reach - stride_rows, 0) : 0;
             if (old > 0) {
                 memmove(plane, plane + strip * stride_rows * pitch, (size_t)(old * pitch));
             }
             edgert_plane_load(plane + old * pitch, x, first * stride_rows - pad_top + old,
-                              (made - 1) * stride_rows + reach - old, rows, columns, pitch, x_zero, strip >= out_rows,
-                              0);
+                              (made - 1) * stride_rows + reach - old, rows, columns, pitch, x_zero,
+                              is_whole || strip >= out_rows, 0);
             for (int32_t o = k * multiplier; o < (k + 1) * multiplier; o++) {
                 const int8_t *w = weights + o * kernel_rows * kernel_columns;
                 for (int32_t i = 0; i < made; i++) {

@@ -36,15 +36,21 @@ EDGERT_KERNEL void edgert_depthwise_pack_three(int32_t *words, int32_t even, int
     words[1] = edgert_pack_bottoms(odd, (int32_t)((uint32_t)even >> 16));
 }
 
+/* Nine taps; one copy in flash for layers of all sizes. */
+static EDGERT_SHARED void edgert_depthwise_pack_3x3(int32_t *words, const int8_t *w)
+{
+    const int32_t first = edgert_load_word(w), second = edgert_load_word(w + 3), last = edgert_load_word(w + 5);
+    edgert_depthwise_pack_three(words, edgert_even_bytes(first), edgert_odd_bytes(first));
+    edgert_depthwise_pack_three(words + 2, edgert_even_bytes(second), edgert_odd_bytes(second));
+    const int32_t middle = edgert_even_bytes((int32_t)((uint32_t)last >> 16)); /* byte 2 of w5 to w8 */
+    edgert_depthwise_pack_three(words + 4, edgert_odd_bytes(last), middle);
+}
+
 EDGERT_KERNEL void edgert_depthwise_pack(int32_t *words, const int8_t *w, int32_t lines, int32_t kernel, int32_t stride)
 {
     const int32_t count = edgert_depthwise_words(kernel, stride);
     if (lines == 3 && kernel == 3) {
-        const int32_t first = edgert_load_word(w), second = edgert_load_word(w + 3), last = edgert_load_word(w + 5);
-        edgert_depthwise_pack_three(words, edgert_even_bytes(first), edgert_odd_bytes(first));
-        edgert_depthwise_pack_three(words + 2, edgert_even_bytes(second), edgert_odd_bytes(second));
-        const int32_t middle = edgert_even_bytes((int32_t)((uint32_t)last >> 16)); /* byte 2 of w5 to w8 */
-        edgert_depthwise_pack_three(words + 4, edgert_odd_bytes(last), middle);
+        edgert_depthwise_pack_3x3(words, w);
         return;
     }
     for (int32_t i = 0; i < lines; i++, w += kernel, words += count) {
@@ -203,11 +209,11 @@ EDGERT_KERNEL int32_t edgert_depthwise_pitch(edgert_axis_t line)
     return (blocks - 2) * line.stride + 2 * (line.stride == 2) + window;
 }
 
-/* `strip` output lines are made of one plane; it holds what they read. */
+/* `strip` output lines are made of one plane; it holds what they read. `is_whole`: these are all lines, at once. */
 EDGERT_KERNEL void edgert_depthwise_planes(const int8_t *x, int8_t *y, int32_t *words, const int8_t *weights,
                                            const edgert_channel_t *channels, edgert_axis_t lines, edgert_axis_t line,
-                                           int32_t channel_count, int32_t multiplier, int32_t strip, int32_t x_zero,
-                                           int32_t y_zero, int32_t low, int32_t high)
+                                           int32_t channel_count, int32_t multiplier, int32_t strip,
+                                           int32_t is_whole, int32_t x_zero, int32_t y_zero, int32_t low, int32_t high)
 {
     const int32_t pitch = edgert_depthwise_pitch(line);
     const int32_t reach = (lines.kernel - 1) * lines.dilation + 1;
@@ -215,15 +221,15 @@ EDGERT_KERNEL void edgert_depthwise_planes(const int8_t *x, int8_t *y, int32_t *
     int16_t *plane = (int16_t *)(words + lines.kernel * edgert_depthwise_words(line.kernel, line.stride));
     edgert_plane_fill(plane, ((strip - 1) * lines.stride + reach) * pitch, x_zero, 1);
     for (int32_t k = 0; k < channel_count; k++, x++) {
-        for (int32_t first = 0; first < lines.out; first += strip) {
-            const int32_t made = edgert_min(strip, lines.out - first);
+        for (int32_t first = 0; first < lines.out && (first == 0 || !is_whole); first += strip) {
+            const int32_t made = is_whole ? lines.out : edgert_min(strip, lines.out - first);
             const int32_t old = first > 0 ? kept : 0;
             if (old > 0) {
                 memmove(plane, plane + strip * lines.stride * pitch, (size_t)(old * pitch) * sizeof *plane);
             }
             edgert_plane_load(plane + old * pitch, x, first * lines.stride - lines.pad + old,
                               (made - 1) * lines.stride + reach - old, lines, line, pitch, x_zero,
-                              strip >= lines.out, 1);
+                              is_whole || strip >= lines.out, 1);
             for (int32_t m = 0; m < multiplier; m++) {
                 const int32_t o = k * multiplier + m;
                 const edgert_scaling_t scaling = edgert_scaling(channels + o, y_zero);
@@ -246,8 +252,8 @@ EDGERT_KERNEL void edgert_depthwise_dsp(const int8_t *x, int8_t *y, void *scratc
                                         int32_t pad_top, int32_t in_columns, int32_t out_columns, int32_t in_channels,
                                         int32_t multiplier, int32_t kernel_rows, int32_t kernel_columns,
                                         int32_t stride_rows, int32_t stride_columns, int32_t dilation_rows,
-                                        int32_t dilation_columns, int32_t pad_left, int32_t strip, int32_t x_zero,
-                                        int32_t y_zero, int32_t low, int32_t high)
+                                        int32_t dilation_columns, int32_t pad_left, int32_t strip,
+                                        int32_t is_whole, int32_t x_zero, int32_t y_zero, int32_t low, int32_t high)
 {
     const int32_t out_channels = in_channels * multiplier;
     const edgert_axis_t rows = {in_rows,     out_rows,      pad_top,
@@ -256,8 +262,8 @@ EDGERT_KERNEL void edgert_depthwise_dsp(const int8_t *x, int8_t *y, void *scratc
     const edgert_axis_t columns = {in_columns,     out_columns,      pad_left,
                                    kernel_columns, stride_columns,   dilation_columns,
                                    in_channels,    out_channels};
-    edgert_depthwise_planes(x, y, scratch, weights, channels, rows, columns, in_channels, multiplier, strip, x_zero,
-                            y_zero, low, high);
+    edgert_depthwise_planes(x, y, scratch, weights, channels, rows, columns, in_channels, multiplier, strip, is_whole,
+                            x_zero, y_zero, low, high);
 }
 
 /* Lines of the plane are columns of the activation; `weights` lie as [output][column][row]. */
@@ -267,8 +273,8 @@ EDGERT_KERNEL void edgert_depthwise_dsp_columns(const int8_t *x, int8_t *y, void
                                                 int32_t in_channels, int32_t multiplier, int32_t kernel_rows,
                                                 int32_t kernel_columns, int32_t stride_rows, int32_t stride_columns,
                                                 int32_t dilation_rows, int32_t dilation_columns, int32_t pad_left,
-                                                int32_t strip, int32_t x_zero, int32_t y_zero, int32_t low,
-                                                int32_t high)
+                                                int32_t strip, int32_t is_whole, int32_t x_zero,
+                                                int32_t y_zero, int32_t low, int32_t high)
 {
     const int32_t out_channels = in_channels * multiplier;
     const edgert_axis_t rows = {in_rows,     out_rows,      pad_top,
@@ -277,8 +283,8 @@ EDGERT_KERNEL void edgert_depthwise_dsp_columns(const int8_t *x, int8_t *y, void
     const edgert_axis_t columns = {in_columns,     out_columns,      pad_left,
                                    kernel_columns, stride_columns,   dilation_columns,
                                    in_channels,    out_channels};
-    edgert_depthwise_planes(x, y, scratch, weights, channels, columns, rows, in_channels, multiplier, strip, x_zero,
-                            y_zero, low, high);
+    edgert_depthwise_planes(x, y, scratch, weights, channels, columns, rows, in_channels, multiplier, strip, is_whole,
+                            x_zero, y_zero, low, high);
 }
 
 #endif

@@ -121,46 +121,67 @@ EDGERT_KERNEL void edgert_dot_2x4(const int32_t *x, const int32_t *weights, int3
 }
 #endif
 
-/* Sums of one or two (`count`) channels at two positions to outputs. Nothing is stored before everything is loaded, so
- * that the compiler need not load twice. */
+/* Sums of two channels at two positions to outputs. Nothing is stored before everything is loaded, so that the compiler
+ * need not load twice. */
 EDGERT_KERNEL void edgert_finish_two(const int32_t *sums, const edgert_multiplier_t *scales, int8_t *y0, int8_t *y1,
-                                     int32_t count, int32_t y_zero, int32_t low, int32_t high, int32_t is_fast)
+                                     int32_t y_zero, int32_t low, int32_t high, int32_t is_fast)
 {
-    const edgert_multiplier_t a = scales[0], b = scales[count - 1];
+    const edgert_multiplier_t a = scales[0], b = scales[1];
     const int32_t a0 = edgert_output_of(sums[0], 0, a, y_zero, low, high, is_fast);
     const int32_t a1 = edgert_output_of(sums[1], 0, a, y_zero, low, high, is_fast);
     const int32_t b0 = edgert_output_of(sums[2], 1, b, y_zero, low, high, is_fast);
     const int32_t b1 = edgert_output_of(sums[3], 1, b, y_zero, low, high, is_fast);
     y0[0] = (int8_t)a0;
     y1[0] = (int8_t)a1;
-    if (count > 1) {
-        y0[1] = (int8_t)b0;
-        y1[1] = (int8_t)b1;
+    y0[1] = (int8_t)b0;
+    y1[1] = (int8_t)b1;
+}
+
+/* Four outputs of two positions. */
+EDGERT_KERNEL void edgert_finish_four(const int32_t *sums, const edgert_multiplier_t *scales, int8_t *y0, int8_t *y1,
+                                      int32_t y_zero, int32_t low, int32_t high, int32_t is_fast)
+{
+    edgert_finish_two(sums, scales, y0, y1, y_zero, low, high, is_fast);
+    edgert_finish_two(sums + 4, scales + 2, y0 + 2, y1 + 2, y_zero, low, high, is_fast);
+}
+
+EDGERT_KERNEL void edgert_make_2x4(const int32_t *x, int32_t words, const int32_t *weights,
+                                   const edgert_multiplier_t *scales, int8_t *y0, int8_t *y1, int32_t outputs,
+                                   int32_t y_zero, int32_t low, int32_t high, int32_t is_fast)
+{
+    int32_t sums[8];
+    const int32_t *const end = x + 2 * words;
+    for (int32_t left = outputs; left > 0; left -= 4, scales += 4, y0 += 4, y1 += 4) {
+        int8_t spare[8]; /* takes the last four where there are fewer */
+        const int32_t is_whole = left >= 4;
+        edgert_dot_2x4(x, weights, sums, end);
+        weights += 4 + 2 * words;
+        edgert_finish_four(sums, scales, is_whole ? y0 : spare, is_whole ? y1 : spare + 4, y_zero, low, high, is_fast);
+        for (int32_t i = 0; i < left && !is_whole; i++) {
+            y0[i] = spare[i];
+            y1[i] = spare[i + 4];
+        }
     }
 }
 
-/* All outputs of two positions; x as edgert_dot_2x4 takes it, `words` for each. */
+/* One copy in flash for all layers with the usual ends. */
+static EDGERT_SHARED void edgert_make_fast_2x4(const int32_t *x, int32_t words, const int32_t *weights,
+                                               const edgert_multiplier_t *scales, int8_t *y0, int8_t *y1,
+                                               int32_t outputs, int32_t y_zero)
+{
+    edgert_make_2x4(x, words, weights, scales, y0, y1, outputs, y_zero, -128, 127, 1);
+}
+
+/* All outputs of two positions; x as edgert_dot_2x4 takes it, `words` for each. There are scales for a multiple of
+ * four outputs. */
 EDGERT_KERNEL void edgert_outputs_2x4(const int32_t *x, int32_t words, const int32_t *weights,
                                       const edgert_multiplier_t *scales, int8_t *y0, int8_t *y1, int32_t outputs,
                                       int32_t y_zero, int32_t low, int32_t high, int32_t is_fast)
 {
-    int32_t sums[8];
-    const int32_t *const end = x + 2 * words;
-    for (int32_t left = outputs; left > 0; left -= 4) {
-        edgert_dot_2x4(x, weights, sums, end);
-        weights += 4 + 2 * words;
-        if (left >= 4) {
-            edgert_finish_two(sums, scales, y0, y1, 2, y_zero, low, high, is_fast);
-            edgert_finish_two(sums + 4, scales + 2, y0 + 2, y1 + 2, 2, y_zero, low, high, is_fast);
-        } else {
-            edgert_finish_two(sums, scales, y0, y1, edgert_min(left, 2), y_zero, low, high, is_fast);
-            if (left == 3) {
-                edgert_finish_two(sums + 4, scales + 2, y0 + 2, y1 + 2, 1, y_zero, low, high, is_fast);
-            }
-        }
-        scales += 4;
-        y0 += 4;
-        y1 += 4;
+    if (is_fast && low <= -128 && high >= 127) {
+        edgert_make_fast_2x4(x, words, weights, scales, y0, y1, outputs, y_zero);
+    } else {
+        edgert_make_2x4(x, words, weights, scales, y0, y1, outputs, y_zero, low, high, is_fast);
     }
 }
 

@@ -135,14 +135,16 @@ def takes_fast_form(weights: NDArray[np.int8], table: Constant) -> bool:
 def scale_table(channels: Channels, *, may_share: bool = False) -> Constant:
     """Returns the scales alone, as `edgert_multiplier_t`: a single row where all are equal and `may_share`.
 
-    Shifts are what the kernel needs: where the fast form serves, the right shift less 1.
+    Else their number is a multiple of four; the last ones are 0. Shifts are what the kernel needs: where the fast form
+    serves, the right shift less 1.
     """
     fields = _scale_fields(channels)
-    rows = np.empty(len(channels.bias), fields)
-    rows["multiplier"] = channels.multiplier
+    count = len(channels.bias)
+    rows = np.zeros(-(-count // 4) * 4, fields)
+    rows["multiplier"][:count] = channels.multiplier
     if channels.shift is not None:
-        rows["shift"] = -channels.shift - 1 if channels.is_fast else channels.shift
-    if may_share and len(np.unique(rows)) == 1:
+        rows["shift"][:count] = -channels.shift - 1 if channels.is_fast else channels.shift
+    if may_share and len(np.unique(rows[:count])) == 1:
         rows = rows[:1]
     return Constant("scales", "edgert_multiplier_t", rows, ", ".join(name for name, _ in fields))
 

@@ -33,6 +33,11 @@ class _Plane:
     strip: int
     scratch_bytes: int
 
+    @property
+    def is_upright(self) -> bool:
+        """True where lines of the plane are columns of the activation."""
+        return self.kernel.endswith("columns")
+
 
 def lower_depthwise_conv(operator: TfOperator, network: Lowering) -> None:
     """Adds a convolution with one group per input channel; its weights lie as [1, rows, columns, outputs].
@@ -57,7 +62,7 @@ def lower_depthwise_conv(operator: TfOperator, network: Lowering) -> None:
         plane.kernel,
         "depthwise_dsp" if plane.kernel.startswith("depthwise_dsp") else "depthwise",
         windows.arguments(),
-        _literals(windows, channels, plane.strip, x_zero),
+        _literals(windows, channels, plane, x_zero),
         (_weights(windows, channels, plane), table_of(channels)),
         plane.scratch_bytes,
     )
@@ -67,7 +72,7 @@ def lower_depthwise_conv(operator: TfOperator, network: Lowering) -> None:
 def _weights(windows: Windows, channels: Channels, plane: _Plane) -> Constant:
     """The weights in the order that the kernel reads them."""
     values = channels.weights.reshape(-1, *windows.kernel)
-    if plane.kernel.endswith("columns"):
+    if plane.is_upright:
         values = np.transpose(values, (0, 2, 1))
     return Constant("weights", "int8_t", values.reshape(-1), f"[{', '.join(map(str, values.shape))}]")
 
@@ -129,7 +134,7 @@ def _cost(windows: Windows, line: int) -> float:
     return windows.y[1 - line] * (full + (0.0, 0.6, 0.6, 1.0)[over] + 0.3)
 
 
-def _literals(windows: Windows, channels: Channels, strip: int, x_zero: int) -> dict[str, int | str]:
+def _literals(windows: Windows, channels: Channels, plane: _Plane, x_zero: int) -> dict[str, int | str]:
     return {
         "in_columns": windows.x[1],
         "out_columns": windows.y[1],
@@ -142,7 +147,8 @@ def _literals(windows: Windows, channels: Channels, strip: int, x_zero: int) -> 
         "dilation_rows": windows.dilations[0],
         "dilation_columns": windows.dilations[1],
         "pad_left": windows.pads[1],
-        "strip": strip,
+        "strip": plane.strip,
+        "is_whole": int(plane.strip >= windows.y[int(plane.is_upright)]),
         "x_zero": x_zero,
         "y_zero": channels.y_zero,
         "low": channels.clamp[0],
