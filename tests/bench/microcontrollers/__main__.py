@@ -1,0 +1,90 @@
+"""Builds the zoo's int8 models for emulated boards, runs them in QEMU, checks every byte and prints the tables.
+
+    python -m tests.bench.microcontrollers
+    python -m tests.bench.microcontrollers --cores m4 m55 --models kws ad
+    python -m tests.bench.microcontrollers --record --write docs/microcontrollers.md
+    python -m tests.bench.microcontrollers --from profiles/emulated/microcontrollers-2026-11-21.json
+
+Needs the zoo (EDGERT_ZOO), cc, arm-none-eabi-gcc and qemu-system-arm. Never part of CI. Exit status 1: a byte differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from edgert.codec import from_plain
+from tests.bench.microcontrollers.boards import CORES, MODELS, ROOT, ZOO
+from tests.bench.microcontrollers.measure import Cell, measure
+from tests.bench.microcontrollers.records import describe_tools, read_record, write_record
+from tests.bench.microcontrollers.tables import ratio_to_peer, render
+from tests.bench.quantization.table import replace_block
+
+BLOCK = "figures"
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    if arguments.record_file is None and not (ZOO / "MANIFEST.md").is_file():
+        print(f"real models and data not found in {ZOO}; set EDGERT_ZOO", file=sys.stderr)
+        return 0
+    cells, environment = _cells(arguments)
+    text = render(cells, environment)
+    print(text)
+    if arguments.write is not None:
+        arguments.write.write_text(replace_block(arguments.write.read_text(), BLOCK, text))
+    wrong = [cell for cell in cells if cell.figures is not None and cell.figures.exact_samples != cell.figures.samples]
+    return int(bool(wrong))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cores", nargs="+", choices=CORES, default=list(CORES))
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--samples", type=int, default=4, help="that are run and compared")
+    parser.add_argument("--record", action="store_true", help="keep the figures under profiles/emulated/")
+    parser.add_argument("--from", dest="record_file", type=Path, help="print the tables of a record; measure nothing")
+    parser.add_argument("--write", type=Path, help=f"page whose block '{BLOCK}' is replaced")
+    return parser
+
+
+def _cells(arguments: argparse.Namespace) -> tuple[list[Cell], Mapping[str, str]]:
+    if arguments.record_file is not None:
+        record = read_record(arguments.record_file)
+        return [from_plain(Cell, cell) for cell in record["cells"]], record["environment"]
+    cells = list(_measured(arguments))
+    if arguments.record:
+        print(write_record(cells, _commit()), file=sys.stderr)
+    return cells, describe_tools()
+
+
+def _measured(arguments: argparse.Namespace) -> Iterator[Cell]:
+    for core in arguments.cores:
+        for model in arguments.models:
+            cell = measure(core, model, arguments.samples)
+            print(_line(cell), file=sys.stderr, flush=True)
+            yield cell
+
+
+def _line(cell: Cell) -> str:
+    if cell.figures is None:
+        return f"{cell.core} {cell.model}: {cell.refused}"
+    ratio = ratio_to_peer(cell.core, cell.model, cell.figures)
+    beside = "" if ratio is None else f" ({ratio:.3f})"
+    figures = cell.figures
+    return (
+        f"{cell.core} {cell.model}: {figures.instructions:,} instructions{beside}, exact {figures.exact_samples} of "
+        f"{figures.samples}, code {figures.model_code_bytes:,}, RAM {figures.ram_bytes:,}"
+    )
+
+
+def _commit() -> str:
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
