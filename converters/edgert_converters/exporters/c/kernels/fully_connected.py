@@ -32,8 +32,9 @@ def lower_fully_connected(operator: TfOperator, network: Lowering) -> None:
 
 def _call(instructions: Instructions, batch: int, channels: Channels) -> Call:
     """Returns the call of the fastest kernel that takes the layer."""
-    if instructions is Instructions.MVE:
-        return fully_connected_mve(batch, channels)
+    lanes = fully_connected_mve(batch, channels) if instructions is Instructions.MVE else None
+    if lanes is not None:
+        return lanes
     settled = settle_constant_outputs(channels)
     if instructions is not Instructions.DSP or not can_pack(settled):
         return _fully_connected(batch, settled)

@@ -1,7 +1,8 @@
 """Calls of the kernels for Helium (Arm MVE) and the weights as they read them (edgert_mve.h).
 
-They are exact for every sum of 32 bits, every right shift and any number of channels. What they do not take, groups
-and several outputs per depthwise channel, stays with the portable kernels: None here.
+They are exact for every sum of 32 bits, every right shift and any number of channels. What they do not take (groups,
+several outputs per depthwise channel, and left shifts, which saturate before they multiply) stays with the portable
+kernels: None here.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ _EVEN_THEN_ODD = (0, 2, 4, 6, 1, 3, 5, 7)
 
 
 def conv_mve(windows: Windows, groups: int, channels: Channels, x_zero: int) -> Call | None:
-    """Returns the call of a convolution, None with several groups; 1x1 windows are summed where they lie."""
-    if groups != 1:
+    """Returns the call of a convolution, None where none takes it; 1x1 windows are summed where they lie."""
+    if groups != 1 or _has_left_shifts(channels):
         return None
     depth = windows.x[2]
     if windows.kernel == windows.strides == (1, 1) and windows.pads == (0, 0):
@@ -50,9 +51,11 @@ def conv_mve(windows: Windows, groups: int, channels: Channels, x_zero: int) -> 
     return Call("conv_mve", "conv_mve", windows.arguments(), literals, constants, scratch)
 
 
-def fully_connected_mve(batch: int, channels: Channels) -> Call:
+def fully_connected_mve(batch: int, channels: Channels) -> Call | None:
     """Returns the call of a product with constant weights; several samples are positions of a 1x1 window."""
     outputs, depth = channels.weights.shape
+    if _has_left_shifts(channels):
+        return None
     if batch != 1:
         rows = {"in_rows": batch, "out_rows": batch, "pad_top": 0}
         return _conv_1x1(rows, 1, channels)
@@ -63,11 +66,11 @@ def fully_connected_mve(batch: int, channels: Channels) -> Call:
 
 
 def depthwise_mve(windows: Windows, channels: Channels, x_zero: int) -> Call | None:
-    """Returns the call of a depthwise convolution, None where a channel has several outputs.
+    """Returns the call of a depthwise convolution, None where a channel has several outputs or a left shift.
 
     It may take its input's memory where it makes no more columns than it reads.
     """
-    if windows.x[2] != windows.y[2]:
+    if windows.x[2] != windows.y[2] or _has_left_shifts(channels):
         return None
     taps = windows.kernel[0] * windows.kernel[1]
     lanes = _padded(channels.weights, 8).reshape(-1, 8, taps).transpose(0, 2, 1)
@@ -152,6 +155,10 @@ def _together(weights: NDArray[np.int8]) -> int:
         if fits and np.add.reduceat(highs, starts, axis=1).max() < 1 << 15:
             return count
     return 1
+
+
+def _has_left_shifts(channels: Channels) -> bool:
+    return channels.shift is not None and bool((channels.shift > 0).any())
 
 
 def _ends(channels: Channels) -> dict[str, int]:
