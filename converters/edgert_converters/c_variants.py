@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import onnx_ir as ir
@@ -15,7 +15,8 @@ from edgert.target import Microcontroller, Target, read_resource
 from edgert_converters.built import Built
 from edgert_converters.exporters.c import CFolder, Core, Instructions, export_c
 from edgert_converters.exporters.c.code_size import code_size
-from edgert_converters.exporters.c.fit import STACK_DATA_BYTES, Fit, Verdict, check_fit
+from edgert_converters.exporters.c.fit import STACK_DATA_BYTES, Fit, Verdict, check_fit, to_points
+from edgert_converters.exporters.c.ram import curve
 from edgert_converters.exporters.onnx import serialize
 from edgert_converters.output import GRAPH
 from edgert_converters.quantize.precisions import AUTO, PRECISIONS
@@ -103,10 +104,8 @@ class _Writer:
             raise _above_limit(error, self.recipe) from error
         ram_bytes = board.ram_bytes if limit is None else min(limit, board.ram_bytes)
         code = code_size(folder.files, folder.network, core)
-        fit = check_fit(
-            target.name, folder.network, folder.plan, code, flash_bytes=board.flash_bytes, ram_bytes=ram_bytes
-        )
-        return folder, fit
+        fit = check_fit(target.name, folder.choice, code, flash_bytes=board.flash_bytes, ram_bytes=ram_bytes)
+        return folder, replace(fit, curve=to_points(curve(folder.whole)))
 
 
 def _is_source(source: Built, target: Target) -> bool:
@@ -136,11 +135,18 @@ def _above_limit(error: DoesNotFitError, recipe: Recipe) -> DoesNotFitError:
 
 def _refusal(model: str, fit: Fit) -> DoesNotFitError:
     is_ram = fit.ram.verdict is Verdict.TOO_BIG
-    memory = fit.ram if is_ram else fit.flash
-    advice = "take a smaller model or a board with more memory"
-    if is_ram and fit.flash.verdict is not Verdict.TOO_BIG:
-        advice += f", or try --max-ram {fit.ram.limit_bytes}, which takes less RAM for more work"
-    name = "RAM" if is_ram else "flash"
+    memory, name = (fit.ram, "RAM") if is_ram else (fit.flash, "flash")
+    text = f"{model}: {fit.sentence}; {_advice(fit) if is_ram else ''}take a smaller model or a board with more memory"
     layer = fit.peak_layer if is_ram else ""
-    text = f"{model}: {fit.sentence}; {advice}"
     return DoesNotFitError(model, name, memory.limit_bytes, memory.used_bytes, layer, text)
+
+
+def _advice(fit: Fit) -> str:
+    """What strips could do about the RAM."""
+    fitting = [point for point in fit.curve if point.ram_bytes <= fit.ram.limit_bytes]
+    if not fitting:
+        return f"{min(point.ram_bytes for point in fit.curve):,} bytes of RAM is the least in strips of rows; "
+    if fit.flash.verdict is Verdict.TOO_BIG:
+        return ""
+    extra = f"{fitting[0].extra_macs:,} MACs more than {fit.macs:,}" if fitting[0].extra_macs else "no more MACs"
+    return f"--max-ram {fit.ram.limit_bytes} takes {fitting[0].ram_bytes:,} bytes, in strips of rows, for {extra}; or "

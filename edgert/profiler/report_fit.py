@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgert.profiler.report_curve import curve_figures
 from edgert.profiler.report_html import Html, element
 from edgert.profiler.report_values import Json, mapping_at, number_at, rows_at, text_at
 from edgert.profiler.report_view import ReportView, card, chip, table
@@ -26,7 +27,7 @@ def fit_section(view: ReportView) -> Html | None:
     if not rows:
         return None
     heads = ("variant", "memory", "", "needs", "of", "made up of", "peak layer")
-    return card("Memory of the boards", _LEAD, table([(head, "text") for head in heads], rows))
+    return card("Memory of the boards", _LEAD, table([(head, "text") for head in heads], rows), curve_figures(view))
 
 
 def _row(variant: dict[str, Json], fit: dict[str, Json], name: str) -> Html:
@@ -38,10 +39,10 @@ def _row(variant: dict[str, Json], fit: dict[str, Json], name: str) -> Html:
         chip(verdict, _TONES.get(verdict, "none")),
         _bytes(memory, "bytes"),
         _bytes(memory, "limit_bytes"),
-        _ram_parts(memory) if name == "ram" else _flash_parts(memory),
-        text_at(memory, "peak_layer"),
     )
-    return element("tr", *(element("td", cell, class_="text") for cell in cells))
+    words = (_ram_parts(memory) if name == "ram" else _flash_parts(memory), text_at(memory, "peak_layer"))
+    wide = (element("td", cell, class_="wide") for cell in words)
+    return element("tr", *(element("td", cell, class_="text") for cell in cells), *wide)
 
 
 def _flash_parts(memory: dict[str, Json]) -> str:

@@ -27,7 +27,10 @@ def size_section(view: ReportView) -> Html:
         figure = join([format_bytes(size) + share, element("small", peak) if peak else None])
         rows.append(Row(variant.id, figure, Bar(size / factor)))
     scale = scale_over([size / factor for size in sizes])
-    lead = "Files of each variant as they stand in the bundle; activations: the largest sum alive at once, estimated."
+    lead = (
+        "Files of each variant as they stand in the bundle, of C weights and other constants; activations: the largest "
+        "sum alive at once, estimated."
+    )
     return card("Size", lead, plot(rows, scale, f"size of the files, {unit}"))
 
 

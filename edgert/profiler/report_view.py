@@ -60,7 +60,10 @@ class ReportView:
         return reference
 
     def size_bytes(self, variant: Variant) -> int:
-        """Returns the size of all files of a variant inside the bundle."""
+        """Returns the size of all files of a variant inside the bundle; of C that of its constants, not of its text."""
+        constants = number_at(self.accuracy(variant.id), "bytes") if variant.format == "c" else None
+        if constants is not None:
+            return int(constants)
         folder = variant.path.rsplit("/", 1)[0] + "/" if "/" in variant.path else variant.path
         return sum(entry.size_bytes for name, entry in self.manifest.files.items() if name.startswith(folder))
 

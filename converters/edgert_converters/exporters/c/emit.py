@@ -72,10 +72,14 @@ def header_text(network: Network, plan: MemoryPlan) -> str:
         'extern "C" {',
         "#endif",
         "",
-        f"/* Runs in an arena of {upper}_ARENA_BYTES bytes, aligned to {ALIGNMENT_BYTES}: the inputs lie at their "
-        "offsets before,",
-        " * the outputs at theirs after. Reentrant: two arenas, two runs at once. */",
+        f"/* Runs in an arena of {upper}_ARENA_BYTES bytes,",
+        f" * aligned to {ALIGNMENT_BYTES}: the inputs lie at their offsets before, the outputs at theirs after.",
+        " * Reentrant: two arenas, two runs at once. */",
         f"void {lower}_run(void *arena);",
+        "",
+        "#ifdef EDGERT_STATIC_ARENA /* an arena of this model's own, with these attributes, in model.c */",
+        f"extern unsigned char {lower}_arena[];",
+        "#endif",
     ]
     if network.states:
         lines += [
@@ -114,6 +118,7 @@ def source_text(network: Network, plan: MemoryPlan, mode: Requantize) -> str:
                 parts += [*_constant_lines(constant, index, layer), ""]
     for function in _distinct(functions):
         parts += [*_function_lines(function, sum(f.name == function.name for f in functions) > 1), ""]
+    parts += [*_arena_lines(network, plan), ""]
     if network.states:
         parts += [*_reset_lines(network, plan), ""]
     parts += _run_lines(network, plan, functions)
@@ -187,6 +192,15 @@ def _run_lines(network: Network, plan: MemoryPlan, functions: Sequence[_Function
         size = network.buffers[state.target].size_bytes
         lines.append(f"    memmove(arena + {plan.offsets[state.target]}, arena + {source}, {size});")
     return [*lines, "}"]
+
+
+def _arena_lines(network: Network, plan: MemoryPlan) -> list[str]:
+    return [
+        "#ifdef EDGERT_STATIC_ARENA",
+        f"unsigned char __attribute__((aligned({ALIGNMENT_BYTES}))) EDGERT_STATIC_ARENA",
+        f"    edgert_{network.name}_arena[{plan.arena_bytes}];",
+        "#endif",
+    ]
 
 
 def _reset_lines(network: Network, plan: MemoryPlan) -> list[str]:

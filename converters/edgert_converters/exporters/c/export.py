@@ -18,7 +18,7 @@ from edgert_converters.exporters.c.literals import c_identifier
 from edgert_converters.exporters.c.lowering import Lowering
 from edgert_converters.exporters.c.network import Network
 from edgert_converters.exporters.c.planner import MemoryPlan
-from edgert_converters.exporters.c.ram import fit
+from edgert_converters.exporters.c.ram import Choice, fit
 from edgert_converters.exporters.c.tables import fold_tables
 from edgert_converters.exporters.tflite import TfliteFile, export_tflite
 from edgert_converters.output import to_json_bytes
@@ -34,16 +34,26 @@ ReadKernel = Callable[[str], bytes]
 
 @dataclass(frozen=True, slots=True)
 class CFolder:
-    """The files by name, and what they need: the network and where everything lies.
+    """The files by name, and what they need: the network and where everything lies; `whole` is it without strips.
 
     `inputs` and `outputs` are those of the run function, in the order of the network's: integers, channels-last.
     """
 
     files: Mapping[str, bytes]
-    network: Network
-    plan: MemoryPlan
+    choice: Choice
+    whole: Network
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+
+    @property
+    def network(self) -> Network:
+        """The layers as they run."""
+        return self.choice.network
+
+    @property
+    def plan(self) -> MemoryPlan:
+        """Where everything lies."""
+        return self.choice.plan
 
 
 def lower(model: ir.Model, core: Core, name: str) -> Network:
@@ -84,7 +94,8 @@ def export_c(
         DoesNotFitError: no plan is that small; it carries the smallest.
     """
     file = export_tflite(model)
-    choice = fit(_lower(model, file, core, name), max_arena_bytes)
+    whole = _lower(model, file, core, name)
+    choice = fit(whole, max_arena_bytes)
     network, plan = choice.network, choice.plan
     bindings = state_bindings(model)
     held, given = {binding.input for binding in bindings}, {binding.output for binding in bindings}
@@ -96,8 +107,8 @@ def export_c(
     }
     return CFolder(
         files=files | _kernels(network, read_kernel),
-        network=network,
-        plan=plan,
+        choice=choice,
+        whole=whole,
         inputs=tuple(spec for spec in file.inputs if spec.name not in held),
         outputs=tuple(spec for spec in file.outputs if spec.name not in given),
     )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgert.codec import JsonValue
+from edgert.codec import JsonValue, to_plain
 from edgert_converters.exporters.c.code_size import CodeSize
-from edgert_converters.exporters.c.network import Network
-from edgert_converters.exporters.c.planner import MemoryPlan
+from edgert_converters.exporters.c.ram import Choice
 
-__all__ = ["STACK_DATA_BYTES", "Fit", "Memory", "Verdict", "check_fit"]
+__all__ = ["STACK_DATA_BYTES", "CurvePoint", "Cut", "Fit", "Memory", "Verdict", "check_fit", "to_points"]
 
 STACK_DATA_BYTES = 1536
 """RAM that is kept for the stack and the variables of the program around a model, besides the arena."""
@@ -42,8 +42,31 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """Layers, by name, that run in `strips` strips of rows one after the other."""
+
+    first_layer: str
+    last_layer: str
+    strips: int
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """A plan that the model could have: its RAM with stack and data, and the MACs that it computes more than once."""
+
+    ram_bytes: int
+    arena_bytes: int
+    extra_macs: int
+    cuts: tuple[Cut, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Fit:
-    """One model on one board. `peak_layer` is the one during which most of the arena is in use."""
+    """One model on one board. `peak_layer` is the one during which most of the arena is in use.
+
+    `macs` are those of the model, each counted once; `extra_macs` those that strips compute again. `curve` has the
+    plans that it could have, from the most RAM to the least, each with more extra work than the one before.
+    """
 
     target: str
     constants_bytes: int
@@ -52,6 +75,9 @@ class Fit:
     flash: Memory
     ram: Memory
     peak_layer: str
+    macs: int = 0
+    extra_macs: int = 0
+    curve: tuple[CurvePoint, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -67,7 +93,9 @@ class Fit:
             f"flash {_of(self.flash)}: {self.constants_bytes:,} of constants, {self.code.size_bytes:,} of code ({how})"
         )
         ram = f"RAM {_of(self.ram)}: arena {self.arena_bytes:,}, peak at layer {self.peak_layer!r}"
-        return f"{self.verdict.value} on {self.target}: {flash}; {ram}, {STACK_DATA_BYTES:,} kept for stack and data"
+        twice = f"; {self.extra_macs:,} of {self.macs:,} MACs computed twice" if self.extra_macs else ""
+        stack = f"{STACK_DATA_BYTES:,} kept for stack and data"
+        return f"{self.verdict.value} on {self.target}: {flash}; {ram}, {stack}{twice}"
 
     def to_json(self) -> JsonValue:
         """Returns the document for report.json and `--json`."""
@@ -90,22 +118,23 @@ class Fit:
                 "stack_data_bytes": STACK_DATA_BYTES,
                 "peak_layer": self.peak_layer,
             },
+            "macs": self.macs,
+            "extra_macs": self.extra_macs,
+            "curve": to_plain(self.curve),
         }
 
 
-def check_fit(
-    target: str, network: Network, plan: MemoryPlan, code: CodeSize, *, flash_bytes: int, ram_bytes: int
-) -> Fit:
-    """Returns how a model fits a board.
+def check_fit(target: str, choice: Choice, code: CodeSize, *, flash_bytes: int, ram_bytes: int) -> Fit:
+    """Returns how a model fits a board, without its curve.
 
     Args:
         target: name of the board, for the words.
-        network: its constants go to flash as they are.
-        plan: how large the arena is.
+        choice: the network, whose constants go to flash as they are, and its plan.
         code: size of the code.
         flash_bytes: there is on the board.
         ram_bytes: there is on the board, or fewer where the user allows fewer.
     """
+    network, plan = choice.network, choice.plan
     shared = {id(constant): constant.size_bytes for layer in network.layers for constant in layer.call.constants}
     constants = sum(shared.values())
     return Fit(
@@ -116,6 +145,21 @@ def check_fit(
         flash=Memory(constants + code.size_bytes, flash_bytes),
         ram=Memory(plan.arena_bytes + STACK_DATA_BYTES, ram_bytes),
         peak_layer=_short(network.layers[plan.peak_layer].name) if network.layers else "",
+        macs=sum(layer.macs for layer in network.layers) - choice.extra_macs,
+        extra_macs=choice.extra_macs,
+    )
+
+
+def to_points(curve: Sequence[Choice]) -> tuple[CurvePoint, ...]:
+    """Returns the plans of a curve in terms of a board's RAM."""
+    return tuple(
+        CurvePoint(
+            choice.plan.arena_bytes + STACK_DATA_BYTES,
+            choice.plan.arena_bytes,
+            choice.extra_macs,
+            tuple(Cut(_short(cut.first_layer), _short(cut.last_layer), cut.count) for cut in choice.cuts),
+        )
+        for choice in curve
     )
 
 
