@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
@@ -18,6 +18,7 @@ __all__ = [
     "DEFAULT_SAMPLES",
     "PEERS",
     "FloatError",
+    "LayerBoard",
     "LayerSteps",
     "Mode",
     "NotCompared",
@@ -40,13 +41,42 @@ class Mode(enum.Enum):
     END_TO_END = "end_to_end"
 
 
+class LayerBoard(Protocol):
+    """A microcontroller that runs the C of a variant up to any layer."""
+
+    name: str
+    version: str
+
+    @property
+    def plan(self) -> Mapping[str, Any]:  # Any: JSON
+        """The parsed plan.json of that C."""
+        ...
+
+    def run_to(self, inputs: bytes, layer: int) -> None:
+        """Runs from an empty state to the end of a layer; `inputs` are all inputs in order.
+
+        Raises:
+            DeviceError: the board does not answer, or faulted.
+        """
+        ...
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Returns bytes of the arena.
+
+        Raises:
+            DeviceError: the board does not answer.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class VerifyRequest:
     """What to compare.
 
     `inputs` are arrays by input name, N samples along the leading axis; None: the bundle's golden inputs, else seeded
     random ones. `peers` empty: every one that is installed. `requantize` None: the mode that the model names. `shapes`
-    are full shapes of inputs with axes that vary.
+    are full shapes of inputs with axes that vary. `board` runs `variant`; it is compared end to end, alone or with the
+    peers that are named.
     """
 
     model: Path
@@ -58,6 +88,7 @@ class VerifyRequest:
     requantize: str | None = None
     seed: int = 0
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    board: LayerBoard | None = None
 
 
 @dataclass(frozen=True, slots=True)

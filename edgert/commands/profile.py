@@ -11,11 +11,15 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edgert.codec import JsonValue, from_plain, to_plain
+from edgert.commands.board_text import board_text
 from edgert.commands.console import Console, format_table
 from edgert.commands.execution import add_execution_arguments, note_tuned, open_worker, parse_engine_options
 from edgert.commands.run import load_arrays
 from edgert.commands.shapes import parse_shapes
-from edgert.errors import ModelError
+from edgert.devices.names import find_device
+from edgert.errors import ModelError, UsageError
+from edgert.profiler.board import profile_board
+from edgert.profiler.board_record import write_board_record
 from edgert.profiler.record import Record, write_record
 from edgert.profiler.worker import ProfileRequest
 from edgert.units import format_bytes, format_ms, parse_duration_s
@@ -46,6 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, console: Console) -> int:
     """Runs the verb."""
     console.progress("measuring", 0, 0)
+    if find_device(arguments.device).is_board:
+        return _execute_on_board(arguments, console)
     record, facts = _measure(
         arguments.model,
         load_arrays(arguments.input) if arguments.input else {},
@@ -70,6 +76,31 @@ def execute(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _execute_on_board(arguments: argparse.Namespace, console: Console) -> int:
+    if (
+        arguments.sustained
+        or arguments.shape
+        or arguments.engine_options
+        or (arguments.threads, arguments.engine) != (None, None)
+    ):
+        raise UsageError("a microcontroller has no --sustained, --shape, --threads, --engine or --engine-option")
+    record = profile_board(
+        find_device(arguments.device),
+        arguments.model,
+        load_arrays(arguments.input) if arguments.input else {},
+        created=_now(),
+        variant=arguments.variant,
+        duration_s=parse_duration_s(arguments.duration),
+        seed=arguments.seed,
+        layers=not arguments.no_layers,
+    )
+    if arguments.output is not None:
+        write_board_record(arguments.output, record)
+        console.note(f"wrote {arguments.output}")
+    console.result(to_plain(record), board_text(record))
+    return 0
+
+
 def profile(  # noqa: PLR0913  # one keyword per flag of the verb
     model: Path | str,
     inputs: Mapping[str, Array] | None = None,
@@ -91,7 +122,8 @@ def profile(  # noqa: PLR0913  # one keyword per flag of the verb
 
     `inputs` are by input name; one array of any name is the only input of a model; `image` is a decoded image
     uint8[H, W, 3] that goes through the bundle's pre-processing. Where variant, engine and options are left open, what
-    `edgert run --tune` stored on the device counts, unless `tuned` is False.
+    `edgert run --tune` stored on the device counts, unless `tuned` is False. For microcontrollers see
+    `edgert.profiler.board.profile_board`.
 
     Raises:
         ModelError: the model is damaged, or crashed the engine.
@@ -138,7 +170,7 @@ def _measure(  # noqa: PLR0913  # one keyword per field of the request
     with open_worker(device, "edgert.profiler.worker") as worker:
         request = ProfileRequest(
             path=worker.put(Path(model)),
-            created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            created=_now(),
             variant=variant,
             threads=threads,
             engine=engine,
@@ -154,6 +186,10 @@ def _measure(  # noqa: PLR0913  # one keyword per field of the request
         timeout_s = 10 * duration_s + sustained_s + _CALL_MARGIN_S
         reply = worker.call("profile", to_plain(request), inputs, timeout_s=timeout_s, crash=ModelError)
         return from_plain(Record, reply.body["record"]), reply.body
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
 
 
 def _text(record: Record) -> str:

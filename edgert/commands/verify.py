@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from edgert.commands.console import Console, format_table
 from edgert.commands.run import load_arrays
 from edgert.commands.shapes import parse_shapes
+from edgert.devices.names import find_device
 from edgert.errors import UsageError
 from edgert.plugins import ProgressReporter, load_converter
 from edgert.verification import DEFAULT_SAMPLES, PEERS, LayerSteps, Mode, Pair, VerifyReport, VerifyRequest
@@ -48,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"compare only this; may be given several times: {', '.join(PEERS)}, litert (default: all installed)",
     )
+    parser.add_argument(
+        "--device", metavar="NAME|URL", help="compare the C on this microcontroller, layer by layer; differing is 1"
+    )
     parser.add_argument("--requantize", choices=["fp32", "q31"], help="judge by this mode (default: the model's own)")
     parser.add_argument("--shape", action="append", default=[], metavar="NAME=1,3,224,224", help="size of an input")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of random inputs (default: %(default)s)")
@@ -72,9 +78,11 @@ def execute(arguments: argparse.Namespace, console: Console) -> int:
         shapes=parse_shapes(arguments.shape),
         seed=arguments.seed,
         progress=console.progress,
+        device=arguments.device,
     )
     console.result(report.to_json(), _text(report, arguments.layers))
-    return int(arguments.max_steps is not None and report.max_steps > arguments.max_steps)
+    allowed = 0 if arguments.device and arguments.max_steps is None else arguments.max_steps
+    return int(allowed is not None and report.max_steps > allowed)
 
 
 def verify(  # noqa: PLR0913  # one keyword per flag of the verb
@@ -89,14 +97,16 @@ def verify(  # noqa: PLR0913  # one keyword per flag of the verb
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     seed: int = 0,
     progress: ProgressReporter | None = None,
+    device: str | None = None,
 ) -> VerifyReport:
-    """Compares the engines of this computer with the integer interpreter; see docs/verify.md.
+    """Compares the engines of this computer, or a microcontroller, with the integer interpreter; see docs/verify.md.
 
     Raises:
         UsageError: an option does not fit the model.
         InputFileError: the model is damaged or has no integer layers, or the inputs do not fit it.
         EngineError: an engine that was named is not installed.
         MissingExtraError: no converter is installed.
+        DeviceError: the board does not answer, or runs another model.
     """
     request = VerifyRequest(
         model=Path(model),
@@ -109,7 +119,24 @@ def verify(  # noqa: PLR0913  # one keyword per flag of the verb
         seed=seed,
         shapes=dict(shapes or {}),
     )
-    return load_converter().verify(request, progress or _silent)
+    with _on_board(request, device) as complete:
+        return load_converter().verify(complete, progress or _silent)
+
+
+@contextmanager
+def _on_board(request: VerifyRequest, device: str | None) -> Iterator[VerifyRequest]:
+    """Gives the request, with the board that was named; that is compared end to end."""
+    found = find_device(device)
+    if device is None:
+        yield request
+        return
+    if not found.is_board:
+        raise UsageError(f"--device {device}: verify --device is for microcontrollers; leave it out for this computer")
+    from edgert.devices.board_session import BoardLayers, BoardSession
+
+    with BoardSession(found, request.model, request.variant) as session:
+        variant, modes = session.found.variant.id, (Mode.END_TO_END,)
+        yield dataclasses.replace(request, board=BoardLayers(session), variant=variant, modes=modes)
 
 
 def _silent(stage: str, done: int, total: int) -> None:

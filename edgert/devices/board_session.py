@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from edgert.plugins import LayerTime
 from edgert.runtime.session import Session
 from edgert.target import Target, get_target, load_module
 
-__all__ = ["BoardExecutor", "BoardSession", "BoardWorker"]
+__all__ = ["BoardExecutor", "BoardLayers", "BoardSession", "BoardWorker"]
 
 Array = NDArray[Any]  # Any: element types are data
 
@@ -46,6 +46,7 @@ class BoardExecutor:
         self.outputs = found.variant.outputs
         self.timeout_s = 600.0
         self._client = client
+        self._observer: Callable[[bytes], None] | None = None
         self._target = target
         told, real = (size_bytes(self.inputs), size_bytes(self.outputs)), client.description
         if told != (real.input_bytes, real.output_bytes):
@@ -61,12 +62,16 @@ class BoardExecutor:
         results = [self._run_one(sample) for sample in samples]
         return [np.concatenate(column) if count > 1 else column[0] for column in zip(*results, strict=True)]
 
+    def observe(self, observer: Callable[[bytes], None] | None) -> None:
+        """Tells `observer` the inputs of every run as they go to the board; None: nobody."""
+        self._observer = observer
+
     def reset(self) -> None:
         """Empties the state of a model that keeps one."""
         self._client.forget()
 
     def layer_times(self) -> tuple[LayerTime, ...]:
-        """None: boards count instructions or cycles, see edgert.profiler.board."""
+        """None: boards count instructions or cycles (edgert.profiler.board)."""
         return ()
 
     def facts(self) -> dict[str, JsonValue]:
@@ -78,6 +83,8 @@ class BoardExecutor:
 
     def _run_one(self, inputs: Sequence[NDArray[np.generic]]) -> list[NDArray[np.generic]]:
         sent = b"".join(np.ascontiguousarray(array).tobytes() for array in inputs)
+        if self._observer is not None:
+            self._observer(sent)
         data = self._client.run(sent, timeout_s=self.timeout_s).outputs
         results, start = [], 0
         for spec in self.outputs:
@@ -151,6 +158,30 @@ class BoardSession:
         client = BoardClient(stream, device.name)
         target = get_target(client.description.board)
         return _Reached(client, target, load_c_variant(path, target.name, variant))
+
+
+class BoardLayers:
+    """A session's board, stopped behind layers, as an `edgert.verification.LayerBoard`."""
+
+    def __init__(self, session: BoardSession) -> None:
+        self.name = session.target.name
+        self.version = edgert.__version__
+        self._plan = session.found.plan
+        self._client = session.client
+
+    @property
+    def plan(self) -> Mapping[str, Any]:  # Any: JSON
+        """The parsed plan.json of the C."""
+        return self._plan
+
+    def run_to(self, inputs: bytes, layer: int) -> None:
+        """Runs from an empty state to the end of a layer."""
+        self._client.forget()
+        self._client.run(inputs, stop_after=layer)
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Returns bytes of the arena."""
+        return self._client.read(offset, count)
 
 
 class BoardWorker:

@@ -270,6 +270,8 @@ def parse_record(text: str | bytes, where: str = "record") -> Record:
     schema = data.get("schema") if isinstance(data, dict) else None
     if schema != SCHEMA:
         raise InputFileError(f"{where}: profile record of schema {schema!r}; this edgert reads schema {SCHEMA}")
+    if isinstance(data, dict) and "ram_bytes" in data and "latency" not in data:
+        raise InputFileError(f"{where}: the record of a microcontroller; it counts instructions or cycles, not time")
     try:
         return from_plain(Record, data)
     except CodecError as error:

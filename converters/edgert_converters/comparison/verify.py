@@ -13,6 +13,7 @@ from edgert.plugins import ProgressReporter
 from edgert.runtime.cpu import dot_product
 from edgert.verification import FloatError, LayerSteps, Mode, NotCompared, Pair, VerifyReport, VerifyRequest
 from edgert_converters.comparison.block_layers import block_layers, compare_block_layers
+from edgert_converters.comparison.board_peer import BoardPeer
 from edgert_converters.comparison.encoding import to_signed, to_signed_values, values_of
 from edgert_converters.comparison.end_to_end import compare_whole, count_steps, quantized_layers
 from edgert_converters.comparison.float_error import measure_float_errors
@@ -42,7 +43,7 @@ class _Judge:
 
 def verify(request: VerifyRequest, progress: ProgressReporter) -> VerifyReport:
     """Compares every peer with the integer interpreter; see edgert.plugins.Converter.verify."""
-    peers = choose_peers(request.peers)
+    peers = _peers(request)
     progress("reading", 0, 0)
     loaded = load(request)
     if not find_units(loaded.subject.model.graph):
@@ -66,6 +67,13 @@ def verify(request: VerifyRequest, progress: ProgressReporter) -> VerifyReport:
         not_compared=tuple(row for _, rows in outcomes for row in rows),
         float_errors=_float_errors(loaded, own),
     )
+
+
+def _peers(request: VerifyRequest) -> list[Peer]:
+    if request.board is None:
+        return choose_peers(request.peers)
+    named = choose_peers(request.peers) if request.peers else []
+    return [*named, BoardPeer(request.board)]
 
 
 def _block_report(loaded: Loaded, request: VerifyRequest, progress: ProgressReporter) -> VerifyReport:
