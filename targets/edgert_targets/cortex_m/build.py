@@ -27,7 +27,7 @@ STACK_BYTES = 2048
 COMPILER = "arm-none-eabi-gcc"
 PACKAGES = "gcc-arm-none-eabi libnewlib-arm-none-eabi"
 _SOURCES = ("firmware.c", "frame.h", "clock.h", "registers.h", "layer.h")
-OPTIONS = ("-O2", "-std=gnu11", "-ffunction-sections", "-fdata-sections", "-fno-common", "-ffreestanding")
+OPTIONS = ("-O2", "-std=gnu11", "-ffunction-sections", "-fdata-sections", "-fno-common")
 _WARNINGS = ("-Wall", "-Wextra")
 _LINK = ("-nostartfiles", "-nodefaultlibs", "-Wl,--gc-sections", "-Wl,--no-warn-rwx-segments")
 _CODE = frozenset({".vectors", ".text", ".ARM.exidx"})

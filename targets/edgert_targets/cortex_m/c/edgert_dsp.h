@@ -22,11 +22,11 @@ EDGERT_KERNEL int32_t edgert_wrapping_add(int32_t a, int32_t b) { return (int32_
 EDGERT_KERNEL int32_t edgert_load_word(const void *source)
 {
     int32_t word;
-    memcpy(&word, source, sizeof word);
+    EDGERT_COPY(&word, source, sizeof word);
     return word;
 }
 
-EDGERT_KERNEL void edgert_store_word(void *target, int32_t word) { memcpy(target, &word, sizeof word); }
+EDGERT_KERNEL void edgert_store_word(void *target, int32_t word) { EDGERT_COPY(target, &word, sizeof word); }
 
 /* (bottom of a, bottom of b) and (top of a, top of b), as (bottom, top). PKHBT and PKHTB. */
 EDGERT_KERNEL int32_t edgert_pack_bottoms(int32_t a, int32_t b)

@@ -14,9 +14,11 @@
 #if defined(__GNUC__)
 #define EDGERT_KERNEL static inline __attribute__((always_inline, unused))
 #define EDGERT_SHARED __attribute__((noinline, unused)) /* a function that several layers call */
+#define EDGERT_COPY __builtin_memcpy                    /* of few, known bytes: no call, under -ffreestanding too */
 #else
 #define EDGERT_KERNEL static inline
 #define EDGERT_SHARED
+#define EDGERT_COPY memcpy
 #endif
 
 #if defined(__GNUC__) && !defined(__clang__)

@@ -64,7 +64,7 @@ EDGERT_KERNEL int32_t edgert_width(uint64_t value)
 EDGERT_KERNEL int32_t edgert_multiply_in_integers(int32_t sum, float multiplier)
 {
     uint32_t bits;
-    memcpy(&bits, &multiplier, sizeof bits);
+    EDGERT_COPY(&bits, &multiplier, sizeof bits);
     const uint32_t magnitude = sum < 0 ? 0u - (uint32_t)sum : (uint32_t)sum;
     const int32_t sum_drop = edgert_max(edgert_width(magnitude) - 24, 0);
     const uint64_t sum_mantissa = edgert_drop_bits(magnitude, sum_drop);
@@ -85,11 +85,11 @@ EDGERT_KERNEL int32_t edgert_multiply_in_integers(int32_t sum, float multiplier)
 EDGERT_KERNEL float edgert_unfused(float value)
 {
     uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
+    EDGERT_COPY(&bits, &value, sizeof bits);
 #if defined(__GNUC__)
     __asm__("" : "+r"(bits));
 #endif
-    memcpy(&value, &bits, sizeof value);
+    EDGERT_COPY(&value, &bits, sizeof value);
     return value;
 }
 
@@ -98,7 +98,7 @@ EDGERT_KERNEL int32_t edgert_round_fp32(float value)
 {
     const float rounded = edgert_unfused(value) + 12582912.0f;
     int32_t bits;
-    memcpy(&bits, &rounded, sizeof bits);
+    EDGERT_COPY(&bits, &rounded, sizeof bits);
     return bits - 0x4B400000;
 }
 
