@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from edgert.codec import from_plain
+from tests.bench.microcontrollers.__main__ import write_page
+from tests.bench.microcontrollers.boards import ROOT
 from tests.bench.microcontrollers.cycles import Executed, instruction_cycles, modelled_cycles
 from tests.bench.microcontrollers.disassembly import Instruction, inner_loops, largest_inner_loop, parse_disassembly
 from tests.bench.microcontrollers.measure import Cell
 from tests.bench.microcontrollers.records import FOLDER, read_record
-from tests.bench.microcontrollers.tables import render
+from tests.bench.microcontrollers.tables import render, render_headline
 from tests.bench.microcontrollers.trace import parse_counts, run_addresses
 
 LISTING = """
@@ -123,9 +125,16 @@ def test_committed_records_load_and_are_exact(path: Path) -> None:
 @pytest.mark.parametrize("path", RECORDS[-1:], ids=lambda path: path.stem)
 def test_the_pages_tables_are_those_of_the_last_record(path: Path) -> None:
     record = read_record(path)
-    text = render([from_plain(Cell, cell) for cell in record["cells"]], record["environment"])
-    page = (Path(__file__).parents[2] / "docs" / "microcontrollers.md").read_text()
-    assert text in page
+    cells = [from_plain(Cell, cell) for cell in record["cells"]]
+    assert render(cells, record["environment"]) in (ROOT / "docs" / "microcontrollers.md").read_text()
+    assert render_headline(cells) in (ROOT / "README.md").read_text()
+
+
+def test_pages_without_a_block_are_refused(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("nothing\n")
+    with pytest.raises(ValueError, match="the page has no block 'microcontroller headline'"):
+        write_page(page, [], {})
 
 
 def test_records_without_environment_are_refused(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
     python -m tests.bench.microcontrollers
     python -m tests.bench.microcontrollers --cores m4 m55 --models kws ad
-    python -m tests.bench.microcontrollers --record --write docs/microcontrollers.md
+    python -m tests.bench.microcontrollers --record --write docs/microcontrollers.md README.md
     python -m tests.bench.microcontrollers --from profiles/emulated/microcontrollers-2026-11-21.json
 
 Needs the zoo (EDGERT_ZOO), cc, arm-none-eabi-gcc and qemu-system-arm. Never part of CI. Exit status 1: a byte differs.
@@ -14,16 +14,17 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from edgert.codec import from_plain
-from tests.bench.microcontrollers.boards import CORES, MODELS, ROOT, ZOO
+from tests.bench.microcontrollers.boards import CORES, MODELS, ROOT, ZOO, is_wanted
 from tests.bench.microcontrollers.measure import Cell, measure
 from tests.bench.microcontrollers.records import describe_tools, read_record, write_record
-from tests.bench.microcontrollers.tables import ratio_to_peer, render
+from tests.bench.microcontrollers.tables import ratio_to_peer, render, render_headline
 from tests.bench.quantization.table import replace_block
 
-BLOCK = "figures"
+TABLES, HEADLINE = BLOCKS = ("microcontroller figures", "microcontroller headline")
 
 
 def main() -> int:
@@ -34,10 +35,23 @@ def main() -> int:
     cells, environment = _cells(arguments)
     text = render(cells, environment)
     print(text)
-    if arguments.write is not None:
-        arguments.write.write_text(replace_block(arguments.write.read_text(), BLOCK, text))
+    for page in arguments.write:
+        write_page(page, cells, environment)
     wrong = [cell for cell in cells if cell.figures is not None and cell.figures.exact_samples != cell.figures.samples]
     return int(bool(wrong))
+
+
+def write_page(page: Path, cells: list[Cell], environment: Mapping[str, str]) -> None:
+    """Replaces the block of all tables, or that of the headline, whichever the page has.
+
+    Raises:
+        ValueError: it has neither.
+    """
+    text = page.read_text()
+    if f"<!-- {TABLES}: begin -->" in text:
+        page.write_text(replace_block(text, TABLES, render(cells, environment)))
+    else:
+        page.write_text(replace_block(text, HEADLINE, render_headline(cells)))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,9 +59,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cores", nargs="+", choices=CORES, default=list(CORES))
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--samples", type=int, default=4, help="that are run and compared")
+    parser.add_argument("--jobs", type=int, default=1, help="models at a time; generation takes longer then")
     parser.add_argument("--record", action="store_true", help="keep the figures under profiles/emulated/")
     parser.add_argument("--from", dest="record_file", type=Path, help="print the tables of a record; measure nothing")
-    parser.add_argument("--write", type=Path, help=f"page whose block '{BLOCK}' is replaced")
+    parser.add_argument("--write", type=Path, nargs="*", default=[], help=f"pages with a block of {', '.join(BLOCKS)}")
     return parser
 
 
@@ -62,9 +77,9 @@ def _cells(arguments: argparse.Namespace) -> tuple[list[Cell], Mapping[str, str]
 
 
 def _measured(arguments: argparse.Namespace) -> Iterator[Cell]:
-    for core in arguments.cores:
-        for model in arguments.models:
-            cell = measure(core, model, arguments.samples)
+    pairs = [(core, model) for core in arguments.cores for model in arguments.models if is_wanted(core, model)]
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        for cell in pool.map(lambda pair: measure(pair[0], pair[1], arguments.samples), pairs):
             print(_line(cell), file=sys.stderr, flush=True)
             yield cell
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import tomllib
 
-from tests.bench.microcontrollers.boards import CORES, MODELS
+from tests.bench.microcontrollers.boards import COMPARED, CORES, MODELS
 from tests.bench.microcontrollers.measure import Cell, Figures, LayerFigures
 from tests.bench.quantization.table import markdown
 
@@ -53,8 +54,8 @@ KERNELS = (
     "flash read: constants",
     "measured on",
 )
+HEADLINE = ("model", f"M4: instructions, of {PEER}", f"M55: instructions, of {PEER}", "M4: RAM, code", "measured on")
 RECORDS = ("model", "modelled, edgert", "measured, published record", "ratio", "measured on")
-_COMPARED = ("m4", "m55")
 
 
 @cache
@@ -85,7 +86,13 @@ def render(cells: Sequence[Cell], environment: Mapping[str, str]) -> str:
         f"Cycles **modelled against measured, not comparable as a ranking**. {peers()['published records']['source']}.",
         markdown(RECORDS, _record_rows(found)),
     ]
-    return "\n\n".join(part.strip() for part in parts) + "\n"
+    return "\n\n".join(part.strip() if part.startswith("|") else _wrapped(part) for part in parts) + "\n"
+
+
+def render_headline(cells: Sequence[Cell]) -> str:
+    """Returns Markdown: the README's table."""
+    found = {(cell.core, cell.model): cell.figures for cell in cells if cell.figures is not None}
+    return markdown(HEADLINE, _headline_rows(found))
 
 
 def ratio_to_peer(core: str, model: str, figures: Figures) -> float | None:
@@ -98,7 +105,7 @@ Found = Mapping[tuple[str, str], Figures]
 
 def _against_rows(found: Found) -> Iterable[tuple[str, ...]]:
     limits = peers()["limits"]
-    for core, model, figures in _of_cores(found, _COMPARED):
+    for core, model, figures in _of_cores(found, COMPARED):
         ratio, data = ratio_to_peer(core, model, figures), MODELS[model].data
         goal = limits["goal"][core].get(model)
         yield (
@@ -116,7 +123,7 @@ def _against_rows(found: Found) -> Iterable[tuple[str, ...]]:
 
 def _memory_rows(found: Found) -> Iterable[tuple[str, ...]]:
     limits = peers()["limits"]
-    for core, model, figures in _of_cores(found, _COMPARED):
+    for core, model, figures in _of_cores(found, COMPARED):
         payload, ram = limits["payload_bytes"].get(MODELS[model].data), limits["ram_bytes"].get(model)
         yield (
             _pair(core, model),
@@ -144,7 +151,7 @@ def _core_rows(found: Found, refused: Sequence[Cell]) -> Iterable[tuple[str, ...
             wrong = "" if figures is None or figures.exact_samples == figures.samples else " WRONG"
             missing = "too big" if (core, model) in no else "-"
             cells.append(missing if figures is None else f"{figures.instructions:,}{wrong}")
-        if set(cells) - {"-"}:
+        if set(cells) - {"-", "too big"}:
             yield (entry.title, *cells, "emulated")
 
 
@@ -174,6 +181,19 @@ def _record_rows(found: Found) -> Iterable[tuple[str, ...]]:
             yield (model, f"{figures.cycles:,}", f"{cycles:,}", ratio, "modelled from emulation; a board by its maker")
 
 
+def _headline_rows(found: Found) -> Iterable[tuple[str, ...]]:
+    for model, entry in MODELS.items():
+        pair = [found.get((core, model)) for core in COMPARED]
+        if pair[0] is None or pair[1] is None:
+            continue
+        cells = []
+        for core, figures in zip(COMPARED, (pair[0], pair[1]), strict=True):
+            ratio = ratio_to_peer(core, model, figures)
+            cells.append(f"{figures.instructions:,}" + ("" if ratio is None else f", {ratio:.2f}x"))
+        sizes = f"{pair[0].ram_bytes:,}, {pair[0].model_code_bytes:,} bytes"
+        yield (entry.title, *cells, sizes, "QEMU, not on a board")
+
+
 def _of_cores(found: Found, cores: Iterable[str]) -> Iterable[tuple[str, str, Figures]]:
     return [(core, model, found[core, model]) for core in cores for model in MODELS if (core, model) in found]
 
@@ -192,6 +212,10 @@ def _other(core: str, data: str) -> str:
 
 def _pair(core: str, model: str) -> str:
     return f"{CORES[core].title}, {MODELS[model].title}"
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 130, break_long_words=False, break_on_hyphens=False)
 
 
 def _place(core: str) -> str:
