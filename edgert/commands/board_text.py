@@ -12,13 +12,13 @@ _LAYERS_SHOWN = 10
 
 def board_text(record: BoardRecord) -> str:
     """Returns what `edgert profile` prints for a board."""
-    counts, ram, flash = record.counts, record.ram_bytes, record.flash_bytes
+    spread, ram, flash = record.spread, record.ram_bytes, record.flash_bytes
     unit, where = _unit(record)
     energy = record.energy
     lines = [
         f"{record.model.name} {record.variant} on {record.device.name} ({record.device.board})",
-        f"{unit:<13}{counts.p50:,} per inference, {where}; {counts.min:,} to {counts.max:,} in {counts.runs} runs, "
-        f"one tick is {counts.resolution:g}",
+        f"{unit:<13}{record.count:,} per inference, {where}; {spread.min:,} to {spread.max:,} in {spread.runs} runs, "
+        f"one tick is {spread.resolution:g}",
         f"RAM          {ram.total:,} bytes: arena {ram.arena:,}, data and bss {ram.data_bss:,}, "
         f"stack at its peak {ram.stack:,}",
         f"flash        {flash.code + flash.weights:,} bytes: code {flash.code:,} (firmware included), "

@@ -18,7 +18,7 @@ from edgert.devices.board_session import BoardSession
 from edgert.devices.names import Device
 from edgert.devices.protocol import VERSION, Ticks
 from edgert.errors import UsageError
-from edgert.profiler.board_record import BOARD_SCHEMA, BoardLayer, BoardRecord, Counts, FlashBytes, RamBytes
+from edgert.profiler.board_record import BOARD_SCHEMA, BoardLayer, BoardRecord, FlashBytes, RamBytes, Spread
 from edgert.profiler.model_input import choose_input
 from edgert.profiler.record import DeviceFacts, EnergyRecord, EngineRecord, ModelFacts
 
@@ -70,7 +70,8 @@ def profile_board(  # noqa: PLR0913  # one keyword per flag of the verb
         counted = client.profile(data) if layers else ()
         memory = client.memory()
         is_virtual = client.description.ticks is Ticks.VIRTUAL
-        counts = _counts(client, ticks)
+        numbers = sorted(_count(client, tick) for tick in ticks)
+        median = numbers[len(numbers) // 2]
         return BoardRecord(
             schema=BOARD_SCHEMA,
             created=created,
@@ -82,8 +83,9 @@ def profile_board(  # noqa: PLR0913  # one keyword per flag of the verb
             clock_hz=client.description.ticks_hz,
             input=origin,
             seed=seed,
-            instructions=counts if is_virtual else None,
-            cycles=None if is_virtual else counts,
+            instructions=median if is_virtual else None,
+            cycles=None if is_virtual else median,
+            spread=Spread(numbers[0], numbers[-1], len(numbers), _count(client, 1_000_000) / 1_000_000),
             ram_bytes=RamBytes(client.description.arena_bytes, memory.data_bss_bytes, memory.stack_bytes),
             flash_bytes=FlashBytes(memory.code_bytes, memory.weight_bytes),
             layers=tuple(_layer(client, row, count) for row, count in zip(_rows(session), counted, strict=False)),
@@ -113,12 +115,6 @@ def _run_for(client: BoardClient, data: bytes, duration_s: float) -> list[int]:
     while time.monotonic() < end and len(ticks) < _MOST_RUNS:
         ticks.append(client.run(data).ticks)
     return ticks
-
-
-def _counts(client: BoardClient, ticks: list[int]) -> Counts:
-    numbers = sorted(_count(client, tick) for tick in ticks)
-    one = _count(client, 1_000_000) / 1_000_000
-    return Counts(numbers[len(numbers) // 2], numbers[0], numbers[-1], len(numbers), one)
 
 
 def _count(client: BoardClient, ticks: int) -> int:

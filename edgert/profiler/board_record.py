@@ -18,9 +18,9 @@ __all__ = [
     "BOARD_SCHEMA",
     "BoardLayer",
     "BoardRecord",
-    "Counts",
     "FlashBytes",
     "RamBytes",
+    "Spread",
     "parse_board_record",
     "write_board_record",
 ]
@@ -29,10 +29,9 @@ BOARD_SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
-    """Of one inference, over `runs` runs; `resolution` is what one tick of the clock stands for."""
+class Spread:
+    """Least and most of `runs` runs; `resolution` is what one tick of the clock stands for."""
 
-    p50: int
     min: int
     max: int
     runs: int
@@ -77,7 +76,8 @@ class FlashBytes:
 class BoardRecord:
     """One measurement of one variant on one board.
 
-    `source` is `emulated` (then `instructions` are set) or `measured` (then `cycles` are). `energy` is None only with
+    `instructions` and `cycles` are of one inference, the median of the runs whose `spread` is given. `source` is
+    `emulated` (then `instructions` are set) or `measured` (then `cycles` are). `energy` is None only with
     `energy_reason`.
     """
 
@@ -91,8 +91,9 @@ class BoardRecord:
     clock_hz: int
     input: str
     seed: int
-    instructions: Counts | None
-    cycles: Counts | None
+    instructions: int | None
+    cycles: int | None
+    spread: Spread
     ram_bytes: RamBytes
     flash_bytes: FlashBytes
     layers: tuple[BoardLayer, ...] = ()
@@ -109,11 +110,11 @@ class BoardRecord:
             raise ValueError("energy is null without energy_reason")
 
     @property
-    def counts(self) -> Counts:
-        """The instructions or the cycles."""
-        counts = self.instructions or self.cycles
-        assert counts is not None
-        return counts
+    def count(self) -> int:
+        """The instructions or the cycles of one inference."""
+        count = self.cycles if self.instructions is None else self.instructions
+        assert count is not None
+        return count
 
 
 def parse_board_record(text: str | bytes, where: str = "record") -> BoardRecord:
