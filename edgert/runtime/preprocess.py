@@ -6,9 +6,10 @@ here: a step list starts from a decoded RGB image uint8[H, W, 3], or from any ar
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal  # Any: settings of a step, checked when it was bound
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from edgert.bundle import Step
 from edgert.dtypes import DType
 from edgert.errors import DataError, RecipeError
+from edgert.runtime.audio.settings import FRONT_ENDS, MfccSettings, MicroFrontendSettings
 from edgert.runtime.geometry import Geometry
 from edgert.runtime.resize import resize_bilinear
 from edgert.runtime.steps import bind_step
@@ -65,6 +67,11 @@ def build_preprocess(steps: Sequence[Step]) -> Preprocess:
 
 
 def _check_pair(step: Step, where: str) -> None:
+    if step["op"] in FRONT_ENDS:
+        try:
+            FRONT_ENDS[step["op"]](**{name: value for name, value in step.items() if name != "op"})
+        except ValueError as error:
+            raise RecipeError(f"{where} ({step['op']}): {error}") from error
     if step["op"] == "normalize" and len(step["mean"]) != len(step["std"]):
         raise RecipeError(f"{where} (normalize): mean has {len(step['mean'])} values and std {len(step['std'])}")
     if step["op"] == "normalize" and 0 in step["std"]:
@@ -164,6 +171,22 @@ def _reshape(frame: _Frame, *, shape: list[int]) -> _Frame:
     return _Frame(frame.values.reshape(shape), frame.geometry)
 
 
+@functools.wraps(MfccSettings, updated=())  # the fields of the settings are the arguments of the step
+def _mfcc(frame: _Frame, **settings: Any) -> _Frame:
+    from edgert.runtime.audio.mfcc import FEATURE_BITS, mfcc
+
+    features = mfcc(_clip(frame), MfccSettings(**settings))
+    return _Frame(features.astype(np.float32) * np.float32(2.0**-FEATURE_BITS), frame.geometry)
+
+
+@functools.wraps(MicroFrontendSettings, updated=())
+def _micro_frontend(frame: _Frame, **settings: Any) -> _Frame:
+    from edgert.runtime.audio.micro_frontend import FEATURE_UNIT, micro_frontend
+
+    features = micro_frontend(_clip(frame), MicroFrontendSettings(**settings))
+    return _Frame(features.astype(np.float32) * np.float32(FEATURE_UNIT), frame.geometry)
+
+
 PREPROCESS_STEPS: dict[str, Callable[..., _Frame]] = {
     "resize": _resize,
     "resize_shorter": _resize_shorter,
@@ -176,8 +199,17 @@ PREPROCESS_STEPS: dict[str, Callable[..., _Frame]] = {
     "cast": _cast,
     "flatten": _flatten,
     "reshape": _reshape,
+    "mfcc": _mfcc,
+    "micro_frontend": _micro_frontend,
 }
 """Every pre-processing step by its name in the recipe; keyword-only parameters are the step's arguments."""
+
+
+def _clip(frame: _Frame) -> NDArray[np.int16]:
+    values = frame.values
+    if values.ndim != 1 or values.dtype != np.int16:
+        raise DataError(f"expected sound as int16[samples], got {values.dtype.name} of shape {values.shape}")
+    return values.astype(np.int16, copy=False)
 
 
 def _image(frame: _Frame) -> Array:

@@ -19,8 +19,8 @@ __all__ = ["bind_step", "describe_arguments"]
 def bind_step(step: Step, table: Mapping[str, Callable[..., Any]], where: str) -> Callable[..., Any]:
     """Returns the table's function for `step["op"]` with the step's arguments bound to its keyword-only parameters.
 
-    The annotations of the function are the schema: int (at least 1 unless the default is smaller), float (finite),
-    bool, str, Literal, list[...], X | None.
+    The annotations of the function (or of the class it wraps) are the schema: int (at least 1 unless the default is
+    smaller), float (finite), bool, str, Literal, list[...], X | None.
 
     Args:
         step: one step as data; not modified.
@@ -65,8 +65,9 @@ _REQUIRED = inspect.Parameter.empty
 
 @functools.cache
 def _parameters(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
-    hints = typing.get_type_hints(function)
-    parameters = inspect.signature(function).parameters.values()
+    schema = inspect.unwrap(function)
+    hints = typing.get_type_hints(schema)
+    parameters = inspect.signature(schema).parameters.values()
     return {p.name: (hints[p.name], p.default) for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
 

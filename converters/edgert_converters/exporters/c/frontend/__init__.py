@@ -1,0 +1,5 @@
+"""Audio front ends as generated C: sound in, the integers of the model's input out."""
+
+from edgert_converters.exporters.c.frontend.export import export_frontend
+
+__all__ = ["export_frontend"]
