@@ -114,6 +114,17 @@ def test_a_cortex_m4_equals_the_interpreter(mode: Requantize, name: str, tmp_pat
     assert np.array_equal(plain_output(single, found.reshape(shape)), wanted)
 
 
+def test_assembly_finds_its_registers_under_every_option(zoo: Path, tmp_path: Path) -> None:
+    need_tools()
+    for file, content in export_file(zoo / "models" / f"{MODELS['kws']}.tflite", CORE, "kws").files.items():
+        (tmp_path / file).write_bytes(content)
+    core = ("-mthumb", "-mcpu=cortex-m4", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16", "-Wall", "-Wextra", "-Werror")
+    for options in (("-O0", "-fPIC"), ("-Og",), ("-O1",), ("-O3", "-fno-omit-frame-pointer")):
+        command = ["arm-none-eabi-gcc", *core, *options, "-c", "model.c"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (options, done.stderr)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_published_models_are_exact(name: str, zoo: Path, tmp_path: Path) -> None:
     folder = export_file(zoo / "models" / f"{MODELS[name]}.tflite", CORE, name)

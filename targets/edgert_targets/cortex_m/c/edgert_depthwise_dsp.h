@@ -95,53 +95,39 @@ EDGERT_KERNEL void edgert_depthwise_line(const int16_t *x, const int32_t *words,
 }
 
 /* The sums of four neighbouring outputs of a 3x3 window. In assembly: compilers load everything first and then run out
- * of registers. `words` are three lines of packed weights, p and q one of them; a and b are words of the plane. */
+ * of registers. It takes twelve, which every compiler option leaves. `words` are three lines of packed weights, p and q
+ * one of them; a and b are words of the plane. */
 #if EDGERT_HAS_DSP
-#define EDGERT_3X3_LOAD(to, index) "ldr %[" to "], %[x" index "]\n\t"
+#define EDGERT_3X3_LOAD(to, offset) "ldr %[" to "], [%[x], #" offset "]\n\t"
 #define EDGERT_3X3_EVEN(sum, a, b, from)                                                                               \
     "smlad %[" sum "], %[" a "], %[p], %[" from "]\n\tsmlabt %[" sum "], %[" b "], %[q], %[" sum "]\n\t"
 #define EDGERT_3X3_ODD(sum, a, b, from)                                                                                \
     "smlatb %[" sum "], %[" a "], %[p], %[" from "]\n\tsmlad %[" sum "], %[" b "], %[q], %[" sum "]\n\t"
-#define EDGERT_3X3_STRIDE_1(words, i, from0, from1, from2, from3)                                                      \
-    "ldrd %[p], %[q], [%[w], #" words "]\n\t" EDGERT_3X3_LOAD("a", i "0") EDGERT_3X3_LOAD("b", i "1")                  \
-    EDGERT_3X3_EVEN("s0", "a", "b", from0) EDGERT_3X3_ODD("s1", "a", "b", from1) EDGERT_3X3_LOAD("a", i "2")           \
+#define EDGERT_3X3_STRIDE_1(words, from0, from1, from2, from3)                                                         \
+    "ldrd %[p], %[q], [%[w], #" words "]\n\t" EDGERT_3X3_LOAD("a", "0") EDGERT_3X3_LOAD("b", "4")                      \
+    EDGERT_3X3_EVEN("s0", "a", "b", from0) EDGERT_3X3_ODD("s1", "a", "b", from1) EDGERT_3X3_LOAD("a", "8")             \
     EDGERT_3X3_EVEN("s2", "b", "a", from2) EDGERT_3X3_ODD("s3", "b", "a", from3)
-#define EDGERT_3X3_STRIDE_2(words, i, from0, from1, from2, from3)                                                      \
-    "ldrd %[p], %[q], [%[w], #" words "]\n\t" EDGERT_3X3_LOAD("a", i "0") EDGERT_3X3_LOAD("b", i "1")                  \
-    EDGERT_3X3_EVEN("s0", "a", "b", from0) EDGERT_3X3_LOAD("a", i "2") EDGERT_3X3_EVEN("s1", "b", "a", from1)          \
-    EDGERT_3X3_LOAD("b", i "3") EDGERT_3X3_EVEN("s2", "a", "b", from2) EDGERT_3X3_LOAD("a", i "4")                     \
+#define EDGERT_3X3_STRIDE_2(words, from0, from1, from2, from3)                                                         \
+    "ldrd %[p], %[q], [%[w], #" words "]\n\t" EDGERT_3X3_LOAD("a", "0") EDGERT_3X3_LOAD("b", "4")                      \
+    EDGERT_3X3_EVEN("s0", "a", "b", from0) EDGERT_3X3_LOAD("a", "8") EDGERT_3X3_EVEN("s1", "b", "a", from1)            \
+    EDGERT_3X3_LOAD("b", "12") EDGERT_3X3_EVEN("s2", "a", "b", from2) EDGERT_3X3_LOAD("a", "16")                       \
     EDGERT_3X3_EVEN("s3", "b", "a", from3)
 #define EDGERT_3X3_LINES(line)                                                                                         \
-    line("0", "0", "from", "from", "from", "from") line("8", "1", "s0", "s1", "s2", "s3")                              \
-        line("16", "2", "s0", "s1", "s2", "s3")
+    line("0", "from", "from", "from", "from") "add %[x], %[x], %[pitch]\n\t"                                          \
+        line("8", "s0", "s1", "s2", "s3") "add %[x], %[x], %[pitch]\n\t" line("16", "s0", "s1", "s2", "s3")
 #define EDGERT_3X3_OUTPUTS                                                                                             \
     [s0] "=&r"(sums[0]), [s1] "=&r"(sums[1]), [s2] "=&r"(sums[2]), [s3] "=&r"(sums[3]), [a] "=&r"(a), [b] "=&r"(b),    \
-        [p] "=&r"(p), [q] "=&r"(q)
-#define EDGERT_3X3_WORD(i, j) "m"(((const edgert_word_t *)(const void *)(x + i * pitch))[j])
-#define EDGERT_3X3_INPUTS                                                                                              \
-    [w] "r"(words), [from] "r"(bias), [x00] EDGERT_3X3_WORD(0, 0), [x01] EDGERT_3X3_WORD(0, 1),                        \
-        [x02] EDGERT_3X3_WORD(0, 2), [x10] EDGERT_3X3_WORD(1, 0), [x11] EDGERT_3X3_WORD(1, 1),                         \
-        [x12] EDGERT_3X3_WORD(1, 2), [x20] EDGERT_3X3_WORD(2, 0), [x21] EDGERT_3X3_WORD(2, 1),                         \
-        [x22] EDGERT_3X3_WORD(2, 2)
-#define EDGERT_3X3_MORE_INPUTS                                                                                         \
-    [x03] EDGERT_3X3_WORD(0, 3), [x04] EDGERT_3X3_WORD(0, 4), [x13] EDGERT_3X3_WORD(1, 3),                             \
-        [x14] EDGERT_3X3_WORD(1, 4), [x23] EDGERT_3X3_WORD(2, 3), [x24] EDGERT_3X3_WORD(2, 4)
-typedef int32_t __attribute__((may_alias)) edgert_word_t;
+        [p] "=&r"(p), [q] "=&r"(q), [x] "+&r"(x)
+#define EDGERT_3X3_INPUTS [w] "r"(words), [from] "r"(bias), [pitch] "rI"(2 * pitch)
 
 EDGERT_KERNEL void edgert_depthwise_3x3(const int16_t *x, const int32_t *words, int32_t stride, int32_t pitch,
                                         int32_t bias, int32_t *sums)
 {
     int32_t a, b, p, q;
     if (stride == 1) {
-        __asm__ volatile(EDGERT_3X3_LINES(EDGERT_3X3_STRIDE_1)
-                         : EDGERT_3X3_OUTPUTS
-                         : EDGERT_3X3_INPUTS
-                         : "memory");
+        __asm__ volatile(EDGERT_3X3_LINES(EDGERT_3X3_STRIDE_1) : EDGERT_3X3_OUTPUTS : EDGERT_3X3_INPUTS : "memory");
     } else {
-        __asm__ volatile(EDGERT_3X3_LINES(EDGERT_3X3_STRIDE_2)
-                         : EDGERT_3X3_OUTPUTS
-                         : EDGERT_3X3_INPUTS, EDGERT_3X3_MORE_INPUTS
-                         : "memory");
+        __asm__ volatile(EDGERT_3X3_LINES(EDGERT_3X3_STRIDE_2) : EDGERT_3X3_OUTPUTS : EDGERT_3X3_INPUTS : "memory");
     }
 }
 #else
