@@ -13,34 +13,39 @@ typedef struct {
 } edgert_mve_sums_t;
 
 /* Returns bias + sum(x * w) over `chunks` times 16 terms for 4 outputs. Accumulators of VMLADAVA are even registers:
- * 8 of them leave GCC 12 none to move with, so the loop is written out. */
+ * 8 of them leave GCC 12 none to move with, so the loop is written out. Every register is named: a compiler that may
+ * choose finds none that are free at some levels of optimization. r7 is left for frames. */
 EDGERT_KERNEL edgert_mve_sums_t edgert_mve_sums(const int8_t *x0, const int8_t *x1, const int8_t **w,
                                                 const int32_t *bias, int32_t chunks)
 {
     edgert_mve_sums_t sums;
-    const int8_t *weights = *w;
 #if defined(__ARM_FEATURE_MVE) && defined(__GNUC__)
     int8x16_t left, right, shared;
-    __asm__ volatile("ldrd r0, r2, [%[bias]]\n\t"
-                     "ldrd r4, r6, [%[bias], #8]\n\t"
+    register const int32_t *sum __asm__("r0") = bias;
+    register const int8_t *first_terms __asm__("r1") = x0;
+    register const int8_t *second_terms __asm__("r3") = x1;
+    register const int8_t *weights __asm__("r5") = *w;
+    register int32_t count __asm__("r11") = chunks;
+    __asm__ volatile("ldrd r4, r6, [r0, #8]\n\t"
+                     "ldrd r0, r2, [r0]\n\t"
                      "mov r8, r0\n\t"
                      "mov r10, r2\n\t"
                      "mov r12, r4\n\t"
                      "mov lr, r6\n"
                      "1:\n\t"
-                     "vldrb.8 %q[left], [%[x0]], #16\n\t"
-                     "vldrb.8 %q[shared], [%[w]], #16\n\t"
+                     "vldrb.8 %q[left], [r1], #16\n\t"
+                     "vldrb.8 %q[shared], [r5], #16\n\t"
                      "vmladava.s8 r0, %q[left], %q[shared]\n\t"
-                     "vldrb.8 %q[right], [%[x1]], #16\n\t"
+                     "vldrb.8 %q[right], [r3], #16\n\t"
                      "vmladava.s8 r8, %q[right], %q[shared]\n\t"
-                     "vldrb.8 %q[shared], [%[w]], #16\n\t"
+                     "vldrb.8 %q[shared], [r5], #16\n\t"
                      "vmladava.s8 r2, %q[left], %q[shared]\n\t"
                      "vmladava.s8 r10, %q[right], %q[shared]\n\t"
-                     "vldrb.8 %q[shared], [%[w]], #16\n\t"
+                     "vldrb.8 %q[shared], [r5], #16\n\t"
                      "vmladava.s8 r4, %q[left], %q[shared]\n\t"
                      "vmladava.s8 r12, %q[right], %q[shared]\n\t"
-                     "vldrb.8 %q[shared], [%[w]], #16\n\t"
-                     "subs %[chunks], #1\n\t"
+                     "vldrb.8 %q[shared], [r5], #16\n\t"
+                     "subs r11, #1\n\t"
                      "vmladava.s8 r6, %q[left], %q[shared]\n\t"
                      "vmladava.s8 lr, %q[right], %q[shared]\n\t"
                      "bne 1b\n\t"
@@ -49,10 +54,13 @@ EDGERT_KERNEL edgert_mve_sums_t edgert_mve_sums(const int8_t *x0, const int8_t *
                      "vmov %q[second][2], %q[second][0], r8, r12\n\t"
                      "vmov %q[second][3], %q[second][1], r10, lr"
                      : [first] "=&w"(sums.first), [second] "=&w"(sums.second), [left] "=&w"(left), [right] "=&w"(right),
-                       [shared] "=&w"(shared), [x0] "+r"(x0), [x1] "+r"(x1), [w] "+r"(weights), [chunks] "+r"(chunks)
-                     : [bias] "r"(bias)
-                     : "r0", "r2", "r4", "r6", "r8", "r10", "r12", "lr", "cc", "memory");
+                       [shared] "=&w"(shared), "+r"(sum), "+r"(first_terms), "+r"(second_terms), "+r"(weights),
+                       "+r"(count)
+                     :
+                     : "r2", "r4", "r6", "r8", "r10", "r12", "lr", "cc", "memory");
+    *w = weights;
 #else
+    const int8_t *weights = *w;
     int32_t first[4], second[4];
     for (int32_t o = 0; o < 4; o++) {
         first[o] = second[o] = bias[o];
@@ -65,8 +73,8 @@ EDGERT_KERNEL edgert_mve_sums_t edgert_mve_sums(const int8_t *x0, const int8_t *
     }
     sums.first = vldrwq_s32(first);
     sums.second = vldrwq_s32(second);
-#endif
     *w = weights;
+#endif
     return sums;
 }
 

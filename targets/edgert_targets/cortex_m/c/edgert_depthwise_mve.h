@@ -3,7 +3,7 @@
  * Channels are taken in blocks of 16. The input rows that a row of outputs needs lie, padded, in a ring of rows in
  * `scratch`, so that the inner loop knows no borders and outputs may overwrite the input.
  *
- * Weights: [channels / 8][kernel row][kernel column][8], filled up with zeros. `channels`: a table of edgert_mve.h whose
+ * Weights: [channels / 8][kernel row][kernel column][8], filled with zeros. `channels`: a table of edgert_mve.h, whose
  * blocks hold, in turn, the even and the odd channels of every 8. `together` products in a row, 1 to all, are summed in
  * 16 bits: no channel can leave them (the layer's generator checks that).
  */
@@ -96,13 +96,15 @@ EDGERT_KERNEL void edgert_depthwise_mve(const int8_t *x, int8_t *y, int8_t *scra
                                         int32_t in_columns, int32_t out_columns, int32_t depth, int32_t stride_rows,
                                         int32_t stride_columns, int32_t pad_left, int32_t kernel_rows,
                                         int32_t kernel_columns, int32_t dilation_rows, int32_t dilation_columns,
-                                        int32_t together, int32_t is_whole, int32_t x_zero, int32_t y_zero, int32_t low, int32_t high)
+                                        int32_t together, int32_t is_whole, int32_t x_zero, int32_t y_zero,
+                                        int32_t low, int32_t high)
 {
     const int32_t width = (out_columns - 1) * stride_columns + (kernel_columns - 1) * dilation_columns + 1;
     const int32_t slots = (kernel_rows - 1) * dilation_rows + 1, taps = kernel_rows * kernel_columns;
-    const edgert_mve_depthwise_t d = {in_rows,       in_columns,       depth,          pad_left, width,  kernel_rows,
-                                      kernel_columns, dilation_rows, dilation_columns, stride_columns, together,
-                                      is_whole, x_zero,        y_zero,           low,            high};
+    const edgert_mve_depthwise_t d = {in_rows,     in_columns,     depth,         pad_left,         width,
+                                      kernel_rows, kernel_columns, dilation_rows, dilation_columns, stride_columns,
+                                      together,    is_whole,       x_zero,        y_zero,           low,
+                                      high};
     for (int32_t first = 0; first < depth; first += 16) {
         const int32_t taken = depth - first;
         int32_t filled = -pad_top, into = 0; /* the next row to fill, and where: always slot (row + pad_top) % slots */

@@ -1,6 +1,6 @@
 /* What the kernels for Helium (Armv8.1-M MVE) share: sums of 4 outputs to 4 output integers at once.
  *
- * A table of channels is int32_t, in blocks of 4 channels: 4 biases, 4 multipliers (in fp32 mode the bits of floats) and
+ * A table of channels is int32_t, in blocks of 4 channels: 4 biases, 4 multipliers (in fp32 mode bits of floats) and
  * in q31 mode 4 shifts. The last block is filled up with zeros.
  */
 #ifndef EDGERT_MVE_H
