@@ -65,7 +65,7 @@ def _decisions(model: ir.Model, folder: CFolder, features: NDArray[np.int8]) -> 
     assert result.quant is not None
     source = model.graph.inputs[0]
     assert source.shape is not None
-    shape = [1, *(int(n) for n in source.shape.numpy()[1:])]
+    shape = [1, *(size for size in source.shape[1:] if isinstance(size, int))]
     interpreter, output = Interpreter(model), str(model.graph.outputs[0].name)
     values = dequantize(features, entry.quant)
     runs = [interpreter.run({str(source.name): value.reshape(shape)}).outputs[output] for value in values]
