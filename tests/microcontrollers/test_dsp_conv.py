@@ -66,10 +66,11 @@ MATRICES = {
 CLAMPS = (None, (0.0, 6.0), (0.0, float("inf")))
 
 
-def _conv(rng: Rng, case: Sequence[int], group: int = 1) -> Single:
+def _conv(rng: Rng, case: Sequence[int], group: int = 1, turn: int = 0) -> Single:
+    """With `turn` rows have a larger stride than columns, and columns a larger dilation than rows."""
     c, o, rows, columns, kh, kw, stride, dilation, same = case
     x, w = activation(rng, (1, c, rows, columns)), weights(rng, (o, c // group, kh, kw), 0)
-    strides, dilations = (stride, stride), (dilation, dilation)
+    strides, dilations = (stride + turn, stride), (dilation, dilation + turn)
     pads = same_pads((rows, columns), (kh, kw), strides, dilations) if same else [0, 0, 0, 0]
     attributes = {"pads": pads, "strides": strides, "dilations": dilations, "group": group}
     operands = (x, w, bias(rng, x, w, o))
@@ -86,7 +87,9 @@ def _matrix(rng: Rng, case: tuple[int, int, int, bool]) -> Single:
 
 def _singles(rng: Rng) -> dict[str, Single]:
     made = {f"c{name}": _conv(rng, case) for name, case in CONVOLUTIONS.items()}
+    made["uneven"] = _conv(rng, (5, 6, 9, 8, 3, 2, 1, 1, True), turn=1)
     made["grouped"] = _conv(rng, (6, 9, 5, 4, 3, 2, 1, 1, True), group=3)
+    made["grouped_uneven"] = _conv(rng, (8, 6, 9, 8, 2, 3, 1, 1, False), group=2, turn=1)
     return made | {name: _matrix(rng, case) for name, case in MATRICES.items()}
 
 
