@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
+from edgert.errors import ModelError
 from edgert_converters.exporters.c import CFolder, Core, Instructions, export_c, ram
 from edgert_converters.exporters.c.export import lower
 from edgert_converters.exporters.c.kernels import depthwise
@@ -70,8 +71,21 @@ def _graphs() -> list[RandomGraph]:
     return found
 
 
+def _is_refused(graph: RandomGraph) -> bool:
+    """True where scales differ so much that no kernel is exact, which is said at conversion."""
+    try:
+        lower(graph.model, CORES["portable"], "any")
+    except ModelError as error:
+        if "are too far apart" not in str(error):
+            raise
+        return True
+    return False
+
+
 def _folders(number: int, graph: RandomGraph) -> Iterator[CFolder]:
     """Yields the graph as C for every core, and for one of them in the smallest arena that strips give."""
+    if _is_refused(graph):
+        return
     for turn, (kind, core) in enumerate(CORES.items()):
         name = f"g{number}_{kind}"
         folder = export_c(graph.model, core, read_kernel, name=name)
@@ -127,6 +141,7 @@ def test_the_graphs_are_worth_looking_at() -> None:
     assert {graph.mode.value for graph in graphs} == {"q31", "fp32"}
     assert operators >= {"Add", "AveragePool", "Clip", "Concat", "Conv", "Gemm", "MaxPool", "Pad", "Softmax"}
     assert any(len(graph.expected) > 1 for graph in graphs)
+    assert sum(_is_refused(graph) for graph in graphs) < len(graphs) / 2
 
 
 def test_same_graph_same_bytes() -> None:
