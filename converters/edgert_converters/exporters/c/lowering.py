@@ -78,15 +78,15 @@ class Lowering:
             raise self.refusal(operator, f"input {position} is computed; C needs a constant there")
         return data
 
-    def quant(self, operator: TfOperator, tensor: TfTensor) -> QuantParams:
+    def quant(self, operator: TfOperator, tensor: TfTensor, wanted: DType = DType.INT8) -> QuantParams:
         """Returns the parameters of an integer activation.
 
         Raises:
-            ModelError: it has none, or its type is none that the integer kernels take.
+            ModelError: it has none, or its type is not the one that the kernel takes.
         """
-        if tensor.quant is None or tensor.dtype not in {DType.INT8}:
+        if tensor.quant is None or tensor.dtype is not wanted:
             kind = "float" if tensor.dtype is None else tensor.dtype.value
-            raise self.refusal(operator, f"{tensor.name!r} is {kind}; the kernels for it take int8")
+            raise self.refusal(operator, f"{tensor.name!r} is {kind}; the kernels for it take {wanted.value}")
         return tensor.quant
 
     def weights(self, operator: TfOperator, position: int) -> tuple[NDArray[np.int8], QuantParams]:

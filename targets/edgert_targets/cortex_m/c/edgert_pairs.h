@@ -16,15 +16,15 @@
     int32_t count_0, int32_t a_0, int32_t b_0, int32_t count_1, int32_t a_1, int32_t b_1, int32_t count_2,             \
         int32_t a_2, int32_t b_2, int32_t count_3, int32_t a_3, int32_t b_3
 
-/* Stores `value`, an expression of p and q, the two operands, for every element. */
-#define EDGERT_FOR_PAIRS(type, value)                                                                                  \
+/* Stores `value`, an expression of p and q, the two operands, for every element, as `made`. */
+#define EDGERT_FOR_PAIRS(type, made, value)                                                                            \
     for (int32_t i = 0; i < count_0; i++) {                                                                            \
         for (int32_t j = 0; j < count_1; j++) {                                                                        \
             for (int32_t k = 0; k < count_2; k++) {                                                                    \
                 const type *left = a + (i * a_0 + j * a_1 + k * a_2), *right = b + (i * b_0 + j * b_1 + k * b_2);      \
                 for (int32_t l = 0; l < count_3; l++, left += a_3, right += b_3) {                                     \
                     const type p = *left, q = *right;                                                                  \
-                    *y++ = (type)(value);                                                                              \
+                    *y++ = (made)(value);                                                                              \
                 }                                                                                                      \
             }                                                                                                          \
         }                                                                                                              \
@@ -34,21 +34,21 @@
 #define EDGERT_PAIRS(name, type, parameters, value)                                                                    \
     EDGERT_KERNEL void edgert_##name(const type *a, const type *b, type *y, EDGERT_PAIR_LOOPS EDGERT_LIST parameters)  \
     {                                                                                                                  \
-        EDGERT_FOR_PAIRS(type, value)                                                                                  \
+        EDGERT_FOR_PAIRS(type, type, value)                                                                            \
     }                                                                                                                  \
     EDGERT_KERNEL void edgert_##name##_table(const type *a, type *y, const type *b,                                    \
                                              EDGERT_PAIR_LOOPS EDGERT_LIST parameters)                                 \
     {                                                                                                                  \
-        EDGERT_FOR_PAIRS(type, value)                                                                                  \
+        EDGERT_FOR_PAIRS(type, type, value)                                                                            \
     }
 
-/* q31: operands at 2^20 times twice the larger scale, the sum or (signs of 1 and -1) difference at the output's. */
-EDGERT_KERNEL int32_t edgert_sum_q31(int32_t p, int32_t a_multiplier, int32_t a_shift, int32_t a_sign, int32_t q,
-                                     int32_t b_multiplier, int32_t b_shift, int32_t b_sign, int32_t multiplier,
-                                     int32_t shift)
+/* q31: operands at 2^`bits` times twice the larger scale, the sum or (signs of 1 and -1) difference at the output's. */
+EDGERT_KERNEL int32_t edgert_sum_q31(int32_t bits, int32_t p, int32_t a_multiplier, int32_t a_shift, int32_t a_sign,
+                                     int32_t q, int32_t b_multiplier, int32_t b_shift, int32_t b_sign,
+                                     int32_t multiplier, int32_t shift)
 {
-    const int32_t left = edgert_multiply_q31(p * (1 << 20), a_multiplier, a_shift);
-    const int32_t right = edgert_multiply_q31(q * (1 << 20), b_multiplier, b_shift);
+    const int32_t left = edgert_multiply_q31(p * (1 << bits), a_multiplier, a_shift);
+    const int32_t right = edgert_multiply_q31(q * (1 << bits), b_multiplier, b_shift);
     return edgert_multiply_q31(a_sign * left + b_sign * right, multiplier, shift);
 }
 
@@ -79,17 +79,22 @@ EDGERT_PAIRS(mul_fp32, int8_t,
              (, int32_t a_zero, int32_t b_zero, float multiplier, float y_zero, int32_t low, int32_t high),
              edgert_round(edgert_alone((float)((p - a_zero) * (q - b_zero)) * multiplier) + y_zero, low, high))
 
-EDGERT_PAIRS(sum_pairs_q31, int8_t,
-             (, int32_t a_zero, int32_t a_multiplier, int32_t a_shift, int32_t a_sign, int32_t b_zero,
-              int32_t b_multiplier, int32_t b_shift, int32_t b_sign, int32_t multiplier, int32_t shift, int32_t y_zero,
-              int32_t low, int32_t high),
-             edgert_clamp(edgert_sum_q31(p - a_zero, a_multiplier, a_shift, a_sign, q - b_zero, b_multiplier, b_shift,
-                                         b_sign, multiplier, shift) + y_zero, low, high))
+#define EDGERT_SUMS(type, suffix, bits)                                                                                \
+    EDGERT_PAIRS(sum_pairs_q31##suffix, type,                                                                          \
+                 (, int32_t a_zero, int32_t a_multiplier, int32_t a_shift, int32_t a_sign, int32_t b_zero,             \
+                  int32_t b_multiplier, int32_t b_shift, int32_t b_sign, int32_t multiplier, int32_t shift,            \
+                  int32_t y_zero, int32_t low, int32_t high),                                                          \
+                 edgert_clamp(edgert_sum_q31(bits, p - a_zero, a_multiplier, a_shift, a_sign, q - b_zero,              \
+                                             b_multiplier, b_shift, b_sign, multiplier, shift) + y_zero, low, high))   \
+    EDGERT_PAIRS(add_pairs_fp32##suffix, type,                                                                         \
+                 (, float a_ratio, float b_ratio, float fixed, int32_t low, int32_t high),                             \
+                 edgert_round(edgert_sum_fp32(p, a_ratio, q, b_ratio, fixed), low, high))                              \
+    EDGERT_PAIRS(add_swapped_fp32##suffix, type,                                                                       \
+                 (, float a_ratio, float b_ratio, float fixed, int32_t low, int32_t high),                             \
+                 edgert_round(edgert_sum_fp32(q, b_ratio, p, a_ratio, fixed), low, high))
 
-EDGERT_PAIRS(add_pairs_fp32, int8_t, (, float a_ratio, float b_ratio, float fixed, int32_t low, int32_t high),
-             edgert_round(edgert_sum_fp32(p, a_ratio, q, b_ratio, fixed), low, high))
-EDGERT_PAIRS(add_swapped_fp32, int8_t, (, float a_ratio, float b_ratio, float fixed, int32_t low, int32_t high),
-             edgert_round(edgert_sum_fp32(q, b_ratio, p, a_ratio, fixed), low, high))
+EDGERT_SUMS(int8_t, , 20)
+EDGERT_SUMS(int16_t, _s16, 15)
 
 /* fp32: both operands as real numbers, their difference, that in steps of the output. */
 EDGERT_PAIRS(sub_fp32, int8_t,

@@ -22,9 +22,11 @@ from edgert_converters.exporters.c.kernels.prelu import lower_prelu
 from edgert_converters.exporters.c.kernels.rearrange import MOVE_RULES
 from edgert_converters.exporters.c.kernels.reduce import FLOAT_REDUCTIONS, lower_extreme
 from edgert_converters.exporters.c.kernels.resize import lower_resize_bilinear
+from edgert_converters.exporters.c.kernels.select import SELECT_RULES
 from edgert_converters.exporters.c.kernels.softmax import lower_softmax
 from edgert_converters.exporters.c.kernels.tables import lower_table
 from edgert_converters.exporters.c.kernels.transpose_conv import lower_transpose_conv
+from edgert_converters.exporters.c.kernels.wide import WIDE_LAYERS
 from edgert_converters.exporters.c.lowering import Lowering
 from edgert_converters.exporters.c.tables import TABLE
 from edgert_converters.tflite.model import TfOperator
@@ -70,5 +72,12 @@ RULES: Final[Mapping[str, LowerRule]] = {
     **MOVE_RULES,
     **FLOAT_RULES,
     **PAIR_RULES,
-    **by_type({DType.INT8: _INT8, DType.FLOAT: {**FLOAT_LAYERS, **FLOAT_REDUCTIONS, "ADD": lower_pair}}),
+    **SELECT_RULES,
+    **by_type(
+        {
+            DType.INT8: _INT8,
+            DType.INT16: {**WIDE_LAYERS, "ADD": lower_pair},
+            DType.FLOAT: {**FLOAT_LAYERS, **FLOAT_REDUCTIONS, "ADD": lower_pair},
+        }
+    ),
 }

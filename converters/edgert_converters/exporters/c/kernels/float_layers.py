@@ -89,6 +89,13 @@ def lower_softmax_float(operator: TfOperator, network: Lowering) -> None:
     network.add(operator, Call("softmax_float", "float_layers", arguments, beta), overwrites=(0,))
 
 
+def lower_log_softmax_float(operator: TfOperator, network: Lowering) -> None:
+    """Adds the logarithm of a softmax over the last axis."""
+    shape = network.tensor(operator, 0).shape
+    arguments = {"batch": math.prod(shape) // shape[-1], "depth": shape[-1]}
+    network.add(operator, Call("log_softmax_float", "float_math", arguments), overwrites=(0,))
+
+
 def _constants(operator: TfOperator, network: Lowering, weights: Array) -> tuple[Constant, ...]:
     if weights.dtype != np.float32:
         raise network.refusal(operator, f"its weights are {weights.dtype}; a layer on floats takes float weights")
@@ -107,6 +114,7 @@ FLOAT_LAYERS: Final[dict[str, Callable[[TfOperator, Lowering], None]]] = {
     "CONV_2D": lower_conv_float,
     "DEPTHWISE_CONV_2D": lower_depthwise_float,
     "FULLY_CONNECTED": lower_fully_connected_float,
+    "LOG_SOFTMAX": lower_log_softmax_float,
     "MAX_POOL_2D": lower_pool_float,
     "SOFTMAX": lower_softmax_float,
 }

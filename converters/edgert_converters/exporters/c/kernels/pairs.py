@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Final
 
 import numpy as np
@@ -20,7 +21,9 @@ from edgert_converters.tflite.model import TfOperator, TfTensor
 __all__ = ["PAIR_RULES", "lower_pair"]
 
 Literals = dict[str, int | str]
+_DOUBLE_EXACT = 1 << 53
 _ADD_BITS = 20
+_WIDE_ADD_BITS = 15
 _MULTIPLIERS_BITS = 31
 _FLOAT_KERNELS: Final = {
     "ADD": "add_float",
@@ -28,10 +31,11 @@ _FLOAT_KERNELS: Final = {
     "MAXIMUM": "maximum_float",
     "MINIMUM": "minimum_float",
     "MUL": "mul_float",
+    "POW": "power_float",
     "SQUARED_DIFFERENCE": "squared_difference_float",
     "SUB": "sub_float",
 }
-_WITHOUT_LIMITS: Final = frozenset({"MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE"})
+_WITHOUT_LIMITS: Final = frozenset({"MAXIMUM", "MINIMUM", "POW", "SQUARED_DIFFERENCE"})
 
 
 def lower_pair(operator: TfOperator, network: Lowering) -> None:
@@ -47,11 +51,12 @@ def lower_pair(operator: TfOperator, network: Lowering) -> None:
         raise network.refusal(operator, f"{list(a.shape)} and {list(b.shape)} are spread over more than four axes")
     kernel, literals = _kernel(operator, network, a, b, swapped=order != (0, 1))
     same = tuple(k for k, t in enumerate((a, b)) if t.shape == network.result(operator).shape)
+    header = "powers" if operator.name == "POW" else "pairs"
     if b.data is None:
-        network.add(operator, Call(kernel, "pairs", loops, literals), reads=order, overwrites=same)
+        network.add(operator, Call(kernel, header, loops, literals), reads=order, overwrites=same)
         return
     table = Constant("entries", _c_type(b), b.data.reshape(-1), f"[{', '.join(map(str, b.shape))}]")
-    call = Call(f"{kernel}_table", "pairs", loops, literals, (table,))
+    call = Call(f"{kernel}_table", header, loops, literals, (table,))
     network.add(operator, call, reads=order[:1], overwrites=tuple(k for k in same if k == 0))
 
 
@@ -63,6 +68,8 @@ def _kernel(
         return _float_kernel(operator, network, swapped=swapped)
     kinds = {tensor.dtype for tensor in (a, b, y)}
     quants = [tensor.quant for tensor in (a, b, y)]
+    if kinds == {DType.INT16} and operator.name == "ADD" and None not in quants:
+        return _add_wide(operator, network, swapped=swapped)
     if kinds != {DType.INT8} or operator.name not in _INTEGER_KERNELS or None in quants:
         names = ", ".join(sorted("none" if kind is None else kind.value for kind in kinds))
         raise network.refusal(operator, f"there is no kernel for it on {names}")
@@ -71,6 +78,8 @@ def _kernel(
 
 
 def _float_kernel(operator: TfOperator, network: Lowering, *, swapped: bool) -> tuple[str, Literals]:
+    if operator.name == "POW" and swapped:
+        return "power_of_float", {}
     if operator.name in _WITHOUT_LIMITS:
         return _FLOAT_KERNELS[operator.name], {}
     literals: Literals = {**float_limits(operator, network)}
@@ -107,6 +116,20 @@ def _mul(operator: TfOperator, network: Lowering, quants: Quants, swapped: bool)
     return "mul_q31", {**zeros, **literals, "y_zero": y.zero_point[0], **limits}
 
 
+def _add_wide(operator: TfOperator, network: Lowering, *, swapped: bool) -> tuple[str, Literals]:
+    """Returns the sum of int16, whose operands are shifted by fewer bits."""
+    tensors = (network.tensor(operator, 0), network.tensor(operator, 1), network.result(operator))
+    a, b, y = (network.quant(operator, tensor, DType.INT16) for tensor in tensors)
+    quants = (b, a, y) if swapped else (a, b, y)
+    if network.mode is Requantize.Q31:
+        kernel, literals = _sum_q31(operator, network, quants, (1, 1), np.float64, _WIDE_ADD_BITS)
+        if int(literals["shift"]) > 0:
+            raise network.refusal(operator, "its output is too fine for its inputs")
+        return f"{kernel}_s16", literals
+    kernel, literals = _add(operator, network, quants, swapped)
+    return f"{kernel}_s16", literals
+
+
 def _add(operator: TfOperator, network: Lowering, quants: Quants, swapped: bool) -> tuple[str, Literals]:
     if network.mode is Requantize.Q31:
         return _sum_q31(operator, network, quants, (1, 1), np.float64)
@@ -114,6 +137,8 @@ def _add(operator: TfOperator, network: Lowering, quants: Quants, swapped: bool)
     ratios = [np.float32(quant.scale[0]) / y for quant in quants[:2]]
     zeros = [ratio * np.float32(quant.zero_point[0]) for ratio, quant in zip(ratios, quants, strict=False)]
     fixed = np.float32(quants[2].zero_point[0]) - (zeros[0] + zeros[1])
+    if not _is_exact_in_double((*ratios, fixed), quants[0].dtype):
+        raise network.refusal(operator, "the scales of its inputs and of its output are too far apart")
     names = ("a_ratio", "b_ratio")
     literals: Literals = {name: float_literal(ratio) for name, ratio in zip(names, ratios, strict=True)}
     # the interpreter adds the first operand last, so a constant first operand needs a kernel of its own
@@ -122,6 +147,13 @@ def _add(operator: TfOperator, network: Lowering, quants: Quants, swapped: bool)
         "fixed": float_literal(fixed),
         **_limits(operator, network, quants[2]),
     }
+
+
+def _is_exact_in_double(values: tuple[np.float32, ...], dtype: DType) -> bool:
+    """True where every sum of the two ratios times integers and the third number has at most 53 bits."""
+    exact = [Fraction(float(value)) for value in values]
+    largest = -dtype.integer_range[0] * (exact[0] + exact[1]) + abs(exact[2])
+    return largest * max(value.denominator for value in exact) < _DOUBLE_EXACT
 
 
 def _sub(operator: TfOperator, network: Lowering, quants: Quants, swapped: bool) -> tuple[str, Literals]:
@@ -143,8 +175,9 @@ def _sum_q31(
     quants: Quants,
     signs: tuple[int, int],
     kind: type[np.float32] | type[np.float64],
+    bits: int = _ADD_BITS,
 ) -> tuple[str, Literals]:
-    """As `ops.q31.sum_q31`: `kind` is the precision in which the ratios of the scales are formed."""
+    """As `ops.q31.sum_q31`: `kind` is the precision of the scales' ratios, `bits` how far operands are shifted left."""
     scales = [kind(np.float32(quant.scale[0])) for quant in quants]
     twice = kind(2) * max(scales[0], scales[1])
     literals: Literals = {}
@@ -152,7 +185,7 @@ def _sum_q31(
         fixed, shift = multiplier_q31(np.float64(scale / twice))
         literals |= {f"{name}_zero": quant.zero_point[0], f"{name}_multiplier": int(fixed), f"{name}_shift": int(shift)}
         literals[f"{name}_sign"] = sign
-    fixed, shift = multiplier_q31(np.float64(twice / (kind(1 << _ADD_BITS) * scales[2])))
+    fixed, shift = multiplier_q31(np.float64(twice / (kind(1 << bits) * scales[2])))
     literals |= {"multiplier": int(fixed), "shift": int(shift), "y_zero": quants[2].zero_point[0]}
     return "sum_pairs_q31", {**literals, **_limits(operator, network, quants[2])}
 
@@ -163,7 +196,7 @@ def _limits(operator: TfOperator, network: Lowering, y: QuantParams) -> Literals
 
 
 def _c_type(tensor: TfTensor) -> str:
-    return "float" if tensor.dtype is DType.FLOAT else "int8_t"
+    return {DType.FLOAT: "float", DType.INT16: "int16_t"}.get(tensor.dtype or DType.FLOAT, "int8_t")
 
 
 _INTEGER_KERNELS: Final[Mapping[str, Callable[[TfOperator, Lowering, Quants, bool], tuple[str, Literals]]]] = {
