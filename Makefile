@@ -53,6 +53,7 @@ docs: $(VENV)/.dev
 	$(BIN)/python -m edgert_converters.support_table
 	$(BIN)/python -m edgert_converters.schemes_table
 	$(BIN)/python -m edgert_converters.comparison.table
+	$(BIN)/python -m edgert_targets.table
 
 # benchmarks print tables; never part of CI
 bench: $(VENV)/.dev

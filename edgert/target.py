@@ -24,6 +24,7 @@ __all__ = [
     "SCHEMA",
     "EngineFacts",
     "Flasher",
+    "Marker",
     "Microcontroller",
     "Target",
     "get_target",
@@ -71,13 +72,26 @@ class Flasher:
 
 
 @dataclass(frozen=True, slots=True)
+class Marker:
+    """The pin that firmware raises around inferences, for a power meter.
+
+    `pin` is what the board calls it, `writes` are address and value that make it high, then those that make it low.
+    """
+
+    pin: str
+    writes: tuple[tuple[int, int], tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
 class Microcontroller:
     """A board without an operating system: its core, memories and serial line.
 
     `core` and `fpu` are what the compiler's -mcpu and -mfpu take, `fpu` None where there is none; `instructions` names
     the kernels it can run (portable, dsp, mve). Flash and RAM are the regions that firmware is linked into.
     `uart` names a driver of the firmware; `qemu_machine` is set for boards that exist in QEMU, `flasher` for real ones.
-    `setup` are the writes that connect pins and clocks to the UART: address, bits to clear, bits to set, in order.
+    `setup` are the writes that connect pins and clocks to the UART: address, bits to clear, bits to set, in order; an
+    odd address waits until the bits in the second number read as the third. `boot` names the header of the firmware
+    with what the chip's ROM looks for in flash.
     """
 
     core: str
@@ -93,6 +107,8 @@ class Microcontroller:
     qemu_machine: str | None = None
     setup: tuple[tuple[int, int, int], ...] = ()
     flasher: Flasher | None = None
+    boot: str | None = None
+    marker: Marker | None = None
 
 
 @dataclass(frozen=True, slots=True)

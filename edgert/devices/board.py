@@ -109,6 +109,15 @@ class BoardClient:
             self._expect(frame, _TICKS.size)
         return tuple(_TICKS.unpack(frame.body)[0] for frame in frames)
 
+    def repeat(self, inputs: bytes, times: int, *, timeout_s: float = _RUN_S) -> int:
+        """Runs `times` (1..65535) times with the board's marker pin high, and returns the ticks of all of them.
+
+        Inputs are given once: later runs compute on what the first left in their memory, which costs the same.
+        """
+        reply = self._ask(Command.REPEAT, times, inputs, timeout_s=timeout_s)
+        self._expect(reply, _TICKS.size)
+        return int(_TICKS.unpack(reply.body)[0])
+
     def memory(self) -> MemoryUse:
         """Returns data, bss and the peak of the stack since the firmware started."""
         try:

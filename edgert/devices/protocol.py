@@ -67,6 +67,7 @@ class Command(enum.IntEnum):
     READ = 5
     RESET = 6
     FORGET = 7
+    REPEAT = 8
 
 
 class Refusal(enum.IntEnum):

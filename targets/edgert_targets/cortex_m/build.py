@@ -30,7 +30,7 @@ _SOURCES = ("firmware.c", "frame.h", "clock.h", "registers.h", "layer.h")
 OPTIONS = ("-O2", "-std=gnu11", "-ffunction-sections", "-fdata-sections", "-fno-common")
 _WARNINGS = ("-Wall", "-Wextra")
 _LINK = ("-nostartfiles", "-nodefaultlibs", "-Wl,--gc-sections", "-Wl,--no-warn-rwx-segments")
-_CODE = frozenset({".vectors", ".text", ".ARM.exidx"})
+_CODE = frozenset({".boot", ".vectors", ".text", ".ARM.exidx"})
 _TICKS = {True: protocol.Ticks.SYSTICK, False: protocol.Ticks.CYCLES}
 
 
@@ -70,7 +70,8 @@ def build_firmware(
     for name, data in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
-    for name in (*_SOURCES, f"uart_{board.uart}.h"):
+    boot = () if board.boot is None else (f"boot_{board.boot}.h",)
+    for name in (*_SOURCES, f"uart_{board.uart}.h", *boot):
         (folder / name).write_bytes(read_resource(target.name, f"firmware/{name}"))
     (folder / "facts.h").write_text(_facts(target, board, files))
     (folder / "link.ld").write_text(linker_script(target, board, stack_bytes))
@@ -121,7 +122,7 @@ def _facts(target: Target, board: Microcontroller, files: Mapping[str, bytes]) -
     model = _read_model(files)
     ticks = protocol.Ticks.VIRTUAL if board.qemu_machine else _TICKS[board.core.startswith("cortex-m0")]
     digest = "".join(f"\\{byte:03o}" for byte in protocol.model_hash(files))
-    defines = {
+    defines: dict[str, object] = {
         "EDGERT_PROTOCOL": protocol.VERSION,
         "EDGERT_BOARD": f'"{target.name}"',
         "EDGERT_HASH": f'"{digest}"',
@@ -132,6 +133,8 @@ def _facts(target: Target, board: Microcontroller, files: Mapping[str, bytes]) -
         "EDGERT_TICKS": int(ticks),
         "EDGERT_TICKS_HZ": f"{board.clock_hz}u",
         "EDGERT_SETUP": "{" + "".join("{%#xu, %#xu, %#xu}, " % row for row in board.setup) + "{0, 0, 0}}",  # noqa: UP031
+        "EDGERT_MARK_HIGH": _mark(board, 0),
+        "EDGERT_MARK_LOW": _mark(board, 1),
         "EDGERT_RUN": f"edgert_{model.name}_run",
         "EDGERT_FORGET": f"edgert_{model.name}_reset(arena);" if model.keeps_state else "",
         "EDGERT_ARENA_BYTES": model.arena_bytes,
@@ -139,7 +142,13 @@ def _facts(target: Target, board: Microcontroller, files: Mapping[str, bytes]) -
         "EDGERT_INPUTS": _pieces(model.inputs),
         "EDGERT_OUTPUTS": _pieces(model.outputs),
     }
+    if board.boot is not None:
+        defines["EDGERT_BOOT"] = f'"boot_{board.boot}.h"'
     return "/* Made by the build. */\n" + "".join(f"#define {name} {value}\n" for name, value in defines.items())
+
+
+def _mark(board: Microcontroller, index: int) -> str:
+    return "" if board.marker is None else "REGISTER({:#x}u) = {:#x}u;".format(*board.marker.writes[index])
 
 
 def _pieces(stretches: tuple[tuple[int, int], ...]) -> str:

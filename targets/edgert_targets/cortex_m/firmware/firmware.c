@@ -14,8 +14,11 @@
 
 #include EDGERT_UART
 #include "clock.h"
+#ifdef EDGERT_BOOT
+#include EDGERT_BOOT
+#endif
 
-enum { DESCRIBE = 1, RUN = 2, PROFILE = 3, MEMORY = 4, READ = 5, RESET = 6, FORGET = 7 };
+enum { DESCRIBE = 1, RUN = 2, PROFILE = 3, MEMORY = 4, READ = 5, RESET = 6, FORGET = 7, REPEAT = 8 };
 enum { REPLY = 0x80, LAYER = 0x90, ALIVE = 0x91, FAULT = 0xFE, REFUSAL = 0xFF };
 enum { DAMAGED = 1, UNKNOWN_COMMAND = 2, WRONG_SIZE = 3, OUT_OF_RANGE = 4 };
 #define WHOLE_RUN 0xFFFF
@@ -45,7 +48,7 @@ static const struct piece words_body[] = {{(unsigned char *)words, sizeof words}
 
 static void frame_route(struct incoming *frame)
 {
-    int const runs = frame->header[0] == RUN || frame->header[0] == PROFILE;
+    int const runs = frame->header[0] == RUN || frame->header[0] == PROFILE || frame->header[0] == REPEAT;
     frame->body = runs ? inputs : words_body;
     frame->pieces = runs ? COUNT(inputs) : COUNT(words_body);
 }
@@ -114,6 +117,22 @@ static void run(uint32_t command, uint32_t argument)
     reply(REPLY | command, argument, &ticks, sizeof ticks, outputs, argument == WHOLE_RUN ? COUNT(outputs) : 0);
 }
 
+/* Runs `times` times on what is in the arena, a pin high for as long: what a power meter integrates over. */
+static void repeat(uint32_t times)
+{
+    is_reporting = 0;
+    stop_layer = WHOLE_RUN;
+    reply(ALIVE, times, 0, 0, 0, 0);
+    since = heard = clock_now();
+    EDGERT_MARK_HIGH
+    for (uint32_t i = 0; i < times; i++) {
+        EDGERT_RUN(arena);
+    }
+    EDGERT_MARK_LOW
+    uint32_t const ticks = clock_now() - since;
+    reply(REPLY | REPEAT, times, &ticks, sizeof ticks, 0, 0);
+}
+
 /* Peak stack: bytes from the lowest word that no longer holds the paint. */
 static void memory(void)
 {
@@ -151,11 +170,13 @@ static void serve(const struct incoming *request)
 {
     uint32_t const argument = (uint32_t)(request->header[2] | request->header[3] << 8);
     uint32_t const command = request->header[0];
-    int const runs = command == RUN || command == PROFILE;
+    int const runs = command == RUN || command == PROFILE || command == REPEAT;
     if (request->count != (runs ? total_bytes(inputs, COUNT(inputs)) : command == READ ? sizeof words : 0)) {
         refuse(WRONG_SIZE);
     } else if (command == DESCRIBE) {
         describe();
+    } else if (command == REPEAT) {
+        repeat(argument);
     } else if (runs) {
         run(command, argument);
     } else if (command == MEMORY) {
@@ -180,7 +201,12 @@ int main(void)
         uint32_t address, clear, set;
     } setup[] = EDGERT_SETUP;
     for (uint32_t i = 0; setup[i].address; i++) { /* pins and clocks of the board, from its target.toml */
-        REGISTER(setup[i].address) = (REGISTER(setup[i].address) & ~setup[i].clear) | setup[i].set;
+        if (setup[i].address & 1) { /* odd: waits until the bits `clear` read `set` */
+            while ((REGISTER(setup[i].address - 1) & setup[i].clear) != setup[i].set) {
+            }
+        } else {
+            REGISTER(setup[i].address) = (REGISTER(setup[i].address) & ~setup[i].clear) | setup[i].set;
+        }
     }
     uart_start();
     clock_start();
@@ -232,6 +258,10 @@ __attribute__((used, noreturn)) static void start(void)
         *(volatile uint32_t *)word = PAINT;
     }
     VTOR = (uint32_t)edgert_code_start;
+    for (uint32_t i = 0; i < NVIC_WORDS; i++) { /* a boot loader may have left interrupts on */
+        NVIC_ICER(i) = ~0u;
+    }
+    __asm volatile("cpsie i");
 #if __ARM_ARCH == 7
     if (MPU_TYPE) { /* no access to the 32 KB below the stack: also where a bus would let them pass */
         MPU_RBAR = ((uint32_t)edgert_stack_low - 0x8000) | 0x10;

@@ -6,6 +6,9 @@
 
 #define REGISTER(address) (*(volatile uint32_t *)(address))
 
+#define NVIC_ICER(index) REGISTER(0xE000E180 + 4 * (index))
+#define NVIC_WORDS (__ARM_ARCH >= 7 ? 8u : 1u)
+
 #define VTOR REGISTER(0xE000ED08)
 #define AIRCR REGISTER(0xE000ED0C)
 #define CCR REGISTER(0xE000ED14)

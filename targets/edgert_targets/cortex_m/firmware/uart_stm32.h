@@ -1,7 +1,7 @@
 /* USART of STM32F1, F2 and F4. Source: ST RM0090, section 30.6; the independent watchdog: section 21.4. */
 static void uart_start(void)
 {
-    UART(0x08) = EDGERT_CLOCK_HZ / EDGERT_BAUD;
+    UART(0x08) = (EDGERT_CLOCK_HZ + EDGERT_BAUD / 2) / EDGERT_BAUD;
     UART(0x0C) = 1 << 13 | 1 << 3 | 1 << 2;
 }
 

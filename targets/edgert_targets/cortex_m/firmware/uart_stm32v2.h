@@ -1,7 +1,7 @@
 /* USART of STM32F7, H7 and U5. Source: ST RM0385, section 31.8 (F7); RM0433, section 48.7 (H7); RM0456 (U5). */
 static void uart_start(void)
 {
-    UART(0x0C) = EDGERT_CLOCK_HZ / EDGERT_BAUD;
+    UART(0x0C) = (EDGERT_CLOCK_HZ + EDGERT_BAUD / 2) / EDGERT_BAUD;
     UART(0x00) = 1 << 3 | 1 << 2 | 1;
 }
 
