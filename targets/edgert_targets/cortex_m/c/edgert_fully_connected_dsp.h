@@ -6,21 +6,44 @@
 
 #include "edgert_dot_dsp.h"
 
-/* Adds the products of four terms with their weights of the channels a to d. */
-EDGERT_KERNEL void edgert_add_terms(int32_t word, const int32_t *weights, int32_t *a, int32_t *ab, int32_t *c,
-                                    int32_t *cd)
+/* Adds the products of four terms with their weights of the channels a to d; returns where the next weights are. In
+ * assembly because compilers load single words and count twice. */
+#if EDGERT_HAS_DSP
+#define EDGERT_TERMS(x)                                                                                                \
+    "ldrd %[p], %[q], [%[w]], #8\n\t"                                                                                  \
+    "smlad %[ab], %[" x "], %[p], %[ab]\n\t"                                                                           \
+    "smlad %[cd], %[" x "], %[q], %[cd]\n\t"                                                                           \
+    "sxtb16 %[p], %[p]\n\t"                                                                                            \
+    "sxtb16 %[q], %[q]\n\t"                                                                                            \
+    "smlad %[a], %[" x "], %[p], %[a]\n\t"                                                                             \
+    "smlad %[c], %[" x "], %[q], %[c]\n\t"
+
+EDGERT_KERNEL const int32_t *edgert_add_terms(int32_t word, const int32_t *weights, int32_t *a, int32_t *ab, int32_t *c,
+                                              int32_t *cd)
 {
-    const int32_t even = edgert_even_bytes(word), odd = edgert_odd_bytes(word);
-    const int32_t w0 = weights[0], w1 = weights[1], w2 = weights[2], w3 = weights[3];
-    *ab = edgert_smlad(even, w0, *ab);
-    *a = edgert_smlad(even, edgert_even_bytes(w0), *a);
-    *cd = edgert_smlad(even, w1, *cd);
-    *c = edgert_smlad(even, edgert_even_bytes(w1), *c);
-    *ab = edgert_smlad(odd, w2, *ab);
-    *a = edgert_smlad(odd, edgert_even_bytes(w2), *a);
-    *cd = edgert_smlad(odd, w3, *cd);
-    *c = edgert_smlad(odd, edgert_even_bytes(w3), *c);
+    int32_t even, p, q;
+    __asm__ volatile("sxtb16 %[even], %[word]\n\t"
+                     "sxtb16 %[word], %[word], ror #8\n\t" EDGERT_TERMS("even") EDGERT_TERMS("word")
+                     : [even] "=&r"(even), [p] "=&r"(p), [q] "=&r"(q), [word] "+&r"(word), [w] "+&r"(weights),
+                       [a] "+&r"(*a), [ab] "+&r"(*ab), [c] "+&r"(*c), [cd] "+&r"(*cd)
+                     :
+                     : "memory");
+    return weights;
 }
+#else
+EDGERT_KERNEL const int32_t *edgert_add_terms(int32_t word, const int32_t *weights, int32_t *a, int32_t *ab, int32_t *c,
+                                              int32_t *cd)
+{
+    for (int32_t i = 0; i < 2; i++, weights += 2) {
+        const int32_t x = i == 0 ? edgert_even_bytes(word) : edgert_odd_bytes(word);
+        *ab = edgert_smlad(x, weights[0], *ab);
+        *a = edgert_smlad(x, edgert_even_bytes(weights[0]), *a);
+        *cd = edgert_smlad(x, weights[1], *cd);
+        *c = edgert_smlad(x, edgert_even_bytes(weights[1]), *c);
+    }
+    return weights;
+}
+#endif
 
 EDGERT_KERNEL void edgert_fully_connected_dsp(const int8_t *x, int8_t *y, const int32_t *weights,
                                               const edgert_multiplier_t *scales, int32_t depth, int32_t outputs,
@@ -32,14 +55,19 @@ EDGERT_KERNEL void edgert_fully_connected_dsp(const int8_t *x, int8_t *y, const 
     for (int32_t left = outputs; left > 0; left -= 4) {
         int32_t a = weights[0], ab = weights[1], c = weights[2], cd = weights[3];
         weights += 4;
-        for (const int8_t *source = x; source != end; source += 4, weights += 4) {
-            edgert_add_terms(edgert_load_word(source), weights, &a, &ab, &c, &cd);
+        const int8_t *source = x;
+        if (depth & 4) {
+            weights = edgert_add_terms(edgert_load_word(source), weights, &a, &ab, &c, &cd);
+            source += 4;
+        }
+        for (; source != end; source += 8) {
+            weights = edgert_add_terms(edgert_load_word(source), weights, &a, &ab, &c, &cd);
+            weights = edgert_add_terms(edgert_load_word(source + 4), weights, &a, &ab, &c, &cd);
         }
         if (rest) {
             int32_t word = 0;
             memcpy(&word, end, (size_t)rest);
-            edgert_add_terms(word, weights, &a, &ab, &c, &cd);
-            weights += 4;
+            weights = edgert_add_terms(word, weights, &a, &ab, &c, &cd);
         }
         const int32_t sums[4] = {a, (int32_t)((uint32_t)ab - (uint32_t)a), c, (int32_t)((uint32_t)cd - (uint32_t)c)};
         for (int32_t i = 0; i < 4 && i < left; i++, scales += scale_step) {
