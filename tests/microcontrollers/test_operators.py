@@ -154,7 +154,7 @@ def _is_close(found: Array, wanted: Array) -> bool:
     real, finite = wanted.astype(np.float64), np.isfinite(wanted)
     largest = max(float(np.abs(real[finite]).max(initial=0)), 1.0)
     is_equal = np.array_equal(found[~finite], wanted[~finite], equal_nan=True)
-    return is_equal and bool(np.abs(found[finite] - real[finite]).max(initial=0) <= FLOAT_TOLERANCE * largest)
+    return is_equal and bool(np.abs(found.astype(np.float64)[finite] - real[finite]).max(initial=0) <= FLOAT_TOLERANCE * largest)
 
 
 FIRST_FLOAT: Final = list({spec.op_type: (spec, case) for spec, case in reversed(FLOAT_CASES)}.values())

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgert.dtypes import DType
 from edgert.errors import ModelError
-from edgert.quant import QuantParams
+from edgert.quant import QuantParams, dequantize
 from edgert_converters.exporters.c.core import Core
 from edgert_converters.exporters.c.network import Buffer, Call, Constant, Layer, Network, Rows, State, View
 from edgert_converters.ops.spec import Array
@@ -99,6 +99,19 @@ class Lowering:
         if tensor.quant is None or values.dtype != np.int8 or any(tensor.quant.zero_point):
             raise self.refusal(operator, f"its weights are {values.dtype}; kernels take symmetric int8")
         return values.astype(np.int8, copy=False), tensor.quant
+
+    def real_constant(self, operator: TfOperator, position: int) -> NDArray[np.float32]:
+        """Returns a constant as floats; integers with scales are what they stand for.
+
+        Raises:
+            ModelError: it holds integers without a scale.
+        """
+        tensor, values = self.tensor(operator, position), self.constant(operator, position)
+        if tensor.quant is not None:
+            return dequantize(values, tensor.quant)
+        if values.dtype != np.float32:
+            raise self.refusal(operator, f"input {position} is {values.dtype}; a layer on floats takes floats there")
+        return values.astype(np.float32, copy=False)
 
     def option(self, operator: TfOperator, name: str) -> int:
         """Returns a whole-number option."""

@@ -21,12 +21,12 @@ __all__ = ["FLOAT_LAYERS"]
 
 def lower_conv_float(operator: TfOperator, network: Lowering) -> None:
     """Adds a convolution; weights are [outputs, kernel rows, kernel columns, channels / groups]."""
-    _add_conv(operator, network, network.constant(operator, 1))
+    _add_conv(operator, network, network.real_constant(operator, 1))
 
 
 def lower_depthwise_float(operator: TfOperator, network: Lowering) -> None:
     """Adds a convolution with one group per input channel; its weights lie as [1, rows, columns, outputs]."""
-    _add_conv(operator, network, np.ascontiguousarray(np.transpose(network.constant(operator, 1), (3, 1, 2, 0))))
+    _add_conv(operator, network, np.ascontiguousarray(np.transpose(network.real_constant(operator, 1), (3, 1, 2, 0))))
 
 
 def _add_conv(operator: TfOperator, network: Lowering, weights: Array) -> None:
@@ -52,7 +52,7 @@ def _add_conv(operator: TfOperator, network: Lowering, weights: Array) -> None:
 
 def lower_fully_connected_float(operator: TfOperator, network: Lowering) -> None:
     """Adds a product with constant weights [outputs, terms]."""
-    weights = network.constant(operator, 1)
+    weights = network.real_constant(operator, 1)
     outputs, depth = weights.shape
     batch = math.prod(network.tensor(operator, 0).shape) // depth
     literals: dict[str, int | str] = {"depth": depth, **float_limits(operator, network)}
@@ -97,11 +97,9 @@ def lower_log_softmax_float(operator: TfOperator, network: Lowering) -> None:
 
 
 def _constants(operator: TfOperator, network: Lowering, weights: Array) -> tuple[Constant, ...]:
-    if weights.dtype != np.float32:
-        raise network.refusal(operator, f"its weights are {weights.dtype}; a layer on floats takes float weights")
     bias = np.zeros(len(weights), np.float32)
     if network.has_input(operator, 2):
-        bias = network.constant(operator, 2).astype(np.float32).reshape(-1)
+        bias = network.real_constant(operator, 2).reshape(-1)
     shape = ", ".join(map(str, weights.shape))
     return (
         Constant("weights", "float", weights.reshape(-1), f"[{shape}]"),

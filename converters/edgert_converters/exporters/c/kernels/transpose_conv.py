@@ -81,12 +81,10 @@ def _unfolded(channels: Channels, x_zero: int) -> Channels:
 
 
 def _float_call(operator: TfOperator, network: Lowering, literals: dict[str, int | str]) -> Call:
-    stored = network.constant(operator, 1)
-    if stored.dtype != np.float32:
-        raise network.refusal(operator, f"its weights are {stored.dtype}; a layer on floats takes float weights")
+    stored = network.real_constant(operator, 1)
     bias = np.zeros(len(stored), np.float32)
     if network.has_input(operator, 2):
-        bias = network.constant(operator, 2).astype(np.float32).reshape(-1)
+        bias = network.real_constant(operator, 2).reshape(-1)
     constants = (
         Constant("weights", "float", stored.reshape(-1), f"[{', '.join(map(str, stored.shape))}]"),
         Constant("bias", "float", bias, "per output channel"),
