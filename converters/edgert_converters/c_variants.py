@@ -9,13 +9,14 @@ from functools import partial
 import onnx_ir as ir
 
 from edgert.dtypes import DType
-from edgert.errors import DoesNotFitError, UsageError
+from edgert.errors import DoesNotFitError, ModelError, UsageError
 from edgert.recipe import Recipe
 from edgert.target import Microcontroller, Target, read_resource
 from edgert_converters.built import Built
 from edgert_converters.exporters.c import CFolder, Core, Instructions, export_c
 from edgert_converters.exporters.c.code_size import code_size
 from edgert_converters.exporters.c.fit import STACK_DATA_BYTES, Fit, Verdict, check_fit, to_points
+from edgert_converters.exporters.c.network import Network
 from edgert_converters.exporters.c.ram import curve
 from edgert_converters.exporters.onnx import serialize
 from edgert_converters.output import GRAPH
@@ -102,6 +103,8 @@ class _Writer:
             folder = export_c(model, core, read, name=self.recipe.model.stem, max_arena_bytes=arena)
         except DoesNotFitError as error:
             raise _above_limit(error, self.recipe) from error
+        if board.fpu is None:
+            _refuse_float(folder.whole, target)
         ram_bytes = board.ram_bytes if limit is None else min(limit, board.ram_bytes)
         code = code_size(folder.files, folder.network, core)
         fit = check_fit(target.name, folder.choice, code, flash_bytes=board.flash_bytes, ram_bytes=ram_bytes)
@@ -117,6 +120,17 @@ def _rank(precision: str) -> int:
     """What is repaired comes first, then int8: the first of them is what a board is given."""
     first = (AUTO, "int8")
     return first.index(precision) if precision in first else len(first)
+
+
+def _refuse_float(network: Network, target: Target) -> None:
+    for layer in network.layers:
+        makes_float = any(network.buffers[view.buffer].dtype is DType.FLOAT for view in layer.writes)
+        if makes_float and layer.op != "DEQUANTIZE":  # an output in float is one conversion
+            raise ModelError(
+                f"{layer.op} computes in float, and {target.name} has no FPU; take a board that has one, or a model whose "
+                "operators all have integer kernels",
+                node=layer.name.partition(";")[0],
+            )
 
 
 def _read_kernel(target: str, name: str) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,14 @@ WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wno-sign-conversion", "-Wshado
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 AS_ANYBODY = ("-O2", "-std=gnu11", "-ffp-contract=fast")
 """Options of a project that never heard of edgert."""
+PACKAGES = {
+    "cc": "gcc",
+    "c++": "g++",
+    "cmake": "cmake",
+    "arm-none-eabi-gcc": "gcc-arm-none-eabi",
+    "arm-none-eabi-objdump": "binutils-arm-none-eabi",
+    "arm-none-eabi-nm": "binutils-arm-none-eabi",
+}
 STRICT = ("-O2", "-std=c99", *WARNINGS, *SANITIZERS)
 
 _MAIN = """
@@ -46,19 +55,27 @@ def export_file(path: Path, core: Core, name: str) -> CFolder:
 
 def compile_program(folder: CFolder, where: Path, options: tuple[str, ...]) -> Path:
     """Writes the folder and builds a program around it."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("needs a C compiler (Debian package gcc)")
+    return compile_files(folder.files, folder.network.name, where, options)
+
+
+def compile_files(files: Mapping[str, bytes], model: str, where: Path, options: tuple[str, ...]) -> Path:
+    """Writes the files of a model of that name and builds a program around them."""
     where.mkdir(parents=True, exist_ok=True)
-    for name, data in folder.files.items():
+    for name, data in files.items():
         (where / name).write_bytes(data)
-    model = folder.network.name
     (where / "main.c").write_text(_MAIN.format(name=model, upper=model.upper()))
     program = where / "program"
-    command = [compiler, *options, "model.c", "main.c", "-o", program.name]
-    done = subprocess.run(command, cwd=where, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[:4000]
+    build(where, "cc", *options, "model.c", "main.c", "-o", program.name)
     return program
+
+
+def build(where: Path, program: str, *words: str) -> None:
+    """Runs a compiler or another program of the build in a folder; it must succeed."""
+    path = shutil.which(program)
+    if path is None:
+        pytest.skip(f"needs {program} (Debian package {PACKAGES[program]})")
+    done = subprocess.run([path, *words], cwd=where, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[:4000]
 
 
 def run_program(program: Path, inputs: NDArray[np.int8]) -> NDArray[np.int8]:

@@ -48,7 +48,8 @@ class Situation:
     """What the loop works on.
 
     `model` is the clean float graph, `feeds` a few calibration inputs; `judge` runs a graph on the samples that decide;
-    `max_drop_points` and `strict` say when the gate is content; `encoding` is the target's.
+    `max_drop_points` and `strict` say when the gate is content; `encoding` is the target's. `runs_float` is False where
+    a target has no floating point in hardware: no layer is given back to float then.
     """
 
     model: ir.Model
@@ -60,6 +61,7 @@ class Situation:
     encoding: DType
     max_drop_points: float
     strict: bool = False
+    runs_float: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +117,10 @@ class _Loop:
         for phase in (self._better_ranges, self._better_algorithms, self._reconstruct):
             if not self._log.passed:
                 best = phase(best)
-        if not self._log.passed:
+        if not self._log.passed and self._at.runs_float:
             best = self._float_layers(best)
+        elif not self._log.passed:
+            self._log.add(RepairStep("keep float", "whole model", "not tried: a target has no FPU", False))
         return self._finish(best)
 
     def _try(self, settings: Settings, prepared: Draft) -> _Trial:

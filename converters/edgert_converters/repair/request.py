@@ -58,5 +58,6 @@ def repair_for_targets(
         targets[0].activation_encoding,
         recipe.max_drop_points,
         recipe.strict,
+        all(target.microcontroller is None or target.microcontroller.fpu is not None for target in targets),
     )
     return repair(situation)
