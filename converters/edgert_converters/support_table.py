@@ -14,6 +14,7 @@ from pathlib import Path
 
 from edgert.dtypes import DType
 from edgert.errors import ModelError
+from edgert_converters.exporters.c.support import c_support
 from edgert_converters.exporters.tflite import export_tflite
 from edgert_converters.ops import OPERATORS
 from edgert_converters.ops.case_models import build_qdq_model
@@ -40,9 +41,13 @@ do not edit. A test compares this page with the table.
 - *TFLite in*: the operators of a .tflite file that become it; a file's operator may become several of ours, and stands
   beside the first. *TFLite out*: `int8` where at least one form of a quantized one stays on integers, `float` where it
   computes between DEQUANTIZE and QUANTIZE, else why there is none. No file holds a custom or flex operator.
+- *C*: generated C for microcontrollers, which is made of the TFLite form. `int8` where at least one quantized form has
+  integer kernels alone, the interpreter's integers in both requantization modes; `float` where it has kernels on
+  floats; else why there is none. `int16`: also with int16 activations and int8 weights. What has no kernel is refused
+  at conversion, with the node's name.
 
-| operator | float | int8 | ONNX Runtime | TFLite in | TFLite out | notes |
-|---|---|---|---|---|---|---|
+| operator | float | int8 | ONNX Runtime | TFLite in | TFLite out | C | notes |
+|---|---|---|---|---|---|---|---|
 """
 
 _GONE = "clean-up replaces it"
@@ -121,7 +126,9 @@ def _row(spec: Operator) -> str:
     rule = "-" if spec.quantization is QuantRule.FLOAT or spec.integer is None else spec.quantization.value
     engine = "integer" if spec.onnxruntime_int8 else "float"
     read = ", ".join(sorted(spec.from_tflite)) or "-"
-    return f"| {spec.op_type} | yes | {rule} | {engine} | {read} | {_written(spec)} | {spec.note} |\n"
+    return (
+        f"| {spec.op_type} | yes | {rule} | {engine} | {read} | {_written(spec)} | {c_support(spec)} | {spec.note} |\n"
+    )
 
 
 def _written(spec: Operator) -> str:

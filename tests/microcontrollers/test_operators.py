@@ -151,10 +151,11 @@ def _build_float(spec: Operator, case: Case) -> Made | None:
 
 
 def _is_close(found: Array, wanted: Array) -> bool:
-    real, finite = wanted.astype(np.float64), np.isfinite(wanted)
+    given, real = found.astype(np.float64), wanted.astype(np.float64)
+    finite = np.isfinite(real)
     largest = max(float(np.abs(real[finite]).max(initial=0)), 1.0)
-    is_equal = np.array_equal(found[~finite], wanted[~finite], equal_nan=True)
-    return is_equal and bool(np.abs(found.astype(np.float64)[finite] - real[finite]).max(initial=0) <= FLOAT_TOLERANCE * largest)
+    is_equal = np.array_equal(given[~finite], real[~finite], equal_nan=True)
+    return is_equal and bool(np.abs(given[finite] - real[finite]).max(initial=0) <= FLOAT_TOLERANCE * largest)
 
 
 FIRST_FLOAT: Final = list({spec.op_type: (spec, case) for spec, case in reversed(FLOAT_CASES)}.values())
