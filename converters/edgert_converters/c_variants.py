@@ -16,6 +16,7 @@ from edgert_converters.built import Built
 from edgert_converters.exporters.c import CFolder, Core, Instructions, export_c
 from edgert_converters.exporters.c.code_size import code_size
 from edgert_converters.exporters.c.fit import STACK_DATA_BYTES, Fit, Verdict, check_fit, to_points
+from edgert_converters.exporters.c.frontend import files_beside
 from edgert_converters.exporters.c.network import Network
 from edgert_converters.exporters.c.ram import curve
 from edgert_converters.exporters.onnx import serialize
@@ -78,6 +79,8 @@ class _Writer:
         folder, fit = self._export(model, target, board)
         if fit.verdict is Verdict.TOO_BIG:
             raise _refusal(self.recipe.model.name, fit)
+        sound, notes = files_beside(self.recipe.preprocess, folder.network, partial(_read_kernel, target.name))
+        beside = {**folder.files, **sound, GRAPH: serialize(model)}
         return Built(
             id=variant_id,
             precision=source.precision,
@@ -89,8 +92,8 @@ class _Writer:
             format="c",
             encoding=DType.INT8 if source.encoding is DType.UINT8 else source.encoding,
             draft=source.draft,
-            notes=(fit.sentence, _NOTE),
-            beside={name: data for name, data in folder.files.items() if name != "model.c"} | {GRAPH: serialize(model)},
+            notes=(fit.sentence, _NOTE, *notes),
+            beside={name: data for name, data in beside.items() if name != "model.c"},
             fit=fit,
         )
 

@@ -16,6 +16,7 @@ from edgert.bundle import TensorSpec, load_npz, replace_atomically
 from edgert.codec import JsonValue, from_plain
 from edgert.commands.console import Console
 from edgert.commands.execution import add_execution_arguments, note_tuned, open_runner, parse_engine_options
+from edgert.commands.sound import hear
 from edgert.commands.tune import add_tune_arguments, execute_forget, execute_tune
 from edgert.dtypes import DType
 from edgert.errors import DataError, UsageError
@@ -41,7 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `edgert run`."""
     parser.add_argument("model", type=Path, metavar="BUNDLE", help="a .edge bundle or a plain .onnx or .tflite file")
     parser.add_argument(
-        "--input", type=Path, metavar="X.npy|X.npz", help="one array, or arrays by input name (not with --tune)"
+        "--input",
+        type=Path,
+        metavar="X.npy|X.npz|X.wav",
+        help="one array, arrays by input name, or sound for a bundle's audio front end (not with --tune)",
     )
     parser.add_argument("--output", type=Path, metavar="Y.npz", help="write the outputs here")
     parser.add_argument("--quantized", action="store_true", help="feed and return the variant's own integers")
@@ -61,9 +65,10 @@ def execute(arguments: argparse.Namespace, console: Console) -> int:
         raise UsageError("give the arrays to run on with --input X.npy (or --tune, which needs none)")
     if arguments.seconds is not None or arguments.eval is not None or arguments.shape:
         raise UsageError("--seconds, --eval and --shape belong to --tune")
+    is_sound = arguments.input.suffix.lower() == ".wav"
     result = run(
         arguments.model,
-        load_arrays(arguments.input),
+        hear(arguments.input, arguments.model) if is_sound else load_arrays(arguments.input),
         variant=arguments.variant,
         device=arguments.device,
         threads=arguments.threads,

@@ -16,7 +16,7 @@ from edgert.errors import RecipeError
 from edgert.quant import dequantize, quantize
 from edgert.runtime.preprocess import build_preprocess
 from edgert_converters.exporters.c import CFolder, Core, Instructions, export_c
-from edgert_converters.exporters.c.frontend import export_frontend
+from edgert_converters.exporters.c.frontend import export_frontend, files_beside
 from edgert_converters.exporters.c.network import Network
 from edgert_converters.importers import import_model
 from edgert_converters.interpreter import Interpreter
@@ -223,3 +223,20 @@ def test_what_does_not_fit_the_model_is_refused(kws: ir.Model) -> None:
     _refuses({"op": "mfcc"}, floats, r"the input .* is float; features are int8 .* --precision int8")
     two = replace(network, inputs=network.inputs * 2)
     _refuses({"op": "mfcc"}, two, r"the model has 2 inputs; a front end fills a single one")
+
+
+def test_steps_that_c_would_not_give_are_noted(kws: ir.Model) -> None:
+    network = export_c(kws, PORTABLE, read_kernel, name="kws").network
+    assert files_beside([{"op": "scale", "factor": 2.0}], network, read_kernel) == ({}, ())
+    steps: list[Step] = [{"op": "mfcc"}, {"op": "scale", "factor": 2.0}, {"op": "reshape", "shape": [49, 10, 1]}]
+    beside = r"no C of the front end mfcc: other steps compute beside it (scale)"
+    assert files_beside(steps, network, read_kernel) == ({}, (beside,))
+    floats = _with_input(network, dtype=DType.FLOAT)
+    assert files_beside(steps[:1], floats, read_kernel)[1] == (
+        "no C of the front end mfcc: the model's input is not int8",
+    )
+    files, notes = files_beside([steps[0], steps[2]], network, read_kernel)
+    assert notes == ("frontend.c is the step mfcc, with the same bits",)
+    assert {"frontend.c", "frontend.h", "CMakeLists.txt", "edgert_frontend.h"} <= set(files)
+    assert all(len(line) <= 120 for line in files["frontend.c"].decode().splitlines())
+    assert files_beside([steps[0], steps[2]], network, read_kernel)[0] == files

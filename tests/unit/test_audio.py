@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgert.errors import DataError, RecipeError
+from edgert.commands.sound import hear, read_wav
+from edgert.errors import DataError, RecipeError, UsageError
 from edgert.runtime.audio.integers import bit_length, log2, nearest_root, root
 from edgert.runtime.audio.mfcc import FEATURE_BITS, mfcc
 from edgert.runtime.audio.micro_frontend import micro_frontend
 from edgert.runtime.audio.settings import MfccSettings, MicroFrontendSettings
 from edgert.runtime.preprocess import build_preprocess
+from tests import bundle_example
 
 REFERENCE = Path(__file__).parents[1] / "data/micro_frontend.npz"
 """What TensorFlow's microfrontend (C, kissfft with 16 bits) gives for four of the clips, at 10 and 20 ms a row.
@@ -84,3 +87,39 @@ def test_steps_take_sound_only() -> None:
 def test_wrong_settings_are_refused(step: dict[str, object], match: str) -> None:
     with pytest.raises(RecipeError, match=match):
         build_preprocess([step])
+
+
+def _write_wav(path: Path, rate: int = 16000, channels: int = 1, width: int = 2) -> Path:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(width)
+        file.setframerate(rate)
+        file.writeframes(bytes(1000 * channels * width))
+    return path
+
+
+def test_wav_files_of_other_kinds_are_refused(tmp_path: Path) -> None:
+    assert read_wav(_write_wav(tmp_path / "x.wav", rate=8000))[1] == 8000
+    with pytest.raises(DataError, match=r"2 channels of 16 bits; one channel of 16 bits is allowed"):
+        read_wav(_write_wav(tmp_path / "x.wav", channels=2))
+    with pytest.raises(DataError, match=r"1 channels of 8 bits"):
+        read_wav(_write_wav(tmp_path / "x.wav", width=1))
+    (tmp_path / "text.wav").write_text("no sound")
+    with pytest.raises(DataError, match=r"text.wav: not a readable .wav file"):
+        read_wav(tmp_path / "text.wav")
+    with pytest.raises(DataError, match=r"none.wav: cannot be read"):
+        read_wav(tmp_path / "none.wav")
+
+
+def test_bundles_that_do_not_take_the_sound_refuse_it(tmp_path: Path) -> None:
+    sound = _write_wav(tmp_path / "x.wav")
+    with pytest.raises(UsageError, match=r"has no pre-processing for sound; give .* mfcc, micro_frontend"):
+        hear(sound, bundle_example.write(tmp_path))
+    step: dict[str, object] = {"op": "mfcc"}
+    steps = (step, {"op": "reshape", "shape": [7]})
+    with pytest.raises(DataError, match=r"x.wav: 1000 samples do not fit .*: "):
+        hear(sound, bundle_example.write(tmp_path, preprocess=steps))
+    with pytest.raises(DataError, match=r"x.wav: 44100 Hz; the step mfcc of .* takes 16000 Hz: resample the file"):
+        hear(_write_wav(sound, rate=44100), bundle_example.write(tmp_path, preprocess=(step,)))
+    with pytest.raises(UsageError, match=r"is no bundle and says nothing about sound"):
+        hear(sound, sound)

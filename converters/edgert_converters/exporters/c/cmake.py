@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 __all__ = ["cmake_text"]
 
 _TEXT = """\
@@ -13,12 +15,12 @@ if(NOT DEFINED PROJECT_NAME)
     project(edgert_{name} C)
 endif()
 
-add_library(edgert_{name} STATIC model.c)
+add_library(edgert_{name} STATIC {sources})
 target_include_directories(edgert_{name} INTERFACE "${{CMAKE_CURRENT_SOURCE_DIR}}")
 set_target_properties(edgert_{name} PROPERTIES C_STANDARD 99 C_STANDARD_REQUIRED ON)
 """
 
 
-def cmake_text(name: str) -> str:
+def cmake_text(name: str, sources: Sequence[str] = ("model.c",)) -> str:
     """Returns the file for a model of that name, a C identifier."""
-    return _TEXT.format(name=name)
+    return _TEXT.format(name=name, sources=" ".join(sources))

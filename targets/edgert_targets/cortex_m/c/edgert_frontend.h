@@ -56,12 +56,14 @@ EDGERT_KERNEL uint32_t edgert_root64(uint64_t value)
     return edgert_root32((uint32_t)(value >> drop)) << (drop >> 1);
 }
 
-/* The square root rounded to nearest, of values below 2^62; 65535 where it lies between that and 65536. */
-EDGERT_KERNEL uint32_t edgert_nearest_root(uint64_t value)
+/* The square root, rounded down, of values below 2^62. */
+EDGERT_KERNEL uint32_t edgert_exact_root(uint64_t value)
 {
+    if (!(value >> 32)) {
+        return edgert_root32((uint32_t)value);
+    }
     uint64_t root = 0;
-    uint64_t bit = (uint64_t)1 << (value ? (edgert_bits64(value) - 1) & ~1 : 0);
-    for (; bit; bit >>= 2) {
+    for (uint64_t bit = (uint64_t)1 << ((edgert_bits64(value) - 1) & ~1); bit; bit >>= 2) {
         const uint64_t tried = root + bit;
         root >>= 1;
         if (value >= tried) {
@@ -69,7 +71,14 @@ EDGERT_KERNEL uint32_t edgert_nearest_root(uint64_t value)
             root += bit;
         }
     }
-    return (uint32_t)root + (value > root && root != 0xFFFF);
+    return (uint32_t)root;
+}
+
+/* The square root rounded to nearest, of values below 2^62; 65535 where it lies between that and 65536. */
+EDGERT_KERNEL uint32_t edgert_nearest_root(uint64_t value)
+{
+    const uint32_t root = edgert_exact_root(value);
+    return root + (value - (uint64_t)root * root > root && root != 0xFFFF);
 }
 
 /* log2 of value, 1 or above, in 1/65536: in each of 128 stretches of an octave a straight line that rises by

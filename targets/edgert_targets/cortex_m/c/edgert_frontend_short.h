@@ -43,9 +43,13 @@ EDGERT_KERNEL int32_t edgert_short_room(const int16_t *audio, const int16_t *wei
 EDGERT_KERNEL void edgert_short_load(const int16_t *audio, const int16_t *weights, int16_t *z, int32_t samples,
                                      int32_t half, int32_t room)
 {
-    for (int32_t i = 0; i < 2 * half; i++) {
-        const uint32_t value = i < samples ? (uint32_t)edgert_short_sample(audio, weights, i) << room : 0;
-        z[2 * edgert_short_place(i >> 1, half) + (i & 1)] = (int16_t)value;
+    for (int32_t i = 0; i < half; i++) {
+        int16_t *const to = z + 2 * edgert_short_place(i, half);
+        for (int32_t part = 0; part < 2; part++) {
+            const int32_t at = 2 * i + part;
+            const uint32_t value = at < samples ? (uint32_t)edgert_short_sample(audio, weights, at) << room : 0;
+            to[part] = (int16_t)value;
+        }
     }
 }
 

@@ -1,0 +1,68 @@
+"""A .wav file as a model's input: its samples through the bundle's audio front end."""
+
+from __future__ import annotations
+
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgert.bundle import Bundle, Step
+from edgert.errors import DataError, UsageError
+from edgert.runtime.plain_model import is_bundle
+
+__all__ = ["hear", "read_wav"]
+
+Array = NDArray[Any]  # Any: element types are data
+
+
+def hear(path: Path, model: Path) -> dict[str, Array]:
+    """Returns what a bundle's pre-processing makes of a .wav file, by the name of the bundle's input.
+
+    Raises:
+        UsageError: the model is no bundle, or its pre-processing has no audio front end.
+        DataError: the file cannot be read, or holds sound of another kind than the front end takes.
+    """
+    from edgert.runtime.audio.settings import FRONT_ENDS
+    from edgert.runtime.preprocess import build_preprocess
+    from edgert.runtime.steps import bind_step
+
+    advice = f"give {path} to a bundle whose recipe has one of the steps {', '.join(FRONT_ENDS)}, or arrays as .npy"
+    if not is_bundle(model):
+        raise UsageError(f"{model} is no bundle and says nothing about sound; {advice}")
+    with Bundle.open(model) as bundle:
+        manifest = bundle.manifest
+    steps: list[Step] = [step for step in manifest.preprocess if step["op"] in FRONT_ENDS]
+    if not steps or len(manifest.inputs) != 1:
+        raise UsageError(f"{model} has no pre-processing for sound; {advice}")
+    settings = bind_step(steps[0], FRONT_ENDS, f"{model}: pre-processing")()
+    samples, rate = read_wav(path)
+    if rate != settings.sample_rate:
+        wanted = f"the step {steps[0]['op']} of {model} takes {settings.sample_rate} Hz"
+        raise DataError(f"{path}: {rate} Hz; {wanted}: resample the file")
+    try:
+        values, _ = build_preprocess(manifest.preprocess)(samples)
+    except DataError as error:
+        raise DataError(f"{path}: {len(samples)} samples do not fit {model}: {error}") from error
+    return {manifest.inputs[0].name: values}
+
+
+def read_wav(path: Path) -> tuple[NDArray[np.int16], int]:
+    """Returns the samples of a .wav file of one channel and 16 bits, and the sample rate in Hz.
+
+    Raises:
+        DataError: the file cannot be read, or has another format.
+    """
+    try:
+        with wave.open(str(path), "rb") as file:
+            channels, width, rate = file.getnchannels(), file.getsampwidth(), file.getframerate()
+            data = file.readframes(file.getnframes())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (wave.Error, EOFError) as error:
+        raise DataError(f"{path}: not a readable .wav file ({error or 'it ends early'}); PCM is allowed") from error
+    if (channels, width) != (1, 2):
+        raise DataError(f"{path}: {channels} channels of {8 * width} bits; one channel of 16 bits is allowed")
+    return np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.int16), rate
