@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edgert.dtypes import DType
 from edgert.quant import QuantParams, multiply_q31
 from edgert_converters.exporters.c import CFolder, Core, Instructions, export_c
 from edgert_converters.exporters.c.kernels.channels import Channels, settle_constant_outputs
-from edgert_converters.exporters.c.kernels.packing import can_pack, pack_weights, widened_order
+from edgert_converters.exporters.c.kernels.packing import bytes_order, can_pack, pack_weights, widened_order
 from edgert_converters.requantize import Requantize
 from tests.conformance.q31_models import (
     Operand,
@@ -60,6 +61,8 @@ CONVOLUTIONS = {
 MATRICES = {
     "fc": (40, 12, 1, True),
     "fc_odd": (13, 7, 1, False),
+    "fc_two_left": (6, 5, 1, True),
+    "fc_three_left": (11, 3, 1, False),
     "fc_one": (1, 1, 1, True),
     "fc_rows": (9, 6, 3, False),
 }
@@ -198,6 +201,7 @@ def test_settled_channels_give_the_same_outputs() -> None:
 def test_words_hold_two_channels_and_two_terms() -> None:
     assert widened_order(2, 3).tolist() == [0, 2, 1, -1, 3, 5, 4, -1]
     assert widened_order(1, 5).tolist() == [0, 2, 1, 3, 4, -1, -1, -1]
+    assert bytes_order(6).tolist() == [0, 2, 1, 3, 4, -1, 5, -1]
     weights_ = np.asarray([[1, -2, 3, 4], [5, 6, -7, 8]], np.int8)
     channels = Channels(weights_, np.asarray([9, -10]), np.ones(2, np.float32), None, (-128, 127), 0)
     assert can_pack(channels)
@@ -216,22 +220,31 @@ int main(void)
     int32_t row[3];
     while (fread(row, sizeof row, 1, stdin) == 1) {
         const edgert_multiplier_t scale = {row[1], row[2] - 1};
-        const int32_t y = edgert_output_of(row[0], 0, scale, -7, -128, 127, 1);
-        fwrite(&y, sizeof y, 1, stdout);
+        const int32_t y[2] = {
+            edgert_output_of(row[0], 0, scale, -7, -128, 127, 1),
+            edgert_smmlar_by_halves(row[0], row[1], row[2]),
+        };
+        fwrite(y, sizeof y, 1, stdout);
     }
     return 0;
 }
 """
 
 
-def test_the_fast_form_rounds_as_tensorflow_lite_does(tmp_path: Path) -> None:
+def _outputs(rows: NDArray[np.int32], where: Path) -> NDArray[np.int32]:
+    """Per row (sum, multiplier, right shift or addend) of int32[rows, 3]: its output, and its product by halves."""
     compiler = shutil.which("cc")
     if compiler is None:
         pytest.skip("needs a C compiler (Debian package gcc)")
     for name in ("kernel", "dsp", "requantize", "dot_dsp"):
-        (tmp_path / f"edgert_{name}.h").write_bytes(read_kernel(f"edgert_{name}.h"))
-    (tmp_path / "outputs.c").write_text(_OUTPUTS)
-    subprocess.run([compiler, *STRICT, "outputs.c", "-o", "outputs"], cwd=tmp_path, check=True)
+        (where / f"edgert_{name}.h").write_bytes(read_kernel(f"edgert_{name}.h"))
+    (where / "outputs.c").write_text(_OUTPUTS)
+    subprocess.run([compiler, *STRICT, "outputs.c", "-o", "outputs"], cwd=where, check=True)
+    done = subprocess.run([where / "outputs"], input=rows.tobytes(), capture_output=True, check=True)
+    return np.frombuffer(done.stdout, np.int32).reshape(-1, 2)
+
+
+def test_the_fast_form_rounds_as_tensorflow_lite_does(tmp_path: Path) -> None:
     rng = np.random.default_rng(6)
     right = rng.integers(1, 23, 40_000)
     multiplier = np.where(rng.integers(2, size=right.size), rng.integers(1 << 30, (1 << 31) - 1, right.size), 1 << 30)
@@ -239,6 +252,13 @@ def test_the_fast_form_rounds_as_tensorflow_lite_does(tmp_path: Path) -> None:
     sums = rng.integers(-300, 300, right.size) * (np.int64(1) << right) + rng.integers(-3, 4, right.size)
     sums = np.clip(sums, -(1 << 30) + 1, (1 << 30) - 1)
     rows = np.stack([sums, multiplier, right], axis=1).astype(np.int32)
-    done = subprocess.run([tmp_path / "outputs"], input=rows.tobytes(), capture_output=True, check=True)
     wanted = np.clip(multiply_q31(sums, multiplier, -right) - 7, -128, 127)
-    assert np.array_equal(np.frombuffer(done.stdout, np.int32), wanted)
+    found = _outputs(rows, tmp_path)
+    assert np.array_equal(found[:, 0], wanted)
+    assert np.array_equal(found[:, 1], ((sums * multiplier + (1 << 31)) >> 32) + right)
+
+
+def test_products_of_halves_are_exact_at_the_ends(tmp_path: Path) -> None:
+    ends = [-(1 << 31) + 1, -(1 << 16) - 1, -(1 << 16), -(1 << 15), -1, 0, 1, (1 << 16) - 1, 1 << 16, (1 << 31) - 1]
+    a = np.asarray([[a, b, 1] for a in ends for b in (*ends, 0x7FFFFFFF, 0x7FFF0000, 1 << 30)], np.int64)
+    assert np.array_equal(_outputs(a.astype(np.int32), tmp_path)[:, 1], ((a[:, 0] * a[:, 1] + (1 << 31)) >> 32) + 1)

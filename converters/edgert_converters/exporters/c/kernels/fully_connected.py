@@ -14,7 +14,7 @@ from edgert_converters.exporters.c.kernels.channels import (
 )
 from edgert_converters.exporters.c.kernels.conv import conv_1x1_dsp
 from edgert_converters.exporters.c.kernels.mve import fully_connected_mve
-from edgert_converters.exporters.c.kernels.packing import can_pack, pack_weights, widened_order
+from edgert_converters.exporters.c.kernels.packing import bytes_order, can_pack, pack_weights
 from edgert_converters.exporters.c.lowering import Lowering
 from edgert_converters.exporters.c.network import Call, Constant
 from edgert_converters.tflite.model import TfOperator
@@ -60,7 +60,7 @@ def _fully_connected_dsp(channels: Channels) -> Call:
         "y_zero": channels.y_zero,
         "scale_step": int(len(scales.values) > 1),
     }
-    constants = (pack_weights(channels, widened_order(1, depth)), scales)
+    constants = (pack_weights(channels, bytes_order(depth)), scales)
     return Call("fully_connected_dsp", "fully_connected_dsp", arguments, _ends(channels), constants)
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from edgert_converters.exporters.c.kernels.channels import Channels
 from edgert_converters.exporters.c.network import Constant
 
-__all__ = ["can_pack", "pack_weights", "padded_terms", "widened_order"]
+__all__ = ["bytes_order", "can_pack", "pack_weights", "padded_terms", "widened_order"]
 
 _ABSENT = -1
 _LARGEST_PARTNER_SUM = (1 << 23) - 1
@@ -27,6 +27,16 @@ def widened_order(segments: int, length: int) -> NDArray[np.int64]:
     places = [k if k == _ABSENT else part * length + k for part in range(segments) for k in stretch]
     places += [_ABSENT] * (-len(places) % 4)
     return np.asarray(places, np.int64)
+
+
+def bytes_order(length: int) -> NDArray[np.int64]:
+    """Returns which term stands at every place where whole words of four bytes are split, zeros behind the last term.
+
+    Returns:
+        int64[places], a multiple of four; -1 where no term stands.
+    """
+    order = widened_order(1, -(-length // 4) * 4)
+    return np.where(order < length, order, _ABSENT)
 
 
 def padded_terms(segments: int, length: int) -> int:
