@@ -18,7 +18,7 @@ from edgert.commands.run import load_arrays
 from edgert.commands.shapes import parse_shapes
 from edgert.devices.names import find_device
 from edgert.errors import ModelError, UsageError
-from edgert.profiler.board import profile_board
+from edgert.profiler.board import MeterEnergy, profile_board
 from edgert.profiler.board_record import write_board_record
 from edgert.profiler.record import Record, write_record
 from edgert.profiler.worker import ProfileRequest
@@ -40,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--duration", default="3s", metavar="TIME", help="measuring time (default: %(default)s)")
     parser.add_argument("--sustained", metavar="TIME", help="also run for this long, e.g. 10m, to see throttling")
-    parser.add_argument("--energy", default="auto", metavar="SENSOR", help="auto, none or a sensor (default: auto)")
+    parser.add_argument(
+        "--energy", default="auto", metavar="SENSOR", help="auto, none, a sensor or a meter (default: auto)"
+    )
     parser.add_argument("--no-layers", action="store_true", help="leave out the separate run for per-layer times")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of random inputs (default: %(default)s)")
     parser.add_argument("-o", "--output", type=Path, metavar="RECORD.json", help="write the record here")
@@ -93,6 +95,7 @@ def _execute_on_board(arguments: argparse.Namespace, console: Console) -> int:
         duration_s=parse_duration_s(arguments.duration),
         seed=arguments.seed,
         layers=not arguments.no_layers,
+        energy=_meter(arguments.energy),
     )
     if arguments.output is not None:
         write_board_record(arguments.output, record)
@@ -186,6 +189,16 @@ def _measure(  # noqa: PLR0913  # one keyword per field of the request
         timeout_s = 10 * duration_s + sustained_s + _CALL_MARGIN_S
         reply = worker.call("profile", to_plain(request), inputs, timeout_s=timeout_s, crash=ModelError)
         return from_plain(Record, reply.body["record"]), reply.body
+
+
+def _meter(words: str) -> MeterEnergy | None:
+    if words in {"auto", "none"}:
+        return None
+    from edgert.profiler.board_energy import measure_energy
+    from edgert.profiler.energy.meters import open_meter
+
+    sensor = open_meter(words)
+    return lambda client, inputs: measure_energy(client, inputs, sensor)
 
 
 def _now() -> str:
