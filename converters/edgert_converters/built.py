@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from edgert.bundle import TensorSpec, Variant
 from edgert.dtypes import DType
+from edgert_converters.ethos_u import Placement
 from edgert_converters.exporters.c.fit import Fit
 from edgert_converters.quantize.draft import Draft
 from edgert_converters.quantize.plan import Plan
@@ -22,7 +23,7 @@ class Built:
 
     `draft` is there where edgert quantized it itself (the reference's holds what all of them start from); `inputs` and
     `outputs` are what the file takes and gives in its own layout and types. `beside` holds other files of the variant,
-    by name; `fit` says how C fits its board.
+    by name; `fit` says how C fits its board, `npu` what NPUs take of it.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Built:
     notes: tuple[str, ...] = ()
     beside: Mapping[str, bytes] = field(default_factory=dict)
     fit: Fit | None = None
+    npu: tuple[Placement, ...] = ()
 
     @property
     def plan(self) -> Plan | None:

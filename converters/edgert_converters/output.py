@@ -78,11 +78,12 @@ def write_output(path: Path, manifest: Manifest, files: Mapping[str, bytes], cho
 
 
 def _plain_files(variant: Variant, files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """One file called by the variant's id, or for C a folder called so."""
-    if variant.format != "c":
-        return {f"{variant.id}.{variant.format}": files[variant.path]}
+    """Files called by the variant's id (what is compiled from it is called by the target too), for C a folder."""
     inside = variant.path.rpartition("/")[0] + "/"
     names = {name: name.removeprefix(inside) for name in files if name.startswith(inside)}
+    if variant.format != "c":
+        beside = {f"{variant.id}.{short}": files[name] for name, short in names.items() if name != variant.path}
+        return {f"{variant.id}.{variant.format}": files[variant.path], **beside}
     return {f"{variant.id}/{short}": files[name] for name, short in names.items() if short != GRAPH}
 
 

@@ -127,6 +127,7 @@ def _identity(variant: Built) -> dict[str, JsonValue]:
         "targets": list(variant.targets),
         "notes": list(variant.notes),
         **({} if variant.fit is None else _fit(variant.fit)),
+        **({"npu": [placement.to_json() for placement in variant.npu]} if variant.npu else {}),
     }
 
 
