@@ -1,4 +1,4 @@
-"""Programs around generated C: two models, arenas, sections, C++, CMake and bare metal, and the lines that docs show."""
+"""Programs around generated C: two models, arenas, sections, C++, CMake, bare metal, and the lines that docs show."""
 
 from __future__ import annotations
 
