@@ -220,8 +220,9 @@ int main(void)
     int32_t row[3];
     while (fread(row, sizeof row, 1, stdin) == 1) {
         const edgert_multiplier_t scale = {row[1], row[2] - 1};
+        const int is_near = row[0] > -(1 << 30) && row[0] < 1 << 30;
         const int32_t y[2] = {
-            edgert_output_of(row[0], 0, scale, -7, -128, 127, 1),
+            is_near ? edgert_output_of(row[0], 0, scale, -7, -128, 127, 1) : 0,
             edgert_smmlar_by_halves(row[0], row[1], row[2]),
         };
         fwrite(y, sizeof y, 1, stdout);

@@ -7,12 +7,14 @@
 #ifndef EDGERT_DEPTHWISE_H
 #define EDGERT_DEPTHWISE_H
 
+#include "edgert_dot.h"
 #include "edgert_plane.h"
 
 /* `count` neighbouring outputs, 1 to 4, whose windows start `stride` elements apart. */
 EDGERT_KERNEL void edgert_depthwise_block(const int8_t *x, int8_t *y, const int8_t *weights,
                                           const edgert_channel_t *channel, edgert_axis_t rows, edgert_axis_t columns,
-                                          int32_t pitch, int32_t count, int32_t y_zero, int32_t low, int32_t high)
+                                          int32_t pitch, int32_t count, int32_t y_zero, int32_t low, int32_t high,
+                                          int32_t is_fast)
 {
     int32_t sums[4] = {channel->bias, channel->bias, channel->bias, channel->bias};
     for (int32_t i = 0; i < rows.kernel; i++, x += rows.dilation * pitch) {
@@ -26,7 +28,7 @@ EDGERT_KERNEL void edgert_depthwise_block(const int8_t *x, int8_t *y, const int8
     }
     EDGERT_UNROLL(4)
     for (int32_t k = 0; k < count; k++) {
-        y[k * columns.y_step] = edgert_requantize(sums[k], channel, y_zero, low, high);
+        y[k * columns.y_step] = edgert_output(sums[k], channel, y_zero, low, high, is_fast);
     }
 }
 
@@ -43,7 +45,7 @@ EDGERT_KERNEL void edgert_depthwise(const int8_t *x, int8_t *y, void *scratch, c
                                     int32_t multiplier, int32_t kernel_rows, int32_t kernel_columns,
                                     int32_t stride_rows, int32_t stride_columns, int32_t dilation_rows,
                                     int32_t dilation_columns, int32_t pad_left, int32_t strip, int32_t is_whole,
-                                    int32_t x_zero, int32_t y_zero, int32_t low, int32_t high)
+                                    int32_t x_zero, int32_t y_zero, int32_t low, int32_t high, int32_t is_fast)
 {
     const int32_t out_channels = in_channels * multiplier;
     const edgert_axis_t rows = {in_rows,       out_rows,    pad_top,
@@ -74,11 +76,11 @@ EDGERT_KERNEL void edgert_depthwise(const int8_t *x, int8_t *y, void *scratch, c
                     int32_t left = out_columns;
                     for (; left >= 4; left -= 4, source += 4 * stride_columns, target += 4 * out_channels) {
                         edgert_depthwise_block(source, target, w, channels + o, rows, columns, pitch, 4, y_zero, low,
-                                               high);
+                                               high, is_fast);
                     }
                     for (; left > 0; left--, source += stride_columns, target += out_channels) {
                         edgert_depthwise_block(source, target, w, channels + o, rows, columns, pitch, 1, y_zero, low,
-                                               high);
+                                               high, is_fast);
                     }
                 }
             }

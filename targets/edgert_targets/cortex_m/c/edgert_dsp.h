@@ -121,7 +121,24 @@ EDGERT_SMLAXY(edgert_smlabt, "smlabt", edgert_bottom, edgert_top)
 EDGERT_SMLAXY(edgert_smlatb, "smlatb", edgert_top, edgert_bottom)
 EDGERT_SMLAXY(edgert_smlatt, "smlatt", edgert_top, edgert_top)
 
+/* The high word of a * b, rounded half up, plus c, from products of 32 bits alone: with a = a1 * 2^16 + a0 and b alike,
+ * the middle of the product is a1 * b0 + a0 * b1 and what a0 * b0 carries. No step leaves 32 bits. */
+EDGERT_KERNEL int32_t edgert_smmlar_by_halves(int32_t a, int32_t b, int32_t c)
+{
+    const int32_t a0 = a & 0xFFFF, a1 = a >> 16, b0 = b & 0xFFFF, b1 = b >> 16;
+    const int32_t first = a1 * b0 + (int32_t)((uint32_t)a0 * (uint32_t)b0 >> 16);
+    const int32_t middle = a0 * b1 + (first & 0xFFFF);
+    const int32_t high = a1 * b1 + (first >> 16) + (((middle >> 15) + 1) >> 1);
+    return edgert_wrapping_add(high, c);
+}
+
 /* The high word of a * b, rounded half up, plus c. SMMLAR (SMMULR where c is 0). */
+#if defined(__thumb__) && !defined(__thumb2__)
+static EDGERT_SHARED int32_t edgert_smmlar(int32_t a, int32_t b, int32_t c) /* Cortex-M0 has no wider product */
+{
+    return edgert_smmlar_by_halves(a, b, c);
+}
+#else
 EDGERT_KERNEL int32_t edgert_smmlar(int32_t a, int32_t b, int32_t c)
 {
 #if EDGERT_HAS_DSP
@@ -133,6 +150,7 @@ EDGERT_KERNEL int32_t edgert_smmlar(int32_t a, int32_t b, int32_t c)
     return (int32_t)(((uint64_t)((int64_t)a * b) + addend) >> 32);
 #endif
 }
+#endif
 
 EDGERT_KERNEL int32_t edgert_smmulr(int32_t a, int32_t b)
 {

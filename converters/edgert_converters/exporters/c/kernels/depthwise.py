@@ -54,8 +54,7 @@ def lower_depthwise_conv(operator: TfOperator, network: Lowering) -> None:
         if lanes is not None:
             _add(operator, network, lanes, windows)
             return
-    if network.core.instructions is not Instructions.PORTABLE:
-        channels = settle_constant_outputs(channels)
+    channels = settle_constant_outputs(channels)
     has_pairs = network.core.instructions is not Instructions.PORTABLE and channels.is_fast
     plane = _choose_plane(windows, has_pairs)
     call = Call(
@@ -135,6 +134,9 @@ def _cost(windows: Windows, line: int) -> float:
 
 
 def _literals(windows: Windows, channels: Channels, plane: _Plane, x_zero: int) -> dict[str, int | str]:
+    ends = {"low": channels.clamp[0], "high": channels.clamp[1]}
+    if plane.kernel == "depthwise":
+        ends["is_fast"] = int(channels.is_fast)
     return {
         "in_columns": windows.x[1],
         "out_columns": windows.y[1],
@@ -151,8 +153,7 @@ def _literals(windows: Windows, channels: Channels, plane: _Plane, x_zero: int) 
         "is_whole": int(plane.strip >= windows.y[int(plane.is_upright)]),
         "x_zero": x_zero,
         "y_zero": channels.y_zero,
-        "low": channels.clamp[0],
-        "high": channels.clamp[1],
+        **ends,
     }
 
 
