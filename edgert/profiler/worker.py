@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import edgert
-from edgert.bundle import Bundle, Variant
+from edgert.bundle import Bundle, Manifest, Variant
 from edgert.codec import JsonValue, from_plain, to_plain
 from edgert.plugins import EnergySensor
 from edgert.profiler.energy import choose_sensor
@@ -39,9 +40,11 @@ from edgert.profiler.record import (
 )
 from edgert.profiler.statistics import bootstrap_interval
 from edgert.profiler.validity import judge
+from edgert.runtime.audio.settings import FRONT_ENDS, needed_samples
 from edgert.runtime.geometry import Geometry
 from edgert.runtime.plain_model import is_bundle
 from edgert.runtime.session import Session, load, load_profiled
+from edgert.runtime.steps import bind_step
 from edgert.runtime.wire import Message
 from edgert.runtime.worker import SessionHandlers, serve_stdio
 
@@ -209,12 +212,12 @@ def _stages(session: Session, run: Callable[[], Any], arrays: Mapping[str, Array
     notes, before_ms, after_ms = [], None, None
     geometry = Geometry((1, 1), (1, 1))
     if manifest.preprocess:
-        image = arrays.get("image")
-        if image is None:
-            image = np.random.default_rng(seed).integers(0, 256, (480, 640, 3)).astype(np.uint8)
-            notes.append("pre-processing measured on a random 640x480 image")
-        _, geometry = session.preprocess(image)
-        before_ms = median_ms(lambda: session.preprocess(image))
+        given = arrays.get("image")
+        if given is None:
+            given, note = _example(manifest, seed)
+            notes.append(note)
+        _, geometry = session.preprocess(given)
+        before_ms = median_ms(lambda: session.preprocess(given))
     else:
         notes.append("the model has no pre-processing steps")
     if manifest.postprocess:
@@ -223,6 +226,19 @@ def _stages(session: Session, run: Callable[[], Any], arrays: Mapping[str, Array
     else:
         notes.append("the model has no post-processing steps")
     return Stages(before_ms, 0.0, after_ms, "; ".join(notes))
+
+
+def _example(manifest: Manifest, seed: int) -> tuple[Array, str]:
+    """Something that the pre-processing can be measured on, and what it is."""
+    rng = np.random.default_rng(seed)
+    for step in manifest.preprocess:
+        if step["op"] in FRONT_ENDS:
+            features = math.prod(size or 1 for size in manifest.inputs[0].shape)
+            samples = needed_samples(bind_step(step, FRONT_ENDS, "preprocess")(), features)
+            noise = rng.integers(-(1 << 15), 1 << 15, samples)
+            return noise.astype(np.int16), f"pre-processing measured on {len(noise)} samples of noise"
+    image = rng.integers(0, 256, (480, 640, 3)).astype(np.uint8)
+    return image, "pre-processing measured on a random 640x480 image"
 
 
 def _layers(request: ProfileRequest, arrays: Mapping[str, Array]) -> tuple[LayerRow, ...]:

@@ -82,3 +82,11 @@ def test_a_wav_file_is_heard_here_and_on_a_board(
         values, _ = session.preprocess(clips["wav_int16"][31])
         (expected,) = session.run(values).values()
     assert np.array_equal(here, expected)
+
+
+def test_profile_measures_the_front_end(bundle: Path, tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    assert main(["profile", str(bundle), "--duration", "0.1s", "--no-layers", "-o", str(record)]) == 0
+    stages = json.loads(record.read_text())["stages"]
+    assert stages["preprocess_ms"] > 0
+    assert "pre-processing measured on 16000 samples of noise" in json.dumps(stages)

@@ -14,7 +14,7 @@ from edgert.errors import DataError, RecipeError, UsageError
 from edgert.runtime.audio.integers import bit_length, log2, nearest_root, root
 from edgert.runtime.audio.mfcc import FEATURE_BITS, mfcc
 from edgert.runtime.audio.micro_frontend import micro_frontend
-from edgert.runtime.audio.settings import MfccSettings, MicroFrontendSettings
+from edgert.runtime.audio.settings import MfccSettings, MicroFrontendSettings, needed_samples
 from edgert.runtime.preprocess import build_preprocess
 from tests import bundle_example
 
@@ -57,6 +57,12 @@ def test_square_roots_and_logarithms() -> None:
     assert np.all((np.abs(nearest_root(values) - exact) <= 0.5) | (values >> 16 == 0xFFFF))
     near = values[values > 0]
     assert np.abs(log2(near) / 65536 - np.log2(near.astype(np.float64))).max() < 5e-5
+
+
+def test_needed_samples_give_the_features() -> None:
+    assert needed_samples(MfccSettings(samples=9000), 280) == 9000
+    settings = MicroFrontendSettings(step=320)
+    assert micro_frontend(np.zeros(needed_samples(settings, 1960), np.int16), settings).size == 1960
 
 
 def test_steps_take_sound_only() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["FRONT_ENDS", "MAX_FFT", "MIN_FFT", "MfccSettings", "MicroFrontendSettings", "fft_size"]
+__all__ = ["FRONT_ENDS", "MAX_FFT", "MIN_FFT", "MfccSettings", "MicroFrontendSettings", "fft_size", "needed_samples"]
 
 MIN_FFT, MAX_FFT = 64, 2048
 _MAX_CHANNELS = 128
@@ -87,6 +87,13 @@ FRONT_ENDS: dict[str, type[MfccSettings | MicroFrontendSettings]] = {
     "micro_frontend": MicroFrontendSettings,
 }
 """The front ends by the name of their step."""
+
+
+def needed_samples(settings: MfccSettings | MicroFrontendSettings, features: int) -> int:
+    """Returns how many samples give that many features: the clip of an MFCC, else as many rows as it takes."""
+    if isinstance(settings, MfccSettings):
+        return settings.samples
+    return settings.window + (max(1, features // settings.channels) - 1) * settings.step
 
 
 def _check_spectrum(window: int, channels: int, low_hz: float, high_hz: float, sample_rate: int) -> None:
