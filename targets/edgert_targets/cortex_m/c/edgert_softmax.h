@@ -16,8 +16,15 @@ EDGERT_KERNEL int32_t edgert_one_over_one_plus(int32_t a)
     return x;
 }
 
-/* q31: `powers[d]` is exp of difference d to the largest logit in Q0, 0 where it is too small to count. */
-EDGERT_KERNEL void edgert_softmax_q31(const int8_t *x, int8_t *y, const int32_t *powers, int32_t batch, int32_t depth)
+/* q31: `powers[d]` is exp of difference d to the largest logit in Q0, 0 where it is too small to count, as it is from
+ * `known` on. */
+EDGERT_KERNEL int32_t edgert_power_q31(const int32_t *powers, int32_t known, int32_t difference)
+{
+    return difference < known ? powers[difference] : 0;
+}
+
+EDGERT_KERNEL void edgert_softmax_q31(const int8_t *x, int8_t *y, const int32_t *powers, int32_t batch, int32_t depth,
+                                      int32_t known)
 {
     for (int32_t n = 0; n < batch; n++, x += depth, y += depth) {
         int32_t largest = x[0], total = 0;
@@ -25,7 +32,7 @@ EDGERT_KERNEL void edgert_softmax_q31(const int8_t *x, int8_t *y, const int32_t 
             largest = edgert_max(largest, x[k]);
         }
         for (int32_t k = 0; k < depth; k++) {
-            total += edgert_divide_by_power(powers[largest - x[k]], 12);
+            total += edgert_divide_by_power(edgert_power_q31(powers, known, largest - x[k]), 12);
         }
         int32_t headroom = 0;
         while (((uint32_t)total << headroom & 0x80000000u) == 0) {
@@ -36,7 +43,7 @@ EDGERT_KERNEL void edgert_softmax_q31(const int8_t *x, int8_t *y, const int32_t 
         const int32_t half_inverse = edgert_one_over_one_plus(scaled);
         const int32_t inverse = half_inverse > INT32_MAX / 2 ? INT32_MAX : half_inverse * 2;
         for (int32_t k = 0; k < depth; k++) {
-            const int32_t power = powers[largest - x[k]];
+            const int32_t power = edgert_power_q31(powers, known, largest - x[k]);
             const int32_t share = edgert_divide_by_power(edgert_high_multiply(power, inverse), above_one + 31 - 8);
             y[k] = power == 0 ? -128 : (int8_t)edgert_clamp(share - 128, -128, 127);
         }

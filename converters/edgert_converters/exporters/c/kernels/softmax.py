@@ -33,14 +33,17 @@ def lower_softmax(operator: TfOperator, network: Lowering) -> None:
         arguments["drop"] = max(depth.bit_length() - 3, 1)
         call = Call("softmax_fp32", "softmax", arguments, {}, (_powers_fp32(x.scale[0]),))
     else:
-        call = Call("softmax_q31", "softmax", arguments, {}, (_powers_q31(x.scale[0]),))
+        powers = _powers_q31(x.scale[0])
+        call = Call("softmax_q31", "softmax", {**arguments, "known": len(powers.values)}, {}, (powers,))
     network.add(operator, call, overwrites=(0,))
 
 
 def _powers_q31(scale: float) -> Constant:
+    """Returns exp of differences, without the zeros at the end."""
     raw, taken = scaled_differences(-np.arange(256, dtype=np.int64), np.float32(scale))
     powers = np.where(taken, exp_negative(raw, DIFFERENCE_BITS), 0).astype(np.int32)
-    return Constant("powers", "int32_t", powers, "exp of differences, Q0", is_payload=False)
+    known = int(np.flatnonzero(powers)[-1]) + 1
+    return Constant("powers", "int32_t", powers[:known], "exp of differences, Q0", is_payload=False)
 
 
 def _powers_fp32(scale: float) -> Constant:
