@@ -14,7 +14,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from edgert.codec import from_plain
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cores", nargs="+", choices=CORES, default=list(CORES))
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--samples", type=int, default=4, help="that are run and compared")
-    parser.add_argument("--jobs", type=int, default=1, help="models at a time; generation takes longer then")
+    parser.add_argument("--jobs", type=int, default=1, help="models at a time")
     parser.add_argument("--record", action="store_true", help="keep the figures under profiles/emulated/")
     parser.add_argument("--from", dest="record_file", type=Path, help="print the tables of a record; measure nothing")
     parser.add_argument("--write", type=Path, nargs="*", default=[], help=f"pages with a block of {', '.join(BLOCKS)}")
@@ -78,8 +78,9 @@ def _cells(arguments: argparse.Namespace) -> tuple[list[Cell], Mapping[str, str]
 
 def _measured(arguments: argparse.Namespace) -> Iterator[Cell]:
     pairs = [(core, model) for core in arguments.cores for model in arguments.models if is_wanted(core, model)]
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        for cell in pool.map(lambda pair: measure(pair[0], pair[1], arguments.samples), pairs):
+    cores, models = zip(*pairs, strict=True)
+    with ProcessPoolExecutor(arguments.jobs) as pool:
+        for cell in pool.map(measure, cores, models, [arguments.samples] * len(pairs)):
             print(_line(cell), file=sys.stderr, flush=True)
             yield cell
 

@@ -38,7 +38,7 @@ MEMORY = (
     "RAM",
     "limit",
     "largest inner loop",
-    "generated in",
+    "generated in, CPU",
     "measured on",
 )
 CORE_TABLE = ("model", *(entry.title for entry in CORES.values()), "measured on")
@@ -137,7 +137,7 @@ def _memory_rows(found: Found) -> Iterable[tuple[str, ...]]:
             f"{figures.ram_bytes:,}",
             f"{ram:,}" if ram else "-",
             f"{figures.inner_loop_bytes:,}",
-            f"{figures.generation_s:.0f} s",
+            f"{figures.generation_s:.1f} s",
             _place(core),
         )
 
