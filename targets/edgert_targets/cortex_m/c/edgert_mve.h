@@ -1,7 +1,7 @@
 /* What the kernels for Helium (Armv8.1-M MVE) share: sums of 4 outputs to 4 output integers at once.
  *
  * A table of channels is int32_t, in blocks of 4 channels: 4 biases, 4 multipliers (in fp32 mode bits of floats) and
- * in q31 mode 4 shifts. The last block is filled up with zeros.
+ * in q31 mode 4 shifts in one number, a byte each, the first one lowest. The last block is filled up with zeros.
  */
 #ifndef EDGERT_MVE_H
 #define EDGERT_MVE_H
@@ -39,7 +39,7 @@ EDGERT_KERNEL int32x4_t edgert_mve_lanes(int32_t a, int32_t b, int32_t c, int32_
 }
 
 #if defined(EDGERT_REQUANTIZE_Q31)
-#define EDGERT_MVE_BLOCK 12 /* numbers in the table of 4 channels */
+#define EDGERT_MVE_BLOCK 9 /* numbers in the table of 4 channels */
 
 typedef struct {
     int32x4_t multipliers, shifts;
@@ -47,7 +47,7 @@ typedef struct {
 
 EDGERT_KERNEL edgert_mve_scales_t edgert_mve_scales(const int32_t *table)
 {
-    const edgert_mve_scales_t scales = {vldrwq_s32(table + 4), vldrwq_s32(table + 8)};
+    const edgert_mve_scales_t scales = {vldrwq_s32(table + 4), vldrbq_s32((const int8_t *)(table + 8))};
     return scales;
 }
 

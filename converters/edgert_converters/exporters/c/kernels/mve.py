@@ -133,16 +133,16 @@ def _weights(values: NDArray[np.int8], order: str) -> Constant:
 
 def _table(channels: Channels, order: range | list[int]) -> Constant:
     """Packs biases and scales of 4 channels at a time, those that `order` names; beyond the last one it is zeros."""
-    columns: list[Array] = [channels.bias.astype(np.int32)]
-    if channels.shift is None:
-        columns.append(channels.multiplier.astype(np.float32).view(np.int32))
-    else:
-        columns += [channels.multiplier.astype(np.int32), channels.shift.astype(np.int32)]
+    is_float = channels.shift is None
+    multiplier = channels.multiplier.astype(np.float32 if is_float else np.int32).view(np.int32)
     count = _whole(max(order, default=-1) + 1, 4)
-    known = _padded(np.stack(columns, axis=1), count)[list(order)]
-    blocks = _padded(known, 4).reshape(-1, 4, len(columns)).transpose(0, 2, 1)
-    comment = "per 4 outputs: biases, multipliers" + (" (bits of float)" if channels.shift is None else ", shifts")
-    return Constant("channels", "int32_t", np.ascontiguousarray(blocks).reshape(-1), comment)
+    known = _padded(np.stack([channels.bias.astype(np.int32), multiplier], axis=1), count)[list(order)]
+    blocks: Array = _padded(known, 4).reshape(-1, 4, 2).transpose(0, 2, 1).reshape(-1, 8)
+    if channels.shift is not None:
+        shifts = _padded(_padded(channels.shift.astype(np.int8).reshape(-1, 1), count)[list(order)], 4)
+        blocks = np.concatenate([blocks, np.ascontiguousarray(shifts).reshape(-1, 4).view("<i4")], axis=1)
+    comment = "per 4 outputs: biases, multipliers" + (" (bits of float)" if is_float else ", shifts (a byte each)")
+    return Constant("channels", "int32_t", np.ascontiguousarray(blocks, np.int32).reshape(-1), comment)
 
 
 def _together(weights: NDArray[np.int8]) -> int:
