@@ -1,10 +1,11 @@
-"""Published models whose layers stay float, wholly or in part, in C: the numbers of ONNX Runtime."""
+"""Published models with layers in float, wholly or in part, and with int16 activations, in C."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,7 @@ from edgert_converters.quantize.insert import apply_plan
 from edgert_converters.quantize.plan import make_plan, values_to_watch
 from edgert_converters.quantize.ranges import RangeRule
 from edgert_converters.quantize.rounding import round_weights
+from edgert_converters.quantize.scheme import INT16X8, Scheme
 from tests.microcontrollers.c_program import STRICT, read_kernel
 from tests.microcontrollers.many_models import compile_models, run_model
 
@@ -74,14 +76,17 @@ def test_a_model_in_float_gives_what_onnx_runtime_gives(name: str, models: dict[
         assert _distance(found, expected) <= limit
 
 
+def _quantized(source: ir.Model, name: str, scheme: Scheme, kept: AbstractSet[str], encoding: DType) -> ir.Model:
+    model = strip_quantization(source)  # the file holds its weights as integers
+    statistics = collect_statistics(model, values_to_watch(model), _samples(name, 8), _silent)
+    plan = make_plan(model, statistics, RangeRule(RangeMethod.MIN_MAX), scheme, kept)
+    return apply_plan(model, round_weights(model, plan), encoding)
+
+
 @pytest.fixture(scope="module")
 def mixed(models: dict[str, ir.Model]) -> ir.Model:
     """The keyword model with some layers of each kind left in float."""
-    model = strip_quantization(models["kws_dscnn"])  # the file holds its weights as integers
-    samples = _samples("kws_dscnn", 8)
-    statistics = collect_statistics(model, values_to_watch(model), samples, _silent)
-    plan = make_plan(model, statistics, RangeRule(RangeMethod.MIN_MAX), keep_float=KEPT)
-    return apply_plan(model, round_weights(model, plan), DType.INT8)
+    return _quantized(models["kws_dscnn"], "kws_dscnn", Scheme(), KEPT, DType.INT8)
 
 
 def test_layers_left_in_float_stand_beside_integers(mixed: ir.Model, tmp_path: Path) -> None:
@@ -96,6 +101,20 @@ def test_layers_left_in_float_stand_beside_integers(mixed: ir.Model, tmp_path: P
         assert _distance(found, expected) <= FLOAT_TOLERANCE
         (reference,) = run(sample).values()
         assert _cosine(found, reference) >= LEAST_COSINE
+
+
+def test_a_model_with_int16_activations_gives_the_interpreters_integers(
+    models: dict[str, ir.Model], tmp_path: Path
+) -> None:
+    model = _quantized(models["kws_dscnn"], "kws_dscnn", INT16X8, frozenset(), DType.INT16)
+    folder = export_c(model, Core("host"), read_kernel, name="wide")  # as a header of kernels is called
+    (made,) = (folder.network.buffers[index] for index in folder.network.outputs)
+    assert {buffer.dtype for buffer in folder.network.buffers} == {DType.INT16}
+    assert made.quant is not None
+    samples, interpreter = _samples("kws_dscnn"), Interpreter(model)
+    for found, sample in zip(_run(folder, samples, tmp_path), samples, strict=True):
+        (expected,) = interpreter.run(dict(sample)).outputs.values()
+        assert np.array_equal(found, quantize(expected, made.quant).reshape(-1))
 
 
 def _distance(a: Array, b: Array) -> float:

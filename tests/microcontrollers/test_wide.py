@@ -68,10 +68,36 @@ def _sums(rng: Rng) -> dict[str, Single]:
     return found
 
 
+def _means(rng: Rng) -> dict[str, Single]:
+    pooled = Single("GlobalAveragePool", (_activation(rng, (1, 4, 6, 5)),), ANY, (1, 4, 1, 1))
+    axes = Operand(np.asarray([2], np.int64))
+    last = Single("ReduceMean", (_activation(rng, (1, 9, 17)), axes), ANY, (1, 9, 1))
+    return {"mean_spatial": _fitted(rng, pooled), "mean_last": _fitted(rng, last)}
+
+
+def _softmaxes(rng: Rng) -> dict[str, Single]:
+    unit = QuantParams((1 / 32768,), (0,), DType.INT16)
+    scales = {"flat": 1e-5, "soft": 1e-4, "steep": 1e-3, "step": 0.2}
+    return {
+        f"softmax_{name}": Single("Softmax", (_activation(rng, (30, 12), step),), unit, (30, 12), {"axis": -1})
+        for name, step in scales.items()
+    }
+
+
+def test_softmax_equals_the_interpreter(tmp_path: Path) -> None:
+    check_singles(_softmaxes(np.random.default_rng(33)), Requantize.FP32, Core("host"), tmp_path)
+
+
+def test_softmax_by_fixed_point_is_refused() -> None:
+    single = _softmaxes(np.random.default_rng(34))["softmax_flat"]
+    with pytest.raises(ModelError, match="of int16 it takes an output of scale 1/32768, beta 1 and fp32"):
+        export_c(single.model(Requantize.Q31), Core("host"), read_kernel, name="flat")
+
+
 @pytest.mark.parametrize("mode", Requantize)
 def test_equals_the_interpreter(mode: Requantize, tmp_path: Path) -> None:
     rng = np.random.default_rng(31)
-    folders = check_singles({**_layers(rng), **_sums(rng)}, mode, Core("host"), tmp_path)
+    folders = check_singles({**_layers(rng), **_sums(rng), **_means(rng)}, mode, Core("host"), tmp_path)
     kernels = [layer.call.kernel for folder in folders for layer in folder.network.layers]
     assert {"conv_wide", "fully_connected_wide"} <= set(kernels)
     assert sum(kernel.endswith("_s16") for kernel in kernels) == 4

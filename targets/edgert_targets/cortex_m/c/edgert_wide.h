@@ -6,6 +6,7 @@
 #define EDGERT_WIDE_H
 
 #include "edgert_float.h"
+#include "edgert_requantize.h"
 
 #if defined(EDGERT_REQUANTIZE_Q31)
 typedef struct {
@@ -20,11 +21,41 @@ EDGERT_KERNEL int16_t edgert_narrow(int64_t sum, const edgert_wide_t *channel, i
     const int64_t scaled = (sum * channel->multiplier + ((int64_t)1 << (channel->shift - 1))) >> channel->shift;
     return (int16_t)(scaled < low ? low : scaled > high ? high : scaled);
 }
+
+/* Over blocks [batch][length][depth]: the mean along `length`, the count in the multiplier, as for int8. */
+EDGERT_KERNEL void edgert_mean_wide(const int16_t *x, int16_t *y, int32_t batch, int32_t length, int32_t depth,
+                                    int32_t multiplier, int32_t shift)
+{
+    for (int32_t n = 0; n < batch; n++, x += length * depth) {
+        for (int32_t k = 0; k < depth; k++) {
+            int32_t sum = 0;
+            for (int32_t i = 0; i < length; i++) {
+                sum += x[i * depth + k];
+            }
+            *y++ = (int16_t)edgert_clamp(edgert_multiply_q31(sum, multiplier, shift), -32768, 32767);
+        }
+    }
+}
 #else
 typedef struct {
     int64_t bias;
     float multiplier;
 } edgert_wide_t;
+
+/* Over blocks [batch][length][depth]: the mean along `length`. */
+EDGERT_KERNEL void edgert_mean_wide(const int16_t *x, int16_t *y, int32_t batch, int32_t length, int32_t depth,
+                                    float multiplier)
+{
+    for (int32_t n = 0; n < batch; n++, x += length * depth) {
+        for (int32_t k = 0; k < depth; k++) {
+            int32_t sum = 0;
+            for (int32_t i = 0; i < length; i++) {
+                sum += x[i * depth + k];
+            }
+            *y++ = (int16_t)edgert_round(edgert_alone((float)sum) * multiplier, -32768, 32767);
+        }
+    }
+}
 
 /* rint(f32(sum) * multiplier), half to even. */
 EDGERT_KERNEL int16_t edgert_narrow(int64_t sum, const edgert_wide_t *channel, int32_t low, int32_t high)

@@ -27,6 +27,7 @@ from edgert_converters.exporters.c.kernels.softmax import lower_softmax
 from edgert_converters.exporters.c.kernels.tables import lower_table
 from edgert_converters.exporters.c.kernels.transpose_conv import lower_transpose_conv
 from edgert_converters.exporters.c.kernels.wide import WIDE_LAYERS
+from edgert_converters.exporters.c.kernels.wide_rest import WIDE_REST
 from edgert_converters.exporters.c.lowering import Lowering
 from edgert_converters.exporters.c.tables import TABLE
 from edgert_converters.tflite.model import TfOperator
@@ -76,7 +77,7 @@ RULES: Final[Mapping[str, LowerRule]] = {
     **by_type(
         {
             DType.INT8: _INT8,
-            DType.INT16: {**WIDE_LAYERS, "ADD": lower_pair},
+            DType.INT16: {**WIDE_LAYERS, **WIDE_REST, "ADD": lower_pair},
             DType.FLOAT: {**FLOAT_LAYERS, **FLOAT_REDUCTIONS, "ADD": lower_pair},
         }
     ),
