@@ -20,6 +20,8 @@ from edgert_converters.exporters.c.frontend import export_frontend, files_beside
 from edgert_converters.exporters.c.network import Network
 from edgert_converters.importers import import_model
 from edgert_converters.interpreter import Interpreter
+from edgert_converters.ops.spec import Array
+from edgert_converters.tflite.state import state_bindings
 from tests.microcontrollers.c_program import AS_ANYBODY, STRICT, read_kernel
 from tests.microcontrollers.sound_program import Heard, on_board, on_host, write_program
 
@@ -65,7 +67,7 @@ def _decisions(model: ir.Model, folder: CFolder, features: NDArray[np.int8]) -> 
     assert result.quant is not None
     source = model.graph.inputs[0]
     assert source.shape is not None
-    shape = [1, *(size for size in source.shape[1:] if isinstance(size, int))]
+    shape = _sizes(source.shape)
     interpreter, output = Interpreter(model), str(model.graph.outputs[0].name)
     values = dequantize(features, entry.quant)
     runs = [interpreter.run({str(source.name): value.reshape(shape)}).outputs[output] for value in values]
@@ -103,9 +105,9 @@ def test_sound_to_word_on_an_emulated_board(
     machine, cpu, core = BOARDS[board]
     folder = export_c(kws, core, read_kernel, name="kws")
     write_program(folder.network, KWS_STEP, tmp_path, folder.files, board=True)
-    few = clips[::20]
-    heard = on_board(tmp_path, folder.network, few, machine, cpu)
-    _check_kws(heard, kws, folder, few)
+    some = clips if board == "m4" else clips[::20]
+    heard = on_board(tmp_path, folder.network, some, machine, cpu)
+    _check_kws(heard, kws, folder, some)
     assert heard.instructions > 0
 
 
@@ -119,7 +121,7 @@ def test_a_stream_in_pieces_equals_the_whole_clip(
 ) -> None:
     folder = export_c(micro_speech, PORTABLE, read_kernel, name="micro_speech")
     write_program(folder.network, MICRO_STEP, tmp_path, folder.files, piece=piece)
-    some = clips if piece == 320 else clips[::15]
+    some = clips[::15]
     heard = on_host(tmp_path, folder.network, some, STRICT)
     features = _batch_of(folder.network, MICRO_STEP, some)
     assert features.shape == (len(some), 1960)
@@ -144,23 +146,54 @@ def test_a_stream_on_an_emulated_board(
     machine, cpu, core = BOARDS[board]
     folder = export_c(micro_speech, core, read_kernel, name="micro_speech")
     write_program(folder.network, MICRO_STEP, tmp_path, folder.files, piece=512, board=True)
-    few = clips[::30]
-    heard = on_board(tmp_path, folder.network, few, machine, cpu)
-    features = _batch_of(folder.network, MICRO_STEP, few)
+    some = clips if board == "m4" else clips[::20]
+    heard = on_board(tmp_path, folder.network, some, machine, cpu)
+    features = _batch_of(folder.network, MICRO_STEP, some)
     assert np.array_equal(heard.features, features)
     assert np.array_equal(heard.scores, _decisions(micro_speech, folder, features))
     assert heard.instructions > 0
 
 
-def test_a_wake_word_model_hears_a_stream(clips: NDArray[np.int16], zoo: Path, tmp_path: Path) -> None:
+def _decisions_with_state(model: ir.Model, network: Network, features: NDArray[np.int8]) -> NDArray[np.int8]:
+    """What the integer interpreter answers to a clip's rows, the states fed back: int8[runs]."""
+    entry, result = (network.buffers[i].quant for i in (network.inputs[0], network.outputs[0]))
+    assert entry is not None
+    assert result is not None
+    bindings, interpreter = state_bindings(model), Interpreter(model)
+    shapes = {str(value.name): value.shape for value in model.graph.inputs}
+    state: dict[str, Array] = {b.input: np.full(_sizes(shapes[b.input]), b.initial, np.float32) for b in bindings}
+    (fed,) = shapes.keys() - state.keys()
+    scores = []
+    for row in features:
+        values = dequantize(row.reshape(_sizes(shapes[fed])), entry)
+        outputs = interpreter.run({**state, fed: values}).outputs
+        state = {b.input: outputs[b.output] for b in bindings}
+        scores.append(quantize(outputs[str(model.graph.outputs[0].name)], result).item())
+    return np.array(scores, np.int8)
+
+
+def _sizes(shape: ir.Shape | None) -> tuple[int, ...]:
+    assert shape is not None
+    return tuple(size if isinstance(size, int) else 1 for size in shape)
+
+
+@pytest.mark.parametrize("board", [None, "m4"])
+def test_a_wake_word_model_hears_a_stream(
+    board: str | None, clips: NDArray[np.int16], zoo: Path, tmp_path: Path
+) -> None:
     model = import_model(zoo / "models/microwakeword_okay_nabu.tflite", {}).model
-    folder = export_c(model, PORTABLE, read_kernel, name="wake")
-    write_program(folder.network, WAKE_STEP, tmp_path, folder.files, piece=480)
-    heard = on_host(tmp_path, folder.network, clips[::6], AS_ANYBODY)
-    features = _batch_of(folder.network, WAKE_STEP, clips[::6])
-    assert features.shape == (10 * 32, 120)
+    folder = export_c(model, PORTABLE if board is None else DSP, read_kernel, name="wake")
+    write_program(folder.network, WAKE_STEP, tmp_path, folder.files, piece=480, board=board is not None)
+    some = clips[17:19] if board is None else clips[17:18]
+    if board is None:
+        heard = on_host(tmp_path, folder.network, some, AS_ANYBODY)
+    else:
+        heard = on_board(tmp_path, folder.network, some, *BOARDS[board][:2])
+    features = _batch_of(folder.network, WAKE_STEP, some)
+    assert features.shape == (len(some) * 32, 120)
     assert np.array_equal(heard.features, features)
-    assert heard.scores.shape == (10 * 32, 1)
+    expected = [_decisions_with_state(model, folder.network, clip) for clip in np.split(features, len(some))]
+    assert np.array_equal(heard.scores[:, 0], np.concatenate(expected))
 
 
 def _hard_clips() -> NDArray[np.int16]:
