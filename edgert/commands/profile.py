@@ -133,6 +133,8 @@ def profile(  # noqa: PLR0913  # one keyword per flag of the verb
         DynamicShapeError: an input has no fixed size; give `shapes` or `inputs`.
         EngineError: the engine is missing or failed.
     """
+    if find_device(device).is_board:
+        raise UsageError(f"{device} is a microcontroller; its record comes from edgert.profiler.board.profile_board")
     record, _ = _measure(
         model,
         inputs or {},

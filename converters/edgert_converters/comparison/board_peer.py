@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -77,17 +78,27 @@ class BoardPeer:
 def _places(plan: Json, names: Sequence[str], ports: Sequence[Port]) -> dict[int, list[tuple[Port, Json]]]:
     """Which layer to stop behind for which values: the last that writes the buffer of that name.
 
-    The first names are the model's outputs, whose buffers may bear another name.
+    The first names are the model's outputs, whose buffers may bear another name. A buffer that is read before all of it
+    is written is computed in strips: what was read may be gone by then, so it is left out.
     """
-    writers = {buffer: index for index, layer in enumerate(plan["layers"]) for buffer in layer["writes"]}
     by_name = {buffer["name"]: index for index, buffer in enumerate(plan["buffers"])}
     by_name |= dict(zip(names, plan["outputs"], strict=False))
     found: dict[int, list[tuple[Port, Json]]] = {}
     for name, port in zip(names, ports, strict=True):
         index = by_name.get(name)
-        if index in writers and port.value:
-            found.setdefault(writers[index], []).append((port, plan["buffers"][index]))
+        layer = None if index is None or not port.value else _whole_after(plan, index)
+        if layer is not None:
+            found.setdefault(layer, []).append((port, plan["buffers"][index]))
     return found
+
+
+def _whole_after(plan: Json, buffer: int) -> int | None:
+    """The layer after which a buffer is there as a whole, or None where it never is."""
+    writers = [index for index, layer in enumerate(plan["layers"]) if buffer in layer["writes"]]
+    readers = [index for index, layer in enumerate(plan["layers"]) if buffer in layer["reads"]]
+    facts = plan["buffers"][buffer]
+    is_full = facts["bytes"] == math.prod(facts["shape"]) * DType(facts["dtype"]).itemsize_bytes
+    return writers[-1] if writers and is_full and all(index > writers[-1] for index in readers) else None
 
 
 def _restore(port: Port, buffer: Json, data: bytes) -> Array:
