@@ -63,6 +63,7 @@ class Precision:
 
 _NO_C = Form(False, "no kernels for it")
 _INT8_C = Form(True, "int8_t")
+_INT16_C = Form(True, "int16_t, weights int8_t")
 _QDQ = Form(True, "QuantizeLinear, DequantizeLinear")
 _FUSED = "ONNX Runtime (uint8 on x86), LiteRT, TensorFlow Lite Micro"
 
@@ -133,7 +134,9 @@ _TABLE = (
     Precision(
         "int16x8",
         Cell(8, Granularity.CHANNEL, Activation.INT16),
-        _forms(Form(True, "QuantizeLinear, DequantizeLinear of opset 21"), Form(True, "INT16 and INT8 tensors")),
+        _forms(
+            Form(True, "QuantizeLinear, DequantizeLinear of opset 21"), Form(True, "INT16 and INT8 tensors"), _INT16_C
+        ),
         "LiteRT's own kernels, not XNNPACK; ONNX Runtime computes it in float",
         by_contract=True,
         note="more accurate than int8, not faster: ONNX Runtime computes it in float",
