@@ -58,8 +58,8 @@ def test_calls_are_no_loops_and_low_overhead_loops_are() -> None:
 
 def test_the_run_and_where_it_returns() -> None:
     functions = parse_disassembly(LISTING)
-    assert run_addresses(functions) == (0x100, 0x204)
-    with pytest.raises(ValueError, match="edgert_kws_run is called in 0 places"):
+    assert run_addresses(functions) == (0x100, [0x204])
+    with pytest.raises(ValueError, match="edgert_kws_run is called nowhere"):
         run_addresses({"edgert_kws_run": functions["edgert_kws_run"]})
 
 

@@ -1,7 +1,7 @@
 /* QEMU plugin: what one run of a model executes, by layer and address.
  *
- * Counts between the first instruction of the run function (start=) and its return address (stop=), whenever that is
- * executed, and writes `out=` at every return:
+ * Counts between the first instruction of the run function (start=) and any of its return addresses (stop=, several
+ * times), and writes `out=` at every return:
  *   i LAYER ADDRESS EXECUTED TAKEN   an instruction; TAKEN: how often the next one was not the one behind it
  *   f LAYER BYTES                    data read from flash (below flash=)
  * A layer ends where the function at `layer=` is entered. Declares of the plugin interface (version 1) what it uses.
@@ -15,6 +15,7 @@
 
 #define EXPORTED __attribute__((visibility("default")))
 #define LAYERS 256
+#define CALLS 8
 
 typedef uint64_t plugin_id;
 struct qemu_plugin_tb;
@@ -45,9 +46,9 @@ struct block {
 };
 
 static struct block *blocks, *last;
-static uint64_t start_address, stop_address, layer_address, flash_end, flash_bytes[LAYERS];
+static uint64_t start_address, stop_addresses[CALLS], layer_address, flash_end, flash_bytes[LAYERS];
 static char out_path[4096];
-static unsigned layer, is_running;
+static unsigned layer, is_running, calls;
 
 static void write_counts(void)
 {
@@ -84,6 +85,16 @@ static void begin(void)
     last = NULL;
 }
 
+static int is_return(uint64_t address)
+{
+    for (unsigned i = 0; i < calls; i++) {
+        if (stop_addresses[i] == address) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static void on_block(unsigned cpu, void *data)
 {
     struct block *block = data;
@@ -97,7 +108,7 @@ static void on_block(unsigned cpu, void *data)
     if (last && block->first != last->behind) {
         last->taken[layer]++;
     }
-    if (block->first == stop_address) {
+    if (is_return(block->first)) {
         is_running = 0;
         write_counts();
         return;
@@ -148,7 +159,7 @@ EXPORTED int qemu_plugin_install(plugin_id id, const void *machine, int count, c
             snprintf(out_path, sizeof out_path, "%s", value);
         } else {
             uint64_t *known = !strcmp(arguments[i], "start")   ? &start_address
-                              : !strcmp(arguments[i], "stop")  ? &stop_address
+                              : !strcmp(arguments[i], "stop")  ? &stop_addresses[calls++ % CALLS]
                               : !strcmp(arguments[i], "layer") ? &layer_address
                               : !strcmp(arguments[i], "flash") ? &flash_end
                                                                : NULL;

@@ -30,10 +30,10 @@ def trace_layers(board: Microcontroller, firmware: Firmware, inputs: bytes, plug
     """Runs once and returns what every layer cost, without what the firmware does between layers."""
     functions = disassemble(firmware.elf)
     out = firmware.elf.parent / "counts.txt"
-    start, stop = run_addresses(functions)
-    places = {"start": start, "stop": stop, "layer": functions[_LAYER][0].address}
-    places |= {"flash": board.flash_origin + board.flash_bytes}
-    words = ",".join([str(plugin), *(f"{key}={value}" for key, value in places.items()), f"out={out}"])
+    start, stops = run_addresses(functions)
+    places = {"start": start, "layer": functions[_LAYER][0].address, "flash": board.flash_origin + board.flash_bytes}
+    given = [*(f"{key}={value}" for key, value in places.items()), *(f"stop={stop}" for stop in stops)]
+    words = ",".join([str(plugin), *given, f"out={out}"])
     emulator = Emulator(str(board.qemu_machine), firmware.elf, ("-plugin", words))
     try:
         client = BoardClient(emulator.running_stream, "board", silence_s=60.0)
@@ -55,7 +55,7 @@ def build_plugin(folder: Path) -> Path:
     return plugin
 
 
-def run_addresses(functions: Mapping[str, list[Instruction]]) -> tuple[int, int]:
+def run_addresses(functions: Mapping[str, list[Instruction]]) -> tuple[int, list[int]]:
     """Returns where the run function begins, and where the firmware goes on after it."""
     (name,) = (name for name in functions if name.startswith("edgert_") and name.endswith("_run"))
     calls = [
@@ -64,9 +64,9 @@ def run_addresses(functions: Mapping[str, list[Instruction]]) -> tuple[int, int]
         for one in function
         if one.mnemonic == "bl" and f"<{name}>" in one.operands
     ]
-    if len(calls) != 1:
-        raise ValueError(f"{name} is called in {len(calls)} places of the firmware; 1 was due")
-    return functions[name][0].address, calls[0]
+    if not calls:
+        raise ValueError(f"{name} is called nowhere in the firmware")
+    return functions[name][0].address, calls
 
 
 def parse_counts(text: str) -> tuple[dict[int, dict[int, Executed]], dict[int, int]]:
