@@ -11,9 +11,14 @@ from edgert_converters.built import Built
 from edgert_converters.ethos_u import compile_for_npu
 from edgert_converters.quantize.precisions import AUTO
 
-__all__ = ["with_ethos_u"]
+__all__ = ["has_npu", "with_ethos_u"]
 
 _ACCELERATOR = "accelerator"
+
+
+def has_npu(targets: Sequence[Target]) -> bool:
+    """True where a target takes what Vela compiles: it cannot do without a TFLite form."""
+    return any(_accelerator(target) is not None for target in targets)
 
 
 def with_ethos_u(built: Sequence[Built], precisions: Sequence[str], targets: Sequence[Target]) -> list[Built]:

@@ -20,7 +20,7 @@ from edgert.target import Target
 from edgert_converters.built import Built
 from edgert_converters.c_variants import runs_c, with_c
 from edgert_converters.engine_notes import opset_notes, release_notes
-from edgert_converters.ethos_u_variants import with_ethos_u
+from edgert_converters.ethos_u_variants import has_npu, with_ethos_u
 from edgert_converters.exporters.onnx import serialize
 from edgert_converters.half_variant import build_half
 from edgert_converters.importers import ImportedModel
@@ -74,7 +74,7 @@ def build_variants(
     check_forms(recipe.precisions, formats)
     built = _onnx_variants(imported, recipe, targets, formats, calibration, repaired)
     if "tflite" in formats:
-        required = "tflite" in recipe.formats or _suffix(recipe) == "tflite"
+        required = "tflite" in recipe.formats or _suffix(recipe) == "tflite" or has_npu(targets)
         built = with_ethos_u(with_tflite(built, recipe, required=required), recipe.precisions, targets)
     if "c" in formats:
         built = with_c(built, recipe, targets)

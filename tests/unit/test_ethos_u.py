@@ -12,7 +12,7 @@ from edgert.errors import EngineError, MissingExtraError, UsageError
 from edgert.target import get_target
 from edgert_converters import ethos_u
 from edgert_converters.ethos_u import Estimates, Placement, compile_for_npu, parse_estimates, place
-from edgert_converters.ethos_u_variants import with_ethos_u
+from edgert_converters.ethos_u_variants import has_npu, with_ethos_u
 from edgert_converters.tflite.model import TfOperator, TfSubgraph, TfTensor
 
 SUMMARY = {
@@ -145,3 +145,8 @@ def test_an_npu_needs_int8() -> None:
     with pytest.raises(UsageError, match="ethos-u55-128 computes with int8 only; add --precision int8"):
         with_ethos_u([], ("fp16",), [get_target("ethos-u55-128")])
     assert with_ethos_u([], ("fp16",), [get_target("raspberry-pi-4")]) == []
+
+
+def test_a_form_that_vela_reads_is_a_must_for_npus_only() -> None:
+    assert has_npu([get_target("raspberry-pi-4"), get_target("ethos-u55-128")])
+    assert not has_npu([get_target("raspberry-pi-4")])

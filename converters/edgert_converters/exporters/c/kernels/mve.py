@@ -1,7 +1,7 @@
 """Calls of the kernels for Helium (Arm MVE) and the weights as they read them (edgert_mve.h).
 
 They are exact for every sum of 32 bits, every right shift and any number of channels. What they do not take (groups,
-several outputs per depthwise channel, and left shifts, which saturate before they multiply) stays with the portable
+several outputs per depthwise channel, and left shifts, which come before the multiplication) stays with the portable
 kernels: None here.
 """
 
