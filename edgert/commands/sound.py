@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import wave
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgert.bundle import Bundle, Step
+from edgert.bundle import Bundle, Manifest, Step, TensorSpec
 from edgert.errors import DataError, UsageError
 from edgert.runtime.plain_model import is_bundle
 
@@ -35,8 +36,9 @@ def hear(path: Path, model: Path) -> dict[str, Array]:
     with Bundle.open(model) as bundle:
         manifest = bundle.manifest
     steps: list[Step] = [step for step in manifest.preprocess if step["op"] in FRONT_ENDS]
-    if not steps or len(manifest.inputs) != 1:
+    if not steps:
         raise UsageError(f"{model} has no pre-processing for sound; {advice}")
+    spec = _sound_input(manifest, model)
     settings = bind_step(steps[0], FRONT_ENDS, f"{model}: pre-processing")()
     samples, rate = read_wav(path)
     if rate != settings.sample_rate:
@@ -46,7 +48,28 @@ def hear(path: Path, model: Path) -> dict[str, Array]:
         values, _ = build_preprocess(manifest.preprocess)(samples)
     except DataError as error:
         raise DataError(f"{path}: {len(samples)} samples do not fit {model}: {error}") from error
-    return {manifest.inputs[0].name: values}
+    return {spec.name: _cut(values, spec)}
+
+
+def _sound_input(manifest: Manifest, model: Path) -> TensorSpec:
+    """The only input, or, where others are states that generated C keeps to itself, the only one that the C takes."""
+    taken = {spec.name for variant in manifest.variants if variant.format == "c" for spec in variant.inputs}
+    inputs = manifest.inputs if len(manifest.inputs) == 1 else [s for s in manifest.inputs if s.name in taken]
+    if len(inputs) != 1:
+        names = ", ".join(spec.name for spec in manifest.inputs)
+        raise UsageError(f"{model} takes several inputs ({names}) and sound is for one; give arrays by name as .npz")
+    return inputs[0]
+
+
+def _cut(values: Array, spec: TensorSpec) -> Array:
+    """Rows of a stream that are more than one input takes become inputs one after the other; what is left is let go."""
+    tail = tuple(size or 1 for size in spec.shape[1:])
+    size = math.prod(tail)
+    count = values.size // size
+    if count < 2 or values.shape[2:] != tail[1:]:
+        return values
+    inputs: Array = values.reshape(-1)[: count * size].reshape(count, *tail)
+    return inputs
 
 
 def read_wav(path: Path) -> tuple[NDArray[np.int16], int]:

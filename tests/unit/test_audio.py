@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import wave
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgert.bundle import TensorSpec
 from edgert.commands.sound import hear, read_wav
+from edgert.dtypes import DType
 from edgert.errors import DataError, RecipeError, UsageError
 from edgert.runtime.audio.integers import bit_length, log2, nearest_root, root
 from edgert.runtime.audio.mfcc import FEATURE_BITS, mfcc
@@ -129,3 +132,18 @@ def test_bundles_that_do_not_take_the_sound_refuse_it(tmp_path: Path) -> None:
         hear(_write_wav(sound, rate=44100), bundle_example.write(tmp_path, preprocess=(step,)))
     with pytest.raises(UsageError, match=r"is no bundle and says nothing about sound"):
         hear(sound, sound)
+
+
+def test_a_stream_becomes_inputs_one_after_the_other(tmp_path: Path) -> None:
+    sound = _write_wav(tmp_path / "x.wav")  # 1000 samples: four rows of 480, 160 apart
+    rows, states = TensorSpec("rows", (1, 2, 40), DType.FLOAT), TensorSpec("states", (1, 8), DType.FLOAT)
+    step: dict[str, object] = {"op": "micro_frontend"}
+    (heard,) = hear(sound, bundle_example.write(tmp_path, preprocess=(step,), inputs=(rows,))).values()
+    assert heard.shape == (2, 2, 40)
+    with pytest.raises(UsageError, match=r"takes several inputs \(rows, states\) and sound is for one"):
+        hear(sound, bundle_example.write(tmp_path, preprocess=(step,), inputs=(rows, states)))
+    c = dataclasses.replace(bundle_example.variants()[0], format="c", inputs=(rows,))
+    path = bundle_example.write(
+        tmp_path, preprocess=(step,), inputs=(rows, states), variants=(c, *bundle_example.variants()[1:])
+    )
+    assert list(hear(sound, path)) == ["rows"]
