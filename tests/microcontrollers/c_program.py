@@ -78,7 +78,7 @@ def build(where: Path, program: str, *words: str) -> None:
     assert done.returncode == 0, done.stderr[:4000]
 
 
-def run_program(program: Path, inputs: NDArray[np.int8]) -> NDArray[np.int8]:
+def run_program(program: Path, inputs: NDArray[np.int8] | NDArray[np.float32]) -> NDArray[np.int8]:
     """Returns everything that the program wrote for inputs [N, ...], flat."""
     done = subprocess.run([program], input=inputs.tobytes(), capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()[:4000]

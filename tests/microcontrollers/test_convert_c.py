@@ -11,16 +11,20 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from edgert import cli
-from edgert.bundle import Bundle
+from edgert.bundle import Bundle, Variant
 from edgert_converters.importers import import_model
 from edgert_converters.interpreter import Interpreter
+from edgert_converters.repair import loop
 from tests.e2e.bad_input import refuse
 from tests.microcontrollers.c_program import STRICT, compile_files, run_program
 from tests.microcontrollers.test_exact import MODELS
+from tests.unit.test_repair import spoilt_model
 
 BOARD = "qemu-mps2-an386"
 TOO_BIG = {
@@ -131,22 +135,56 @@ def test_a_float_model_is_quantized_and_its_c_gives_the_graphs_integers(
     model = zoo / "models" / "mlperf_tiny_kws_dscnn_float.tflite"
     said = convert(model, "-t", BOARD, "--calib", tmp_path / "calib.npz", "-o", tmp_path / "net.edge")
     assert [row["id"] for row in said["variants"]] == ["onnx-fp32", f"c-{BOARD}"]
-    with Bundle.open(tmp_path / "net.edge") as bundle:
-        variant = bundle.manifest.variant(f"c-{BOARD}")
-        (tmp_path / "graph.onnx").write_bytes(bundle.read(f"variants/c-{BOARD}/graph.onnx"))
-    graph = import_model(tmp_path / "graph.onnx", {}).model
-    interpreter = Interpreter(graph)
-    quant = variant.inputs[0].quant
-    assert quant is not None
-    values = np.clip(np.rint(x[~is_calib][:20] / quant.scale[0]) + quant.zero_point[0], -128, 127).astype(np.int8)
     program = compile_files(files_of(tmp_path / "net.edge", f"c-{BOARD}"), model.stem, tmp_path / "c", STRICT)
-    got = run_program(program, values).reshape(20, -1)
-    (output,) = variant.outputs
-    assert output.quant is not None
-    for sample, answer in zip(x[~is_calib][:20], got, strict=True):
-        (expected,) = interpreter.run({str(graph.graph.inputs[0].name): sample[None]}).outputs.values()
-        real = (answer.astype(np.float32) - output.quant.zero_point[0]) * np.float32(output.quant.scale[0])
-        assert np.array_equal(real, expected.reshape(-1))
+    variant, (got, expected) = _integers(tmp_path / "net.edge", f"c-{BOARD}", program, x[~is_calib][:20])
+    assert variant.precision == "int8"
+    assert np.array_equal(got, expected)
+
+
+@pytest.mark.parametrize(("board", "has_fpu"), [(BOARD, True), ("qemu-mps2-an385", False)])
+def test_what_auto_gives_always_compiles(
+    board: str, has_fpu: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Two of three convolutions cannot be int8: with an FPU they stay float, without the gate says that it failed."""
+    monkeypatch.setattr(loop, "CHAIN", ())
+    onnx_ir.save(spoilt_model(), tmp_path / "net.onnx")
+    x = np.random.default_rng(4).standard_normal((40, 4, 8, 8)).astype(np.float32)
+    np.savez(tmp_path / "calib.npz", x=x)
+    words = ["net.onnx", "-t", board, "--precision", "auto", "--algorithm", "none", "--max-drop", "5"]
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["convert", *words, "--calib", "calib.npz", "-o", "net.edge", "--quiet"]) == (0 if has_fpu else 1)
+    files = files_of(tmp_path / "net.edge", f"c-{board}")
+    kernels = [layer["kernel"] for layer in json.loads(files["plan.json"])["layers"]]
+    assert kernels.count("conv_float") == (2 if has_fpu else 0)
+    program = compile_files(files, "net", tmp_path / "c", STRICT)
+    variant, (got, expected) = _integers(tmp_path / "net.edge", f"c-{board}", program, x[:8])
+    assert variant.precision == "auto"
+    assert np.abs(got - expected).max() <= (1 if has_fpu else 0)  # float sums have another order
+
+
+def _integers(
+    bundle: Path, variant_id: str, program: Path, x: NDArray[np.float32]
+) -> tuple[Variant, tuple[NDArray[np.int32], NDArray[np.int32]]]:
+    """The variant, and int32[N, ...] that a program and the interpreter give for samples [N, C, H, W] or [N, ...]."""
+    with Bundle.open(bundle) as opened:
+        variant = opened.manifest.variant(variant_id)
+        data = opened.read(f"variants/{variant_id}/graph.onnx")
+    (bundle.parent / "graph.onnx").write_bytes(data)
+    graph = import_model(bundle.parent / "graph.onnx", {}).model
+    interpreter, name = Interpreter(graph), str(graph.graph.inputs[0].name)
+    source, target = variant.inputs[0].quant, variant.outputs[0].quant
+    assert target is not None
+    values: NDArray[np.float32] | NDArray[np.int8] = x  # what a first layer in float takes
+    if source is not None:
+        steps = np.rint(x / np.float32(source.scale[0])) + source.zero_point[0]
+        values = np.clip(steps, -128, 127).astype(np.int8)
+    is_planar = x.ndim == 4 and variant.inputs[0].shape[1:] != x.shape[1:]
+    raw = run_program(program, np.moveaxis(values, 1, -1) if is_planar else values).astype(np.int32)
+    got = raw.reshape(len(x), *variant.outputs[0].shape[1:])
+    answers = [next(iter(interpreter.run({name: sample[None]}).outputs.values())) for sample in x]
+    real = np.asarray(np.concatenate(answers), np.float32)
+    expected = np.rint(real / np.float32(target.scale[0])).astype(np.int32) + target.zero_point[0]
+    return variant, (got, np.moveaxis(expected, 1, -1) if expected.shape != got.shape else expected)
 
 
 def _save(path: Path, *operators: str) -> Path:

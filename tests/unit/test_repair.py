@@ -65,6 +65,11 @@ def _model(spoilt: bool) -> ir.Model:
     return model
 
 
+def spoilt_model() -> ir.Model:
+    """The network x: float[1, 4, 8, 8] -> y: float[1, 6, 8, 8] that no int8 can hold whole."""
+    return _model(spoilt=True)
+
+
 def _feeds(count: int = 8) -> list[Arrays]:
     rng = np.random.default_rng(4)
     return [{"x": rng.standard_normal((1, 4, 8, 8)).astype(np.float32)} for _ in range(count)]
@@ -202,6 +207,17 @@ def test_the_spoilt_layers_go_to_float_and_the_rest_stays_integer() -> None:
     assert done.stopped.startswith("the gate is content (the samples that decide were asked ")
     assert judge.asked == sum(1 for step in done.steps if step.gate)
     assert done.sensitivity, "the table says why"
+
+
+@pytest.mark.usefixtures("bare")
+def test_no_layer_goes_to_float_where_a_target_has_no_floating_point() -> None:
+    model = _model(spoilt=True)
+    done = repair(_situation(model, _Judge(model, 30.0), runs_float=False))
+    assert not done.passed
+    assert "satisfies the gate; no layer was kept float, because a target has no FPU (the" in done.stopped
+    (step,) = (step for step in done.steps if step.step == "keep float")
+    assert (step.kept, step.where, step.why) == (False, "whole model", "not tried: a target has no FPU")
+    assert {"first", "third"} <= set(done.draft.final.integer_nodes)
 
 
 @pytest.mark.usefixtures("bare")

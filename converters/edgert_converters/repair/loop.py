@@ -261,6 +261,8 @@ class _Loop:
             raise AssertionError("the first trial is always looked at")
         ships = not log.cost.is_slower
         verdict = "the gate is content" if log.passed else "nothing that was tried satisfies the gate"
+        if not log.passed and not self._at.runs_float:
+            verdict += "; no layer was kept float, because a target has no FPU"
         if log.cost.is_slower:
             verdict += f"; but it takes {log.cost.ratio:.2f}x the time of float on the target, so float is shipped"
         stopped = f"{verdict} (the samples that decide were asked {log.looks} times)"
