@@ -26,14 +26,16 @@ ZOO_NAMES = {
     "kws": "mlperf_tiny_kws_dscnn_int8",
     "micro_speech": "micro_speech",
 }
-BOARDS = (
-    "qemu-mps2-an385",
-    "qemu-mps2-an386",
-    "qemu-mps2-an500",
-    "qemu-mps2-an505",
-    "qemu-mps3-an547",
-    "qemu-netduinoplus2",
-)
+BOARDS = {
+    "qemu-microbit": "micro_speech",
+    "qemu-mps2-an385": "micro_speech",
+    "qemu-mps2-an386": "kws",
+    "qemu-mps2-an500": "ad",
+    "qemu-mps2-an505": "micro_speech",
+    "qemu-mps3-an547": "kws",
+    "qemu-netduinoplus2": "micro_speech",
+}
+"""Every emulated board, and the model that runs on it in these tests."""
 
 
 def need_tools() -> None:
