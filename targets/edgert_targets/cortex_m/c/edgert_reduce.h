@@ -32,4 +32,26 @@ EDGERT_REDUCTION(total_float, float, found + v, found)
 EDGERT_REDUCTION(mean_float, float, found + v, found / (float)length)
 EDGERT_REDUCTION(product_float, float, found * v, found)
 
+/* The first place of the largest (`is_largest`) or of the smallest number along `length`. */
+#define EDGERT_PLACE(suffix, type)                                                                                     \
+    EDGERT_KERNEL void edgert_place_##suffix(const type *x, int32_t *y, int32_t batch, int32_t length, int32_t depth,  \
+                                             int32_t is_largest)                                                       \
+    {                                                                                                                  \
+        for (int32_t n = 0; n < batch; n++, x += length * depth) {                                                     \
+            for (int32_t k = 0; k < depth; k++) {                                                                      \
+                int32_t place = 0;                                                                                     \
+                for (int32_t i = 1; i < length; i++) {                                                                 \
+                    const type v = x[i * depth + k], best = x[place * depth + k];                                      \
+                    place = (is_largest ? v > best : v < best) ? i : place;                                            \
+                }                                                                                                      \
+                *y++ = place;                                                                                          \
+            }                                                                                                          \
+        }                                                                                                              \
+    }
+
+EDGERT_PLACE(s8, int8_t)
+EDGERT_PLACE(u8, uint8_t)
+EDGERT_PLACE(s16, int16_t)
+EDGERT_PLACE(float, float)
+
 #endif

@@ -21,6 +21,7 @@ EDGERT_COMPARISONS(float, float)
 EDGERT_COMPARISONS(int32_t, s32)
 EDGERT_COMPARISON(logical_and, uint8_t, u8, &&)
 EDGERT_COMPARISON(logical_or, uint8_t, u8, ||)
+EDGERT_COMPARISON(not_equal, uint8_t, u8, !=)
 
 EDGERT_KERNEL void edgert_logical_not(const uint8_t *x, uint8_t *y, int32_t count)
 {
@@ -57,6 +58,10 @@ EDGERT_CAST(float_s32, float, int32_t, edgert_whole(x[i]))
 EDGERT_CAST(float_bool, float, uint8_t, x[i] != 0.0f)
 EDGERT_CAST(s32_float, int32_t, float, x[i])
 EDGERT_CAST(s32_bool, int32_t, uint8_t, x[i] != 0)
+EDGERT_CAST(s32_s64, int32_t, int64_t, x[i])
+EDGERT_CAST(s64_s32, int64_t, int32_t, x[i])
+EDGERT_CAST(s64_float, int64_t, float, x[i])
+EDGERT_CAST(float_s64, float, int64_t, edgert_whole(x[i]))
 EDGERT_CAST(bool_float, uint8_t, float, x[i])
 EDGERT_CAST(bool_s32, uint8_t, int32_t, x[i])
 

@@ -20,7 +20,7 @@ from edgert_converters.exporters.c.kernels.pairs import PAIR_RULES, lower_pair
 from edgert_converters.exporters.c.kernels.pool import lower_average_pool, lower_max_pool, lower_mean, lower_sum
 from edgert_converters.exporters.c.kernels.prelu import lower_prelu
 from edgert_converters.exporters.c.kernels.rearrange import MOVE_RULES
-from edgert_converters.exporters.c.kernels.reduce import FLOAT_REDUCTIONS, lower_extreme
+from edgert_converters.exporters.c.kernels.reduce import FLOAT_REDUCTIONS, lower_extreme, lower_place
 from edgert_converters.exporters.c.kernels.resize import lower_resize_bilinear
 from edgert_converters.exporters.c.kernels.select import SELECT_RULES
 from edgert_converters.exporters.c.kernels.softmax import lower_softmax
@@ -59,6 +59,8 @@ _INT8: Final[dict[str, Callable[[TfOperator, Lowering], None]]] = {
     "SUM": lower_sum,
 }
 RULES: Final[Mapping[str, LowerRule]] = {
+    "ARG_MAX": lower_place,
+    "ARG_MIN": lower_place,
     "BATCH_MATMUL": lower_batch_matmul,
     "CONCATENATION": lower_concat,
     "PACK": lower_pack,

@@ -1,4 +1,4 @@
-"""REDUCE_MAX and REDUCE_MIN of any type, SUM, MEAN and REDUCE_PROD of floats: one pass per run of neighbouring axes."""
+"""REDUCE_MAX, REDUCE_MIN and ARG_MAX of any type, SUM, MEAN and REDUCE_PROD of floats, by runs of neighbouring axes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgert_converters.exporters.c.lowering import Lowering
 from edgert_converters.exporters.c.network import Call
 from edgert_converters.tflite.model import TfOperator
 
-__all__ = ["FLOAT_REDUCTIONS", "lower_extreme"]
+__all__ = ["FLOAT_REDUCTIONS", "lower_extreme", "lower_place"]
 
 _SUFFIXES: Final = {DType.INT8: "s8", DType.UINT8: "u8", DType.INT16: "s16", DType.FLOAT: "float"}
 _KERNELS: Final = {
@@ -38,6 +38,28 @@ def lower_extreme(operator: TfOperator, network: Lowering) -> None:
     if x.quant != y.quant:
         raise network.refusal(operator, "it takes integers over and its output has other parameters than its input")
     _reduce(operator, network, f"{_KERNELS[operator.name]}_{suffix}")
+
+
+def lower_place(operator: TfOperator, network: Lowering) -> None:
+    """Adds the place of the largest or the smallest number along a constant axis, the first of equals.
+
+    Raises:
+        ModelError: the types have no kernel.
+    """
+    x, y = network.tensor(operator, 0), network.result(operator)
+    suffix = None if x.dtype is None else _SUFFIXES.get(x.dtype)
+    if suffix is None or y.dtype is not DType.INT32:
+        raise network.refusal(
+            operator, f"there is a kernel for int32 from {', '.join(t.value for t in _SUFFIXES)} only"
+        )
+    axis = int(network.constant(operator, 1).reshape(-1)[0]) % len(x.shape)
+    arguments = {
+        "batch": math.prod(x.shape[:axis]),
+        "length": x.shape[axis],
+        "depth": math.prod(x.shape[axis + 1 :]),
+    }
+    literals: dict[str, int | str] = {"is_largest": int(operator.name == "ARG_MAX")}
+    network.add(operator, Call(f"place_{suffix}", "reduce", arguments, literals))
 
 
 def _lower_float(operator: TfOperator, network: Lowering) -> None:

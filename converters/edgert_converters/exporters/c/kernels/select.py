@@ -17,7 +17,8 @@ __all__ = ["SELECT_RULES"]
 
 Rule = Callable[[TfOperator, Lowering], None]
 _NUMBERS: Final = {DType.FLOAT: "float", DType.INT32: "s32"}
-_NAMES: Final = {**_NUMBERS, DType.BOOL: "bool"}
+_NAMES: Final = {**_NUMBERS, DType.BOOL: "bool", DType.INT64: "s64"}
+_WITHOUT_CAST: Final = frozenset({("bool", "s64"), ("s64", "bool")})
 _COMPARISONS: Final = ("EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "NOT_EQUAL")
 
 
@@ -27,7 +28,7 @@ def lower_comparison(operator: TfOperator, network: Lowering) -> None:
     Raises:
         ModelError: the types have no kernel.
     """
-    _compare(operator, network, _NUMBERS)
+    _compare(operator, network, {**_NUMBERS, DType.BOOL: "u8"} if operator.name == "NOT_EQUAL" else _NUMBERS)
 
 
 def lower_logic(operator: TfOperator, network: Lowering) -> None:
@@ -85,7 +86,7 @@ def lower_cast(operator: TfOperator, network: Lowering) -> None:
         network.alias(operator)
         return
     names = [None if tensor.dtype is None else _NAMES.get(tensor.dtype) for tensor in (x, y)]
-    if None in names:
+    if None in names or (names[0], names[1]) in _WITHOUT_CAST:
         raise network.refusal(operator, f"there is a kernel for it between {_listed(_NAMES)} only")
     network.add(operator, Call(f"cast_{names[0]}_{names[1]}", "select", {"count": math.prod(x.shape)}))
 
