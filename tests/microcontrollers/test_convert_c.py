@@ -143,7 +143,7 @@ def test_a_float_model_is_quantized_and_its_c_gives_the_graphs_integers(
 
 @pytest.mark.parametrize(("board", "has_fpu"), [(BOARD, True), ("qemu-mps2-an385", False)])
 def test_what_auto_gives_always_compiles(
-    board: str, has_fpu: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    board: str, has_fpu: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """Two of three convolutions cannot be int8: with an FPU they stay float, without the gate says that it failed."""
     monkeypatch.setattr(loop, "CHAIN", ())
@@ -160,6 +160,13 @@ def test_what_auto_gives_always_compiles(
     variant, (got, expected) = _integers(tmp_path / "net.edge", f"c-{board}", program, x[:8])
     assert variant.precision == "auto"
     assert np.abs(got - expected).max() <= (1 if has_fpu else 0)  # float sums have another order
+    if has_fpu:  # the gate passed, so the C is what the bundle gives unless another variant is named
+        np.save(tmp_path / "x.npy", x[:1])
+        expected_error = (
+            rf"variant 'c-{board}' is C for {board} and does not run on this computer; name the board with --d"
+        )
+        refuse(capsys, tmp_path, ["run", "net.edge", "--input", "x.npy"], 3, expected_error)
+        assert cli.main(["run", "net.edge", "--variant", "onnx-fp32", "--input", "x.npy", "--quiet"]) == 0
 
 
 def _integers(
