@@ -176,10 +176,3 @@ def test_float_cases_give_the_interpreters_numbers(
             wrong.append(item.name)
     assert not wrong
     assert len(made) >= least
-
-
-def test_an_operator_without_a_kernel_is_refused_by_name() -> None:
-    spec = OPERATORS["Conv"]
-    case = next(case for case in spec.cases if case.name == "3d")
-    with pytest.raises(ModelError, match=r"'y0': CONV_3D cannot become C: there is no kernel for it; .*operators\.md"):
-        export_c(build_float_model(spec, case), Core("host"), read_kernel, name="deep")

@@ -71,7 +71,7 @@ def _lower(model: ir.Model, file: TfliteFile, core: Core, name: str) -> Network:
     for operator in graph.operators:
         rule = RULES.get(operator.name)
         if rule is None:
-            raise lowering.refusal(operator, "there is no kernel for it", "docs/operators.md lists those with one")
+            raise lowering.refusal(operator, "there is no kernel for it")
         rule(operator, lowering)
     inputs, outputs = ([spec.name for spec in specs] for specs in (file.inputs, file.outputs))
     return lowering.finish(inputs, outputs, state_bindings(model))

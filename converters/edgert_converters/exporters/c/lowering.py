@@ -25,6 +25,7 @@ from edgert_converters.tflite.state import StateBinding
 
 __all__ = ["Lowering"]
 
+_ADVICE = "take another operator in its place (docs/operators.md lists what C holds)"
 _WORD_BYTES = 4
 _C_TYPES = {
     DType.BOOL: "uint8_t",
@@ -131,10 +132,10 @@ class Lowering:
             high = min(high, _whole(np.float32(last) / scale, self.mode) + zero)
         return low, high
 
-    def refusal(self, operator: TfOperator, why: str, advice: str = "") -> ModelError:
-        """Returns an error that names the value that the operator makes."""
+    def refusal(self, operator: TfOperator, why: str, advice: str = _ADVICE) -> ModelError:
+        """Returns an error that names the value that the operator makes, and says what to do."""
         name = self.result(operator).name
-        return ModelError(f"{operator.name} cannot become C: {why}{'; ' + advice if advice else ''}", node=name)
+        return ModelError(f"{operator.name} cannot become C: {why}; {advice}", node=name)
 
     # what a rule adds
 
