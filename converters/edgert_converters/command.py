@@ -21,6 +21,7 @@ from edgert_converters.c_variants import runs_c
 from edgert_converters.calibration import choose_calibration, load_data
 from edgert_converters.comparison.verify import verify as compare_engines
 from edgert_converters.conversion import Conversion
+from edgert_converters.ethos_u_variants import need_compiler
 from edgert_converters.golden import GOLDEN, golden_file
 from edgert_converters.importers import ImportedModel, import_model, import_torch
 from edgert_converters.inspect import inspect_model
@@ -108,8 +109,7 @@ def _output(recipe: Recipe) -> Path:
 
 def _check_request(recipe: Recipe) -> None:
     """Refuses before any work what would be refused after it."""
-    for name in recipe.targets:
-        get_target(name)
+    need_compiler([get_target(name) for name in recipe.targets])
     check_precisions(recipe.precisions)
     if recipe.metric not in {None, AGREEMENT}:
         load_metric(str(recipe.metric))

@@ -23,7 +23,7 @@ from edgert.errors import EngineError, MissingExtraError
 from edgert_converters.tflite.model import TfOperator, TfSubgraph
 from edgert_converters.tflite.read import parse_tflite
 
-__all__ = ["Compiled", "Estimates", "Placed", "Placement", "compile_for_npu", "parse_estimates", "place"]
+__all__ = ["Compiled", "Estimates", "Placed", "Placement", "compile_for_npu", "find_vela", "parse_estimates", "place"]
 
 PROGRAM = "vela"
 _PACKAGE, _EXTRA = "ethos-u-vela", "ethos-u"
@@ -109,7 +109,7 @@ def compile_for_npu(model: bytes, target: str, accelerator: str) -> Compiled:
         MissingExtraError: Vela is not installed.
         EngineError: Vela fails, or writes what edgert cannot read; the last line of its own words is repeated.
     """
-    program = _find_vela(target)
+    program = find_vela(target)
     version = _run([program, "--version"]).strip()
     with tempfile.TemporaryDirectory(prefix="edgert-vela-") as name:
         folder = Path(name)
@@ -184,8 +184,12 @@ def _macs(operator: TfOperator, graph: TfSubgraph) -> int:
     return made * math.prod(shapes[1][1:])
 
 
-def _find_vela(target: str) -> str:
-    """Returns the program: beside this Python, else on the PATH."""
+def find_vela(target: str) -> str:
+    """Returns the program: beside this Python, else on the PATH.
+
+    Raises:
+        MissingExtraError: Vela is not installed; `target` is what needs it.
+    """
     places = (str(Path(sys.executable).parent), sysconfig.get_path("scripts"))
     found = next(filter(None, (shutil.which(PROGRAM, path=place) for place in places)), None) or shutil.which(PROGRAM)
     if found is None:

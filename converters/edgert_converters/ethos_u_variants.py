@@ -8,10 +8,10 @@ from dataclasses import replace
 from edgert.errors import UsageError
 from edgert.target import Target
 from edgert_converters.built import Built
-from edgert_converters.ethos_u import compile_for_npu
+from edgert_converters.ethos_u import compile_for_npu, find_vela
 from edgert_converters.quantize.precisions import AUTO
 
-__all__ = ["has_npu", "with_ethos_u"]
+__all__ = ["has_npu", "need_compiler", "with_ethos_u"]
 
 _ACCELERATOR = "accelerator"
 
@@ -19,6 +19,17 @@ _ACCELERATOR = "accelerator"
 def has_npu(targets: Sequence[Target]) -> bool:
     """True where a target takes what Vela compiles: it cannot do without a TFLite form."""
     return any(_accelerator(target) is not None for target in targets)
+
+
+def need_compiler(targets: Sequence[Target]) -> None:
+    """Refuses, before any work is done, what could not be compiled in the end.
+
+    Raises:
+        MissingExtraError: a target has an NPU, and Vela is not installed.
+    """
+    for target in targets:
+        if _accelerator(target) is not None:
+            find_vela(target.name)
 
 
 def with_ethos_u(built: Sequence[Built], precisions: Sequence[str], targets: Sequence[Target]) -> list[Built]:

@@ -9,8 +9,10 @@ import pytest
 
 from edgert.dtypes import DType
 from edgert.errors import EngineError, MissingExtraError, UsageError
+from edgert.recipe import Recipe
 from edgert.target import get_target
 from edgert_converters import ethos_u
+from edgert_converters.command import CONVERTER
 from edgert_converters.ethos_u import Estimates, Placement, compile_for_npu, parse_estimates, place
 from edgert_converters.ethos_u_variants import has_npu, with_ethos_u
 from edgert_converters.tflite.model import TfOperator, TfSubgraph, TfTensor
@@ -112,8 +114,11 @@ def test_matrices_and_transposed_convolutions_are_counted() -> None:
 
 def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ethos_u.shutil, "which", lambda *_, **__: None)
-    with pytest.raises(MissingExtraError, match=r"ethos-u55-128.*'ethos-u-vela'.*pip install 'edgert\[ethos-u\]'"):
+    words = r"ethos-u55-128.*'ethos-u-vela'.*pip install 'edgert\[ethos-u\]'"
+    with pytest.raises(MissingExtraError, match=words):
         compile_for_npu(b"", "ethos-u55-128", "ethos-u55-128")
+    with pytest.raises(MissingExtraError, match=words):  # before any other work
+        CONVERTER.convert(Recipe(Path("missing.onnx"), targets=("ethos-u55-128",)), lambda *_: None)
 
 
 @pytest.mark.parametrize(
@@ -130,13 +135,13 @@ def test_a_compiler_that_fails_is_quoted(
     program = tmp_path / "vela"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
-    monkeypatch.setattr(ethos_u, "_find_vela", lambda target: str(program))
+    monkeypatch.setattr(ethos_u, "find_vela", lambda target: str(program))
     with pytest.raises(EngineError, match=words):
         compile_for_npu(b"TFL3", "ethos-u55-128", "ethos-u55-128")
 
 
 def test_a_compiler_that_cannot_start_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ethos_u, "_find_vela", lambda target: str(tmp_path / "gone"))
+    monkeypatch.setattr(ethos_u, "find_vela", lambda target: str(tmp_path / "gone"))
     with pytest.raises(EngineError, match="cannot start .*gone: No such file or directory; reinstall ethos-u-vela"):
         compile_for_npu(b"TFL3", "ethos-u55-128", "ethos-u55-128")
 
