@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -92,6 +95,28 @@ def test_the_text_is_for_people(convert: Convert, zoo: Path, tmp_path: Path) -> 
     text = files["model.c"].decode()
     assert "functional_1/activation/Relu: CONV_2D 10x4, stride 2x2, int8[49, 10, 1] -> int8[25, 5, 64]" in text
     assert re.search(r"activation_2/Relu: CONV_2D 1x1, rows 0-\d+ of 25, int8\[25, 5, 64\]", text)
+
+
+@pytest.mark.slow  # two processes
+def test_another_process_writes_the_same_bytes(zoo: Path, tmp_path: Path) -> None:
+    for seed in ("1", "2"):
+        words = [
+            "convert",
+            str(model_of(zoo, "ic")),
+            "-t",
+            BOARD,
+            "--max-ram",
+            "30000",
+            "-o",
+            str(tmp_path / seed) + "/",
+        ]
+        command = [sys.executable, "-m", "edgert", *words, "--quiet"]
+        subprocess.run(command, check=True, capture_output=True, env=os.environ | {"PYTHONHASHSEED": seed}, timeout=240)
+    first, second = (
+        {p.relative_to(f): p.read_bytes() for p in f.rglob("*") if p.is_file()} for f in tmp_path.iterdir()
+    )
+    assert first == second
+    assert len(first) > 8
 
 
 def test_max_ram_takes_strips_and_gives_the_same(convert: Convert, zoo: Path, tmp_path: Path) -> None:
