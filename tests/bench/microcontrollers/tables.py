@@ -54,6 +54,7 @@ KERNELS = (
     "flash read: constants",
     "measured on",
 )
+PLACE = "emulator, instructions"
 HEADLINE = ("model", f"M4: instructions, of {PEER}", f"M55: instructions, of {PEER}", "M4: RAM, code", "measured on")
 RECORDS = ("model", "modelled, edgert", "measured, published record", "ratio", "measured on")
 
@@ -71,7 +72,7 @@ def render(cells: Sequence[Cell], environment: Mapping[str, str]) -> str:
     parts = [
         f"{environment['compiler']}, `{environment['options']}`; {environment['emulator']}, "
         f"`{environment['emulator_options']}`. Instructions are those QEMU executes, never a time; nothing here was "
-        "measured on a board. *exact*: samples whose output has the bytes of TensorFlow Lite Micro.",
+        "measured on a board. M4 is `qemu-mps2-an386`, M55 `qemu-mps3-an547`. *exact*: samples whose output has the bytes of TensorFlow Lite Micro.",
         f"Instructions of one inference. {PEER}: {peers()[PEER]['source']}. {OTHER}: {peers()[OTHER]['source']}.",
         markdown(AGAINST, _against_rows(found)),
         "Bytes of flash and RAM in the firmware that `edgert run` uses. Payload: weights, biases and multipliers that "
@@ -117,7 +118,7 @@ def _against_rows(found: Found) -> Iterable[tuple[str, ...]]:
             _other(core, data),
             f"{figures.cycles:,}" if figures.cycles else "-",
             f"{figures.exact_samples} of {figures.samples}",
-            _place(core),
+            PLACE,
         )
 
 
@@ -138,7 +139,7 @@ def _memory_rows(found: Found) -> Iterable[tuple[str, ...]]:
             f"{ram:,}" if ram else "-",
             f"{figures.inner_loop_bytes:,}",
             f"{figures.generation_s:.1f} s",
-            _place(core),
+            PLACE,
         )
 
 
@@ -152,11 +153,11 @@ def _core_rows(found: Found, refused: Sequence[Cell]) -> Iterable[tuple[str, ...
             missing = "too big" if (core, model) in no else "-"
             cells.append(missing if figures is None else f"{figures.instructions:,}{wrong}")
         if set(cells) - {"-", "too big"}:
-            yield (entry.title, *cells, "emulated")
+            yield (entry.title, *cells, PLACE)
 
 
 def _kernel_rows(found: Found) -> Iterable[tuple[str, ...]]:
-    for core, model, figures in _of_cores(found, CORES):
+    for _, model, figures in _of_cores(found, CORES):
         for kernel, layers in _by_kernel(figures.layers).items():
             macs, cycles = sum(layer.macs for layer in layers), sum(layer.cost.cycles for layer in layers)
             yield (
@@ -169,7 +170,7 @@ def _kernel_rows(found: Found) -> Iterable[tuple[str, ...]]:
                 f"{cycles / macs:.2f}" if macs else "-",
                 f"{sum(layer.cost.code_bytes_read for layer in layers):,}",
                 f"{sum(layer.cost.data_bytes_read for layer in layers):,}",
-                _place(core),
+                PLACE,
             )
 
 
@@ -178,7 +179,7 @@ def _record_rows(found: Found) -> Iterable[tuple[str, ...]]:
         figures = found.get(("m4", model))
         if figures is not None and figures.cycles:
             ratio = f"{figures.cycles / cycles:.2f}"
-            yield (model, f"{figures.cycles:,}", f"{cycles:,}", ratio, "modelled from emulation; a board by its maker")
+            yield (model, f"{figures.cycles:,}", f"{cycles:,}", ratio, PLACE)
 
 
 def _headline_rows(found: Found) -> Iterable[tuple[str, ...]]:
@@ -191,7 +192,7 @@ def _headline_rows(found: Found) -> Iterable[tuple[str, ...]]:
             ratio = ratio_to_peer(core, model, figures)
             cells.append(f"{figures.instructions:,}" + ("" if ratio is None else f", {ratio:.2f}x"))
         sizes = f"{pair[0].ram_bytes:,}, {pair[0].model_code_bytes:,} bytes"
-        yield (entry.title, *cells, sizes, "QEMU, not on a board")
+        yield (entry.title, *cells, sizes, PLACE)
 
 
 def _of_cores(found: Found, cores: Iterable[str]) -> Iterable[tuple[str, str, Figures]]:
@@ -216,7 +217,3 @@ def _pair(core: str, model: str) -> str:
 
 def _wrapped(text: str) -> str:
     return textwrap.fill(text, 130, break_long_words=False, break_on_hyphens=False)
-
-
-def _place(core: str) -> str:
-    return f"{CORES[core].target}, emulated"
