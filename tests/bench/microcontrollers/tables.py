@@ -72,7 +72,8 @@ def render(cells: Sequence[Cell], environment: Mapping[str, str]) -> str:
     parts = [
         f"{environment['compiler']}, `{environment['options']}`; {environment['emulator']}, "
         f"`{environment['emulator_options']}`. Instructions are those QEMU executes, never a time; nothing here was "
-        "measured on a board. M4 is `qemu-mps2-an386`, M55 `qemu-mps3-an547`. *exact*: samples whose output has the bytes of TensorFlow Lite Micro.",
+        "measured on a board. M4 is `qemu-mps2-an386`, M55 `qemu-mps3-an547`. *exact*: samples whose output has the "
+        "bytes of TensorFlow Lite Micro.",
         f"Instructions of one inference. {PEER}: {peers()[PEER]['source']}. {OTHER}: {peers()[OTHER]['source']}.",
         markdown(AGAINST, _against_rows(found)),
         "Bytes of flash and RAM in the firmware that `edgert run` uses. Payload: weights, biases and multipliers that "
