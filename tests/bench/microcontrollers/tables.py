@@ -83,8 +83,8 @@ def render(cells: Sequence[Cell], environment: Mapping[str, str]) -> str:
         "Instructions on every core:",
         markdown(CORE_TABLE, _core_rows(found, refused)),
         "Modelled cycles of a Cortex-M4, by kernel: executed instructions weighted by Arm's table of timings, without "
-        "wait states and stalls, so a board takes more (rules: `tests/bench/microcontrollers/cycles.py`), and what they "
-        "read from flash, in bytes.",
+        "wait states and stalls, so a board takes more (rules: `tests/bench/microcontrollers/cycles.py`), and what "
+        "they read from flash, in bytes.",
         markdown(KERNELS, _kernel_rows(found)),
         f"Cycles **modelled against measured, not comparable as a ranking**. {peers()['published records']['source']}.",
         markdown(RECORDS, _record_rows(found)),
