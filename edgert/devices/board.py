@@ -30,7 +30,7 @@ __all__ = ["BoardClient", "BoardRun"]
 
 _log = logging.getLogger(__name__)
 
-_SILENCE_S = 4.0
+_SILENCE_S = 5.0
 """A board that says nothing for this long is given up; while it runs it says about once a second that it does."""
 _SLOWEST_BYTES_PER_S = 5_000
 """What a request may take to arrive before silence counts. QEMU 7.2 takes 8,000 on a busy computer."""

@@ -18,6 +18,8 @@ SCHEMA = 1
 BOARD_SCHEMES = {"qemu": "qemu:mps2-an386", "serial": "serial:///dev/ttyACM0", "socket": "socket://127.0.0.1:4000"}
 """Schemes of URLs of microcontrollers, each with an example."""
 _LOCAL = "local"
+_PORT = re.compile(r"COM\d+|/dev/.+", re.IGNORECASE)
+"""A serial port as the system calls it."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 
 
@@ -50,6 +52,7 @@ def find_device(word: str | None) -> Device:
     if word in {None, _LOCAL, f"{_LOCAL}:"}:
         return Device(_LOCAL, f"{_LOCAL}:")
     assert word is not None
+    word = _as_url(word)
     if word.partition(":")[0] in BOARD_SCHEMES and ":" in word:
         return Device(word, word)
     known = load_devices()
@@ -93,9 +96,10 @@ def add_device(name: str, url: str) -> Device:
         raise UsageError(
             f"{name!r} is no name for a device; begin with a letter, go on with letters, digits, '.', '_', '-'"
         )
+    url = _as_url(url)
     scheme, colon, rest = url.partition(":")
     if scheme not in BOARD_SCHEMES or not colon or not rest.strip("/"):
-        raise UsageError(f"no URL of a device: {url!r}; write one like {', '.join(BOARD_SCHEMES.values())}")
+        raise UsageError(f"no URL of a device: {url!r}; write one like COM3, {', '.join(BOARD_SCHEMES.values())}")
     device = Device(name, url)
     _store(load_devices() | {name: device})
     return device
@@ -111,6 +115,12 @@ def remove_device(name: str) -> None:
     if known.pop(name, None) is None:
         raise UsageError(f"no device {name!r}{did_you_mean(name, known)}")
     _store(known)
+
+
+def _as_url(word: str) -> str:
+    if _PORT.fullmatch(word) is None:
+        return word
+    return f"serial://{word}" if word.startswith("/") else f"serial:{word}"
 
 
 def _store(devices: dict[str, Device]) -> None:

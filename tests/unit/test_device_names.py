@@ -49,6 +49,13 @@ def test_devices_are_stored_replaced_and_forgotten() -> None:
         remove_device("board")
 
 
+@pytest.mark.parametrize(
+    ("port", "url"), [("COM3", "serial:COM3"), ("/dev/ttyACM0", "serial:///dev/ttyACM0")], ids=["Windows", "Linux"]
+)
+def test_a_serial_port_may_be_named_as_the_system_does(port: str, url: str) -> None:
+    assert add_device("board", port).url == find_device(port).url == url
+
+
 @pytest.mark.parametrize("name", ["local", "", "-x", "a b", "1"])
 def test_names_that_cannot_be_used(name: str) -> None:
     with pytest.raises(UsageError, match="is no name for a device; begin with a letter"):
