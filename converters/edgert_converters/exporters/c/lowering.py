@@ -17,7 +17,8 @@ from edgert.dtypes import DType
 from edgert.errors import ModelError
 from edgert.quant import QuantParams, dequantize
 from edgert_converters.exporters.c.core import Core
-from edgert_converters.exporters.c.network import Buffer, Call, Constant, Layer, Network, Rows, State, View
+from edgert_converters.exporters.c.network import Buffer, Call, Constant, Layer, Network, Rows, View
+from edgert_converters.exporters.c.states import with_states
 from edgert_converters.ops.spec import Array
 from edgert_converters.requantize import Requantize
 from edgert_converters.tflite.model import OptionValue, TfOperator, TfSubgraph, TfTensor
@@ -247,7 +248,7 @@ class Lowering:
             made[name] = home
         results = tuple(view.buffer for name, view in made.items() if name not in states)
         plain = Network(self.name, tuple(self._buffers), tuple(self._layers), tuple(given.values()), results)
-        return _with_states(plain, given, made, bindings)
+        return with_states(plain, given, made, bindings)
 
     def _copy(self, index: int, home: View) -> View:
         tensor = self.graph.tensors[index]
@@ -316,21 +317,3 @@ def _whole(ratio: np.float32, mode: Requantize) -> int:
     if mode is Requantize.FP32:
         return int(np.rint(ratio))
     return int(math.copysign(math.floor(abs(float(ratio)) + 0.5), float(ratio)))
-
-
-def _with_states(
-    network: Network, inputs: dict[str, int], outputs: dict[str, View], bindings: Sequence[StateBinding]
-) -> Network:
-    """Takes state inputs out of the signature: the arena keeps them."""
-    states, buffers = [], list(network.buffers)
-    for binding in bindings:
-        target = inputs[binding.input]
-        buffer = buffers[target]
-        initial: int | float = binding.initial
-        if buffer.quant is not None:
-            initial = round(binding.initial / buffer.quant.scale[0]) + buffer.quant.zero_point[0]
-        buffers[target] = replace(buffer, is_persistent=True)
-        states.append(State(target, outputs[binding.output], initial))
-    held = {state.target for state in states}
-    kept = tuple(b for b in network.inputs if b not in held)
-    return replace(network, buffers=tuple(buffers), inputs=kept, states=tuple(states))
