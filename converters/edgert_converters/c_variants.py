@@ -130,8 +130,8 @@ def _refuse_float(network: Network, target: Target) -> None:
         makes_float = any(network.buffers[view.buffer].dtype is DType.FLOAT for view in layer.writes)
         if makes_float and layer.op != "DEQUANTIZE":  # an output in float is one conversion
             raise ModelError(
-                f"{layer.op} computes in float, and {target.name} has no FPU; take a board that has one, or a model whose "
-                "operators all have integer kernels",
+                f"{layer.op} computes in float, and {target.name} has no FPU; take a board that has one, or a model "
+                "whose operators all have integer kernels",
                 node=layer.name.partition(";")[0],
             )
 
