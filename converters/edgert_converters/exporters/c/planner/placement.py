@@ -159,7 +159,7 @@ class _Branching:
                 return
             if offset < floor:  # stretches can be placed in the order of their offsets: seen in another branch
                 continue
-            search.steps -= 1
+            search.steps -= len(open_)  # all that is left is placed anew, for the bound
             placed[index] = offset
             left = {
                 other: lowest(self._problem.apart[other], placed) if index in self._problem.apart[other] else low
