@@ -23,7 +23,7 @@ test-quantization: $(VENV)/.dev debian
 	$(PYTEST) tests/quantization -m "not slow"
 
 test-microcontrollers: $(VENV)/.dev debian
-	EDGERT_GRAPHS=24 $(PYTEST) tests/microcontrollers -m "not slow"
+	EDGERT_GRAPHS=32 $(PYTEST) tests/microcontrollers -m "not slow"
 
 # everything, the slow cases and all mutations as well; run by hand
 test-full: $(VENV)/.dev debian
