@@ -82,7 +82,8 @@ EDGERT_KERNEL uint32_t edgert_nearest_root(uint64_t value)
 }
 
 /* log2 of value, 1 or above, in 1/65536: in each of 128 stretches of an octave a straight line that rises by
- * corrections[i + 1] - corrections[i] where rise_bits is 9, where corrections[i] = 65536 (log2(1 + i / 128) - i / 128). */
+ * corrections[i + 1] - corrections[i] where rise_bits is 9, where
+ * corrections[i] = 65536 (log2(1 + i / 128) - i / 128). */
 EDGERT_KERNEL int32_t edgert_log2(uint64_t value, const uint16_t *corrections, int32_t rise_bits)
 {
     const int32_t exponent = edgert_bits64(value) - 1;

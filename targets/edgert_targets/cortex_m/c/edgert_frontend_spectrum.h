@@ -89,8 +89,8 @@ EDGERT_KERNEL void edgert_spectrum(const int16_t *audio, const int16_t *weights,
     edgert_split(z, turns, half);
 }
 
-/* The weighted sums of the magnitudes of bins: `channels` triangles. Stretch i is bins first[i] to first[i + 1] - 1, where
- * triangle i rises and triangle i - 1 falls. */
+/* The weighted sums of the magnitudes of bins: `channels` triangles. Stretch i is bins first[i] to first[i + 1] - 1,
+ * where triangle i rises and triangle i - 1 falls. */
 EDGERT_KERNEL void edgert_triangles(const int32_t *z, const uint16_t *first, const int16_t *rise, uint64_t *sums,
                                     int32_t channels)
 {

@@ -28,8 +28,8 @@ EDGERT_KERNEL void edgert_move(const void *x, void *y, int32_t count_0, int32_t 
 }
 
 /* Run (i, j) of y is the one at byte outer[i] + inner[j] of x. */
-EDGERT_KERNEL void edgert_gather(const void *x, void *y, const int32_t *outer, const int32_t *inner, int32_t outer_count,
-                                 int32_t inner_count, int32_t run)
+EDGERT_KERNEL void edgert_gather(const void *x, void *y, const int32_t *outer, const int32_t *inner,
+                                 int32_t outer_count, int32_t inner_count, int32_t run)
 {
     char *target = y;
     for (int32_t i = 0; i < outer_count; i++) {

@@ -61,16 +61,20 @@ EDGERT_KERNEL uint64_t edgert_high_product(uint64_t a, uint64_t b)
     return (a >> 32) * (b >> 32) + (first >> 32) + (second >> 32);
 }
 
-EDGERT_KERNEL uint64_t edgert_power(const uint64_t *powers, int32_t difference, int32_t drop)
+EDGERT_KERNEL uint64_t edgert_softmax_power(const uint64_t *powers, int32_t difference, int32_t low_bits,
+                                            int32_t drop)
 {
-    const uint64_t power = edgert_high_product(powers[difference >> 4], powers[16 + (difference & 15)]);
+    const int32_t ones = 1 << low_bits;
+    const uint64_t power =
+        edgert_high_product(powers[difference >> low_bits], powers[ones + (difference & (ones - 1))]);
     return (power + ((uint64_t)1 << (drop - 1))) >> drop;
 }
 
-EDGERT_KERNEL int32_t edgert_share_of_256(uint64_t power, uint64_t total)
+/* rint(2^bits * p), half to even, p = power / total. */
+EDGERT_KERNEL int32_t edgert_softmax_share(uint64_t power, uint64_t total, int32_t bits)
 {
     int32_t share = 0;
-    for (int32_t i = 0; i < 9; i++) {
+    for (int32_t i = 0; i <= bits; i++) {
         const int32_t bit = power >= total;
         share = 2 * share + bit;
         power = (bit ? power - total : power) * 2;
@@ -88,10 +92,10 @@ EDGERT_KERNEL void edgert_softmax_fp32(const int8_t *x, int8_t *y, const uint64_
             largest = edgert_max(largest, x[k]);
         }
         for (int32_t k = 0; k < depth; k++) {
-            total += edgert_power(powers, largest - x[k], drop);
+            total += edgert_softmax_power(powers, largest - x[k], 4, drop);
         }
         for (int32_t k = 0; k < depth; k++) {
-            const int32_t share = edgert_share_of_256(edgert_power(powers, largest - x[k], drop), total);
+            const int32_t share = edgert_softmax_share(edgert_softmax_power(powers, largest - x[k], 4, drop), total, 8);
             y[k] = (int8_t)edgert_min(share - 128, 127);
         }
     }

@@ -4,26 +4,8 @@
 
 #include "edgert_softmax.h"
 
-/* A product of two entries of `powers` in Q62: exp of -256 differences i (256 of them), then of -j single ones. */
-EDGERT_KERNEL uint64_t edgert_power_wide(const uint64_t *powers, int32_t difference, int32_t drop)
-{
-    const uint64_t power = edgert_high_product(powers[difference >> 8], powers[256 + (difference & 255)]);
-    return (power + ((uint64_t)1 << (drop - 1))) >> drop;
-}
-
-/* rint(32768 * p), half to even, p = power / total, divided out bit by bit. */
-EDGERT_KERNEL int32_t edgert_share_of_32768(uint64_t power, uint64_t total)
-{
-    int32_t share = 0;
-    for (int32_t i = 0; i < 16; i++) {
-        const int32_t bit = power >= total;
-        share = 2 * share + bit;
-        power = (bit ? power - total : power) * 2;
-    }
-    return share + (power > total || (power == total && (share & 1)) ? 1 : 0);
-}
-
-/* `drop` bits leave room for the sum. */
+/* `powers` in Q62: exp of -256 differences i (256 of them), then of -j single ones;
+ * `drop` bits leave room for the sum. */
 EDGERT_KERNEL void edgert_softmax_wide(const int16_t *x, int16_t *y, const uint64_t *powers, int32_t batch,
                                        int32_t depth, int32_t drop)
 {
@@ -34,11 +16,11 @@ EDGERT_KERNEL void edgert_softmax_wide(const int16_t *x, int16_t *y, const uint6
             largest = edgert_max(largest, x[k]);
         }
         for (int32_t k = 0; k < depth; k++) {
-            total += edgert_power_wide(powers, largest - x[k], drop);
+            total += edgert_softmax_power(powers, largest - x[k], 8, drop);
         }
         for (int32_t k = 0; k < depth; k++) {
-            const uint64_t power = edgert_power_wide(powers, largest - x[k], drop);
-            y[k] = (int16_t)edgert_min(edgert_share_of_32768(power, total), 32767);
+            const uint64_t power = edgert_softmax_power(powers, largest - x[k], 8, drop);
+            y[k] = (int16_t)edgert_min(edgert_softmax_share(power, total, 15), 32767);
         }
     }
 }

@@ -16,7 +16,7 @@ typedef struct {
 } edgert_wide_t;
 
 /* Rounded half up. */
-EDGERT_KERNEL int16_t edgert_narrow(int64_t sum, const edgert_wide_t *channel, int32_t low, int32_t high)
+EDGERT_KERNEL int16_t edgert_wide_output(int64_t sum, const edgert_wide_t *channel, int32_t low, int32_t high)
 {
     const int64_t scaled = (sum * channel->multiplier + ((int64_t)1 << (channel->shift - 1))) >> channel->shift;
     return (int16_t)(scaled < low ? low : scaled > high ? high : scaled);
@@ -58,7 +58,7 @@ EDGERT_KERNEL void edgert_mean_wide(const int16_t *x, int16_t *y, int32_t batch,
 }
 
 /* rint(f32(sum) * multiplier), half to even. */
-EDGERT_KERNEL int16_t edgert_narrow(int64_t sum, const edgert_wide_t *channel, int32_t low, int32_t high)
+EDGERT_KERNEL int16_t edgert_wide_output(int64_t sum, const edgert_wide_t *channel, int32_t low, int32_t high)
 {
     return (int16_t)edgert_round(edgert_alone((float)sum) * channel->multiplier, low, high);
 }
@@ -92,7 +92,7 @@ EDGERT_KERNEL void edgert_conv_wide(const int16_t *x, int16_t *y, const int8_t *
                         }
                     }
                 }
-                *y++ = edgert_narrow(sum, &channels[o], low, high);
+                *y++ = edgert_wide_output(sum, &channels[o], low, high);
             }
         }
     }
@@ -110,7 +110,7 @@ EDGERT_KERNEL void edgert_fully_connected_wide(const int16_t *x, int16_t *y, con
             for (int32_t k = 0; k < depth; k++) {
                 sum += x[k] * w[k];
             }
-            *y++ = edgert_narrow(sum, &channels[o], low, high);
+            *y++ = edgert_wide_output(sum, &channels[o], low, high);
         }
     }
 }

@@ -75,7 +75,7 @@ def _conv_dsp(windows: Windows, channels: Channels, x_zero: int) -> Call:
     is_by_bytes = windows.x[2] % 4 != 0
     arguments = {
         **windows.arguments(),
-        **_geometry(windows),
+        **windows.geometry(),
         "words": len(order) // 2,
         "x_zero": x_zero,
         "y_zero": channels.y_zero,
@@ -103,7 +103,7 @@ def _conv_1x1(windows: Windows, channels: Channels) -> Call:
 
 
 def _conv_window(windows: Windows, channels: Channels, x_zero: int) -> Call:
-    arguments = {**windows.arguments(), **_geometry(windows), "x_zero": x_zero, "y_zero": channels.y_zero}
+    arguments = {**windows.arguments(), **windows.geometry(), "x_zero": x_zero, "y_zero": channels.y_zero}
     constants = (_plain(channels), table_of(channels))
     scratch_bytes = channels.weights.shape[1]
     return Call("conv_window", "conv_window", arguments, _ends(channels), constants, scratch_bytes=scratch_bytes)
@@ -116,7 +116,7 @@ def _plain(channels: Channels) -> Constant:
 
 def _conv(windows: Windows, groups: int, channels: Channels, x_zero: int) -> Call:
     literals = {
-        **_geometry(windows),
+        **windows.geometry(),
         "groups": groups,
         "x_zero": x_zero,
         "y_zero": channels.y_zero,
@@ -126,32 +126,11 @@ def _conv(windows: Windows, groups: int, channels: Channels, x_zero: int) -> Cal
     return Call("conv", "conv", windows.arguments(), literals, (_plain(channels), table_of(channels)))
 
 
-def _geometry(windows: Windows) -> dict[str, int]:
-    return {
-        "in_columns": windows.x[1],
-        "in_channels": windows.x[2],
-        "out_columns": windows.y[1],
-        "out_channels": windows.y[2],
-        "kernel_rows": windows.kernel[0],
-        "kernel_columns": windows.kernel[1],
-        "stride_rows": windows.strides[0],
-        "stride_columns": windows.strides[1],
-        "dilation_rows": windows.dilations[0],
-        "dilation_columns": windows.dilations[1],
-        "pad_left": windows.pads[1],
-    }
-
-
 def _ends(channels: Channels) -> dict[str, int]:
     return {"low": channels.clamp[0], "high": channels.clamp[1], "is_fast": int(channels.is_fast)}
 
 
 def _describe(windows: Windows, groups: int) -> str:
-    parts = [f"{windows.kernel[0]}x{windows.kernel[1]}"]
-    if windows.strides != (1, 1):
-        parts.append(f"stride {windows.strides[0]}x{windows.strides[1]}")
-    if windows.dilations != (1, 1):
-        parts.append(f"dilation {windows.dilations[0]}x{windows.dilations[1]}")
-    if groups > 1:
-        parts.append("depthwise" if groups == windows.x[2] else f"{groups} groups")
-    return ", ".join(parts)
+    if groups == 1:
+        return windows.describe()
+    return f"{windows.describe()}, {'depthwise' if groups == windows.x[2] else f'{groups} groups'}"

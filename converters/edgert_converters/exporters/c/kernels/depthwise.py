@@ -84,7 +84,7 @@ def _add(operator: TfOperator, network: Lowering, call: Call, windows: Windows) 
         overwrites=(0,) if fits else (),
         rows=windows.rows,
         macs=math.prod(windows.y) * math.prod(windows.kernel),
-        note=_describe(windows),
+        note=windows.describe(),
     )
 
 
@@ -142,25 +142,10 @@ def _literals(windows: Windows, channels: Channels, plane: _Plane, x_zero: int) 
         "out_columns": windows.y[1],
         "in_channels": windows.x[2],
         "multiplier": windows.y[2] // windows.x[2],
-        "kernel_rows": windows.kernel[0],
-        "kernel_columns": windows.kernel[1],
-        "stride_rows": windows.strides[0],
-        "stride_columns": windows.strides[1],
-        "dilation_rows": windows.dilations[0],
-        "dilation_columns": windows.dilations[1],
-        "pad_left": windows.pads[1],
+        **windows.taps(),
         "strip": plane.strip,
         "is_whole": int(plane.strip >= windows.y[int(plane.is_upright)]),
         "x_zero": x_zero,
         "y_zero": channels.y_zero,
         **ends,
     }
-
-
-def _describe(windows: Windows) -> str:
-    parts = [f"{windows.kernel[0]}x{windows.kernel[1]}"]
-    if windows.strides != (1, 1):
-        parts.append(f"stride {windows.strides[0]}x{windows.strides[1]}")
-    if windows.dilations != (1, 1):
-        parts.append(f"dilation {windows.dilations[0]}x{windows.dilations[1]}")
-    return ", ".join(parts)

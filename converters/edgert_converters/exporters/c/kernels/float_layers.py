@@ -32,17 +32,7 @@ def lower_depthwise_float(operator: TfOperator, network: Lowering) -> None:
 def _add_conv(operator: TfOperator, network: Lowering, weights: Array) -> None:
     windows = find_windows(operator, network, (weights.shape[1], weights.shape[2]))
     literals: dict[str, int | str] = {
-        "in_columns": windows.x[1],
-        "in_channels": windows.x[2],
-        "out_columns": windows.y[1],
-        "out_channels": windows.y[2],
-        "kernel_rows": windows.kernel[0],
-        "kernel_columns": windows.kernel[1],
-        "stride_rows": windows.strides[0],
-        "stride_columns": windows.strides[1],
-        "dilation_rows": windows.dilations[0],
-        "dilation_columns": windows.dilations[1],
-        "pad_left": windows.pads[1],
+        **windows.geometry(),
         "groups": windows.x[2] // weights.shape[3],
         **float_limits(operator, network),
     }

@@ -34,6 +34,37 @@ class Windows:
         """What a kernel takes at run time."""
         return {"in_rows": self.x[0], "out_rows": self.y[0], "pad_top": self.pads[0]}
 
+    def geometry(self) -> dict[str, int]:
+        """Columns and channels on both sides, then the taps."""
+        return {
+            "in_columns": self.x[1],
+            "in_channels": self.x[2],
+            "out_columns": self.y[1],
+            "out_channels": self.y[2],
+            **self.taps(),
+        }
+
+    def taps(self) -> dict[str, int]:
+        """Kernel, strides and dilations of both axes and the padding before the first column."""
+        return {
+            "kernel_rows": self.kernel[0],
+            "kernel_columns": self.kernel[1],
+            "stride_rows": self.strides[0],
+            "stride_columns": self.strides[1],
+            "dilation_rows": self.dilations[0],
+            "dilation_columns": self.dilations[1],
+            "pad_left": self.pads[1],
+        }
+
+    def describe(self) -> str:
+        """Kernel, strides and dilations in words."""
+        parts = [f"{self.kernel[0]}x{self.kernel[1]}"]
+        if self.strides != (1, 1):
+            parts.append(f"stride {self.strides[0]}x{self.strides[1]}")
+        if self.dilations != (1, 1):
+            parts.append(f"dilation {self.dilations[0]}x{self.dilations[1]}")
+        return ", ".join(parts)
+
 
 def find_windows(operator: TfOperator, network: Lowering, kernel: tuple[int, int]) -> Windows:
     """Returns the windows of an operator on one sample of [samples, rows, columns, channels].
