@@ -53,8 +53,8 @@ def measure_channels(model: ir.Model, names: Sequence[str], calibration: Calibra
                 kept[name].append(here.values)
             found[name] = here if name not in found else _merged(found[name], here)
             counts[name] = counts.get(name, 0) + 1
-    return {
-        name: ChannelRanges(r.low, r.high, r.square / counts[name], np.concatenate(kept[name], axis=1))
+    return {  # taking each list out keeps one value's parts beside their copy, not all of them
+        name: ChannelRanges(r.low, r.high, r.square / counts[name], np.concatenate(kept.pop(name), axis=1))
         for name, r in found.items()
     }
 

@@ -67,7 +67,7 @@ def equalize(draft: Draft, calibration: Calibration, settings: Settings) -> Draf
 
 
 def _watched(paths: Sequence[ChannelPath]) -> list[str]:
-    return list(dict.fromkeys(str(value.name) for path in paths for value in (path.values[0], _carrier(path))))
+    return list(dict.fromkeys(str(_carrier(path).name) for path in paths))
 
 
 def _carrier(path: ChannelPath) -> ir.Value:
