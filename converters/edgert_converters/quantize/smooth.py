@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
@@ -82,8 +83,10 @@ def _smooth_once(draft: Draft, calibration: Calibration, settings: Settings, *, 
     readers = find_readers(model)
     if not readers:
         return draft
-    seen = probe(draft.model, list(readers.values()), calibration, settings.seed, moments=False)
     integer = integer_nodes(model)
+    seen = _look(draft.model, list(readers.values()), integer, calibration, settings.seed, outputs=outputs)
+    if seen is None:
+        return draft
     changes: list[Change] = []
     done: set[str] = set()
     if outputs:
@@ -103,6 +106,23 @@ def _smooth_once(draft: Draft, calibration: Calibration, settings: Settings, *, 
         return draft
     RemoveUnusedNodesPass()(model)
     return draft.changed(*changes, model=model)
+
+
+def _look(
+    model: ir.Model,
+    readers: list[Reader],
+    integer: frozenset[str],
+    calibration: Calibration,
+    seed: int,
+    *,
+    outputs: bool,
+) -> Probe | None:
+    """Returns what the choice needs; None where no channel stands out and no output could be scaled."""
+    look = partial(probe, model, readers, calibration, seed, moments=False)
+    if outputs and any(isinstance(find_output_region(reader.node, integer), Region) for reader in readers):
+        return look()
+    glance = look(draws=False)
+    return look() if any(_stands_out(reader, axis, glance) for reader in readers for axis in _axes(reader)) else None
 
 
 def _smooth_outputs(

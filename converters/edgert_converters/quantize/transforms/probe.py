@@ -47,7 +47,15 @@ class Probe:
     statistics: dict[str, AxisStatistics]
 
 
-def probe(model: ir.Model, readers: Sequence[Reader], calibration: Calibration, seed: int, *, moments: bool) -> Probe:
+def probe(
+    model: ir.Model,
+    readers: Sequence[Reader],
+    calibration: Calibration,
+    seed: int,
+    *,
+    moments: bool,
+    draws: bool = True,
+) -> Probe:
     """Runs the float model over all samples and keeps what transforms are chosen by.
 
     Args:
@@ -56,6 +64,7 @@ def probe(model: ir.Model, readers: Sequence[Reader], calibration: Calibration, 
         calibration: the data.
         seed: draws the positions.
         moments: also keep E[x x^T] of the channels that each operator sums over.
+        draws: False leaves `rows` empty, which takes most of the time.
     """
     rng = np.random.default_rng(seed)
     inputs = {value.name for value in model.graph.inputs}
@@ -71,7 +80,7 @@ def probe(model: ir.Model, readers: Sequence[Reader], calibration: Calibration, 
         values = {name: _float(sample[name] if name in inputs else outputs[name]) for name in names}
         for name, value in values.items():
             statistics[name].update(value)
-        for reader in readers:
+        for reader in readers if draws else ():
             kept[reader.name].append(_draw(reader, values[str(reader.value.name)], count, rng))
     rows = {name: _joined(parts) for name, parts in kept.items() if parts}
     return Probe(rows, {reader.name: statistics[str(reader.value.name)] for reader in readers})
