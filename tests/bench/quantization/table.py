@@ -94,8 +94,9 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _shown(groups: Groups) -> Groups:
-    """Every peer, and edgert's settings that were measured in several draws: the ablation has a table of its own."""
-    return {key: draws for key, draws in groups.items() if key[0] != EDGERT or len(draws) > 1}
+    """Every peer, and edgert's settings of several draws, or of most: the ablation has a table of its own."""
+    several = min(2, max((len(draws) for (tool, _), draws in groups.items() if tool == EDGERT), default=0))
+    return {key: draws for key, draws in groups.items() if key[0] != EDGERT or len(draws) >= several}
 
 
 def _title(groups: Mapping[tuple[str, str], Group]) -> str:
