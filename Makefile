@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 PYTEST := $(BIN)/python -m pytest -q
+# a file of tests stays with one worker, which makes its fixtures once
+PARALLEL := -n 2 --dist loadfile
 
 .PHONY: demo test test-fast test-install test-operators test-quantization test-microcontrollers test-full lint types layers format wheel docs debian bench clean
 
@@ -12,22 +14,22 @@ demo: $(VENV)/.demo
 
 # the fast suite: under 10 minutes on 2 cores
 test: $(VENV)/.dev debian
-	$(PYTEST) tests/unit tests/property tests/layering tests/e2e -m "not slow"
+	$(PYTEST) $(PARALLEL) tests/unit tests/property tests/layering tests/e2e -m "not slow"
 
 # further tiers of .ci/run
 test-install: $(VENV)/.dev
 	$(PYTEST) tests/install
 test-operators: $(VENV)/.dev debian
-	EDGERT_FUZZ_COUNT=1000 $(PYTEST) tests/conformance tests/fuzz -m "not slow"
+	EDGERT_FUZZ_COUNT=1000 $(PYTEST) $(PARALLEL) tests/conformance tests/fuzz -m "not slow"
 test-quantization: $(VENV)/.dev debian
-	$(PYTEST) tests/quantization -m "not slow"
+	$(PYTEST) $(PARALLEL) tests/quantization -m "not slow"
 
 test-microcontrollers: $(VENV)/.dev debian
-	EDGERT_GRAPHS=32 $(PYTEST) tests/microcontrollers -m "not slow"
+	EDGERT_GRAPHS=32 $(PYTEST) $(PARALLEL) tests/microcontrollers -m "not slow"
 
 # everything, the slow cases and all mutations as well; run by hand
 test-full: $(VENV)/.dev debian
-	$(PYTEST) tests
+	$(PYTEST) $(PARALLEL) tests
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

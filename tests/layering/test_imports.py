@@ -62,10 +62,10 @@ def test_loading_an_engine_never_loads_the_converters(engine: str, tmp_path: Pat
 
 
 def test_import_stays_in_its_budget() -> None:
-    """The least of five: the budget is about what the import does, not about what else the computer does."""
+    """The least CPU time of five: the budget is about what the import does, not about what else the computer does."""
     script = (
-        "import time, numpy; start = time.perf_counter(); import edgert.runtime\n"
-        "print((time.perf_counter() - start) * 1000)"
+        "import time, numpy; start = time.process_time(); import edgert.runtime\n"
+        "print((time.process_time() - start) * 1000)"
     )
     assert min(float(fresh(script)) for _ in range(5)) < BUDGET_MS
 
