@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -13,6 +12,7 @@ from edgert.codec import JsonValue
 from edgert_converters.exporters.c.cmake import cmake_text
 from edgert_converters.exporters.c.core import Core
 from edgert_converters.exporters.c.emit import header_text, source_text
+from edgert_converters.exporters.c.headers import ReadKernel, read_headers
 from edgert_converters.exporters.c.kernels import RULES
 from edgert_converters.exporters.c.literals import c_identifier
 from edgert_converters.exporters.c.lowering import Lowering
@@ -26,10 +26,7 @@ from edgert_converters.requantize import read_requantize
 from edgert_converters.tflite.read import parse_tflite
 from edgert_converters.tflite.state import state_bindings
 
-__all__ = ["CFolder", "ReadKernel", "export_c", "lower"]
-
-ReadKernel = Callable[[str], bytes]
-"""Returns the bytes of a kernel header by its file name."""
+__all__ = ["CFolder", "export_c", "lower"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,24 +103,12 @@ def export_c(
         "CMakeLists.txt": cmake_text(network.name).encode(),
     }
     return CFolder(
-        files=files | _kernels(network, read_kernel),
+        files=files | read_headers((layer.call.header for layer in network.layers), read_kernel),
         choice=choice,
         whole=whole,
         inputs=tuple(spec for spec in file.inputs if spec.name not in held),
         outputs=tuple(spec for spec in file.outputs if spec.name not in given),
     )
-
-
-def _kernels(network: Network, read_kernel: ReadKernel) -> dict[str, bytes]:
-    """The headers that the layers call, and those that these include."""
-    found: dict[str, bytes] = {}
-    waiting = [f"edgert_{layer.call.header}.h" for layer in network.layers]
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found[name] = read_kernel(name)
-            waiting += re.findall(r'#include "(edgert_\w+\.h)"', found[name].decode())
-    return found
 
 
 def describe_plan(network: Network, plan: MemoryPlan) -> JsonValue:

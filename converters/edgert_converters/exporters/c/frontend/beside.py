@@ -8,8 +8,8 @@ from edgert.bundle import Step
 from edgert.dtypes import DType
 from edgert.runtime.audio.settings import FRONT_ENDS
 from edgert_converters.exporters.c.cmake import cmake_text
-from edgert_converters.exporters.c.export import ReadKernel
 from edgert_converters.exporters.c.frontend.export import export_frontend
+from edgert_converters.exporters.c.headers import ReadKernel
 from edgert_converters.exporters.c.network import Network
 
 __all__ = ["files_beside"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 
 from edgert.bundle import Step
@@ -12,9 +11,9 @@ from edgert.errors import RecipeError
 from edgert.quant import QuantParams
 from edgert.runtime.audio.settings import FRONT_ENDS, MfccSettings, MicroFrontendSettings
 from edgert.runtime.steps import bind_step
-from edgert_converters.exporters.c.export import ReadKernel
-from edgert_converters.exporters.c.frontend.parts import FrontEnd, mfcc_parts, micro_parts
+from edgert_converters.exporters.c.frontend.parts import mfcc_parts, micro_parts
 from edgert_converters.exporters.c.frontend.text import mfcc_text, micro_text
+from edgert_converters.exporters.c.headers import ReadKernel, read_headers
 from edgert_converters.exporters.c.network import Buffer, Network
 
 __all__ = ["export_frontend"]
@@ -48,7 +47,11 @@ def export_frontend(step: Step, network: Network, read_kernel: ReadKernel) -> Ma
         _check_micro(settings, buffer, where)
         front_end = micro_parts(settings, quant)
         header, source = micro_text(network.name, settings, front_end)
-    return {"frontend.h": header.encode(), "frontend.c": source.encode(), **_headers(front_end, read_kernel)}
+    return {
+        "frontend.h": header.encode(),
+        "frontend.c": source.encode(),
+        **read_headers([front_end.header], read_kernel),
+    }
 
 
 def _only_input(network: Network, where: str) -> Buffer:
@@ -80,14 +83,3 @@ def _check_micro(settings: MicroFrontendSettings, buffer: Buffer, where: str) ->
             f"{where} (micro_frontend): rows of {settings.channels} channels do not fill the input {buffer.name!r} of "
             f"shape {list(buffer.shape)}; change channels"
         )
-
-
-def _headers(front_end: FrontEnd, read_kernel: ReadKernel) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-    waiting = [f"edgert_{front_end.header}.h"]
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found[name] = read_kernel(name)
-            waiting += re.findall(r'#include "(edgert_\w+\.h)"', found[name].decode())
-    return found

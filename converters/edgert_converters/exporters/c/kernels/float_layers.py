@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from edgert_converters.exporters.c.kernels.float_limits import float_limits
-from edgert_converters.exporters.c.kernels.windows import find_windows
+from edgert_converters.exporters.c.kernels.windows import find_pool, find_windows
 from edgert_converters.exporters.c.literals import float_literal
 from edgert_converters.exporters.c.lowering import Lowering
 from edgert_converters.exporters.c.network import Call, Constant
@@ -54,20 +54,8 @@ def lower_fully_connected_float(operator: TfOperator, network: Lowering) -> None
 
 def lower_pool_float(operator: TfOperator, network: Lowering) -> None:
     """Adds the mean or the maximum of windows."""
-    kernel = (network.option(operator, "filter_height"), network.option(operator, "filter_width"))
-    windows = find_windows(operator, network, kernel)
-    literals: dict[str, int | str] = {
-        "in_columns": windows.x[1],
-        "out_columns": windows.y[1],
-        "depth": windows.y[2],
-        "kernel_rows": kernel[0],
-        "kernel_columns": kernel[1],
-        "stride_rows": windows.strides[0],
-        "stride_columns": windows.strides[1],
-        "pad_left": windows.pads[1],
-        "is_mean": int(operator.name == "AVERAGE_POOL_2D"),
-        **float_limits(operator, network),
-    }
+    windows, literals = find_pool(operator, network)
+    literals |= {"is_mean": int(operator.name == "AVERAGE_POOL_2D"), **float_limits(operator, network)}
     network.add(operator, Call("pool_float", "float_layers", windows.arguments(), literals), rows=windows.rows)
 
 

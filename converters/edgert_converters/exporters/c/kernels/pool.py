@@ -8,7 +8,7 @@ import numpy as np
 
 from edgert.quant import QuantParams, multiplier_q31
 from edgert_converters.exporters.c.core import Instructions
-from edgert_converters.exporters.c.kernels.windows import Windows, find_windows
+from edgert_converters.exporters.c.kernels.windows import Windows, find_pool
 from edgert_converters.exporters.c.literals import float_literal
 from edgert_converters.exporters.c.lowering import Lowering
 from edgert_converters.exporters.c.network import Call, Constant
@@ -27,7 +27,7 @@ def lower_average_pool(operator: TfOperator, network: Lowering) -> None:
     Raises:
         ModelError: in `q31` mode its output has other parameters than its input.
     """
-    windows, literals = _pool(operator, network)
+    windows, literals = find_pool(operator, network)
     x, y = network.quant(operator, network.tensor(operator, 0)), network.quant(operator, network.result(operator))
     low, high = network.clamp(operator, y)
     has_pairs = network.core.instructions is not Instructions.PORTABLE
@@ -50,7 +50,7 @@ def lower_max_pool(operator: TfOperator, network: Lowering) -> None:
     Raises:
         ModelError: its output has other parameters than its input.
     """
-    windows, literals = _pool(operator, network)
+    windows, literals = find_pool(operator, network)
     x, y = network.quant(operator, network.tensor(operator, 0)), network.quant(operator, network.result(operator))
     if x != y:
         raise network.refusal(operator, "its output has other parameters than its input")
@@ -67,21 +67,6 @@ def lower_mean(operator: TfOperator, network: Lowering) -> None:
 def lower_sum(operator: TfOperator, network: Lowering) -> None:
     """Adds the sum over neighbouring axes."""
     _lower_reduction(operator, network, is_mean=False)
-
-
-def _pool(operator: TfOperator, network: Lowering) -> tuple[Windows, dict[str, int | str]]:
-    kernel = (network.option(operator, "filter_height"), network.option(operator, "filter_width"))
-    windows = find_windows(operator, network, kernel)
-    return windows, {
-        "in_columns": windows.x[1],
-        "out_columns": windows.y[1],
-        "depth": windows.y[2],
-        "kernel_rows": kernel[0],
-        "kernel_columns": kernel[1],
-        "stride_rows": windows.strides[0],
-        "stride_columns": windows.strides[1],
-        "pad_left": windows.pads[1],
-    }
 
 
 def _multipliers(operator: TfOperator, network: Lowering, windows: Windows) -> Constant:

@@ -8,7 +8,7 @@ from edgert_converters.exporters.c.lowering import Lowering
 from edgert_converters.exporters.c.network import Rows
 from edgert_converters.tflite.model import TfOperator
 
-__all__ = ["Windows", "find_windows"]
+__all__ = ["Windows", "find_pool", "find_windows"]
 
 _SAME = 0
 
@@ -86,3 +86,19 @@ def find_windows(operator: TfOperator, network: Lowering, kernel: tuple[int, int
         for i in range(2)
     ]
     return Windows(x, y, kernel, strides, dilations, (pads[0], pads[1]))
+
+
+def find_pool(operator: TfOperator, network: Lowering) -> tuple[Windows, dict[str, int | str]]:
+    """Returns the windows of a pool, and what its kernels take of them as literals."""
+    kernel = (network.option(operator, "filter_height"), network.option(operator, "filter_width"))
+    windows = find_windows(operator, network, kernel)
+    return windows, {
+        "in_columns": windows.x[1],
+        "out_columns": windows.y[1],
+        "depth": windows.y[2],
+        "kernel_rows": kernel[0],
+        "kernel_columns": kernel[1],
+        "stride_rows": windows.strides[0],
+        "stride_columns": windows.strides[1],
+        "pad_left": windows.pads[1],
+    }
