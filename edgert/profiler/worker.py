@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -18,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import edgert
-from edgert.bundle import Bundle, Manifest, Variant
+from edgert.bundle import Bundle, Variant
 from edgert.codec import JsonValue, from_plain, to_plain
 from edgert.plugins import EnergySensor
 from edgert.profiler.energy import choose_sensor
 from edgert.profiler.environment import EnvironmentReader, read_device, read_memory_bytes
-from edgert.profiler.measure import Plan, measure_sustained, measure_windows, median_ms, summarize, warm_up
+from edgert.profiler.measure import Plan, measure_sustained, measure_windows, summarize, warm_up
 from edgert.profiler.model_input import choose_input
 from edgert.profiler.record import (
     SCHEMA,
@@ -36,15 +35,12 @@ from edgert.profiler.record import (
     Method,
     ModelFacts,
     Record,
-    Stages,
 )
+from edgert.profiler.stages import measure_stages
 from edgert.profiler.statistics import bootstrap_interval
 from edgert.profiler.validity import judge
-from edgert.runtime.audio.settings import FRONT_ENDS, needed_samples
-from edgert.runtime.geometry import Geometry
 from edgert.runtime.plain_model import is_bundle
 from edgert.runtime.session import Session, load, load_profiled
-from edgert.runtime.steps import bind_step
 from edgert.runtime.wire import Message
 from edgert.runtime.worker import SessionHandlers, serve_stdio
 
@@ -122,7 +118,7 @@ def _measure(request: ProfileRequest, arrays: Mapping[str, Array]) -> tuple[Reco
         sustained = measure_sustained(run, request.sustained_s) if request.sustained_s else None
         after = reader.sample()
         memory = MemoryRecord(load_ms, first_ms, rss_before, rss_after, read_memory_bytes("VmHWM"))
-        stages = _stages(session, run, arrays, request.seed)
+        stages = measure_stages(session, run, arrays, request.seed)
         facts, variant, manifest = session.facts(), session.variant, session.manifest
     no_layers, latency = facts.get("no_layer_times"), summarize(windows)
     environment = EnvironmentRecord(before, tuple(watch.samples), after)
@@ -205,40 +201,6 @@ def _golden(path: Path) -> dict[str, Array]:
         return {}
     with Bundle.open(path) as bundle:
         return bundle.golden()
-
-
-def _stages(session: Session, run: Callable[[], Any], arrays: Mapping[str, Array], seed: int) -> Stages:
-    manifest = session.manifest
-    notes, before_ms, after_ms = [], None, None
-    geometry = Geometry((1, 1), (1, 1))
-    if manifest.preprocess:
-        given = arrays.get("image")
-        if given is None:
-            given, note = _example(manifest, seed)
-            notes.append(note)
-        _, geometry = session.preprocess(given)
-        before_ms = median_ms(lambda: session.preprocess(given))
-    else:
-        notes.append("the model has no pre-processing steps")
-    if manifest.postprocess:
-        outputs = run()
-        after_ms = median_ms(lambda: session.postprocess(outputs, geometry))
-    else:
-        notes.append("the model has no post-processing steps")
-    return Stages(before_ms, 0.0, after_ms, "; ".join(notes))
-
-
-def _example(manifest: Manifest, seed: int) -> tuple[Array, str]:
-    """Something that the pre-processing can be measured on, and what it is."""
-    rng = np.random.default_rng(seed)
-    for step in manifest.preprocess:
-        if step["op"] in FRONT_ENDS:
-            features = math.prod(size or 1 for size in manifest.inputs[0].shape)
-            samples = needed_samples(bind_step(step, FRONT_ENDS, "preprocess")(), features)
-            noise = rng.integers(-(1 << 15), 1 << 15, samples)
-            return noise.astype(np.int16), f"pre-processing measured on {len(noise)} samples of noise"
-    image = rng.integers(0, 256, (480, 640, 3)).astype(np.uint8)
-    return image, "pre-processing measured on a random 640x480 image"
 
 
 def _layers(request: ProfileRequest, arrays: Mapping[str, Array]) -> tuple[LayerRow, ...]:
