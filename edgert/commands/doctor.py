@@ -13,8 +13,9 @@ import numpy as np
 import edgert
 from edgert.codec import JsonValue, to_plain
 from edgert.commands.console import Console
+from edgert.profiler.device_facts import read_device
 from edgert.profiler.energy import sensor_reasons
-from edgert.profiler.environment import EnvironmentReader, read_device
+from edgert.profiler.environment import EnvironmentReader
 from edgert.runtime.cpu import dot_product, needs_x64_quant_precision
 from edgert.runtime.engines import ENGINES, EXTRAS, ONLY_BY_NAME, get_engine
 

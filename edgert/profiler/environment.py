@@ -6,41 +6,25 @@
 from __future__ import annotations
 
 import os
-import platform
 import time
 from pathlib import Path
 
-from edgert.profiler.record import DeviceFacts, EnvironmentSample
+from edgert.profiler.record import EnvironmentRecord, EnvironmentSample
+from edgert.profiler.system_files import number_of, read_fields, read_text
+from edgert.profiler.throttling import ThrottleReader, read_power_mode
 
-__all__ = ["EnvironmentReader", "read_device", "read_memory_bytes"]
+__all__ = ["EnvironmentReader", "read_memory_bytes"]
 
 _ROOT = Path("/")
 _CPUS = "sys/devices/system/cpu"
-_THROTTLE = "sys/devices/platform/soc/soc:firmware/get_throttled"  # Raspberry Pi: the firmware's bits, hexadecimal
+_GPU_CLOCKS = ("sys/class/devfreq/*.gpu/cur_freq", "sys/class/devfreq/*.g[av]1[01]b/cur_freq")  # Jetson: ga10b, gv11b
+_OFF_BELOW_C = -100.0  # zones of units that are switched off read -256
 _BUSY_FIELDS = (0, 1, 2, 5, 6, 7)  # user, nice, system, irq, softirq, steal of /proc/stat
-
-
-def read_device(root: Path = _ROOT) -> DeviceFacts:
-    """Returns what this system says about its board and processor."""
-    board = _text(root / "proc/device-tree/model") or _text(root / "sys/class/dmi/id/product_name")
-    soc = _cpu_name(_text(root / "proc/cpuinfo") or "") or _compatible(root) or platform.processor() or None
-    cores = os.cpu_count()
-    memory = _fields(_text(root / "proc/meminfo") or "").get("MemTotal")
-    return DeviceFacts(
-        name=board or soc or platform.machine(),
-        board=board,
-        soc=soc,
-        architecture=platform.machine(),
-        cores=cores,
-        ram_bytes=None if memory is None else memory * 1024,
-        system=platform.system(),
-        kernel=platform.release(),
-    )
 
 
 def read_memory_bytes(field: str, root: Path = _ROOT) -> int | None:
     """Returns VmRSS (now) or VmHWM (peak) of this process in bytes, or None."""
-    value = _fields(_text(root / "proc/self/status") or "").get(field)
+    value = read_fields(root / "proc/self/status").get(field)
     return None if value is None else value * 1024
 
 
@@ -50,33 +34,50 @@ class EnvironmentReader:
     def __init__(self, root: Path = _ROOT) -> None:
         self._root = root
         self._last: tuple[float, float, float] | None = None
+        self._throttling = ThrottleReader(root)
 
     def sample(self) -> EnvironmentSample:
         """Returns the state now."""
         root = self._root
-        pressure = _text(root / "proc/pressure/memory") or ""
-        available = _fields(_text(root / "proc/meminfo") or "").get("MemAvailable")
-        load = (_text(root / "proc/loadavg") or "").split()
+        load = (read_text(root / "proc/loadavg") or "").split()
+        available = read_fields(root / "proc/meminfo").get("MemAvailable")
         return EnvironmentSample(
             monotonic_s=time.monotonic(),
             wall_s=time.time(),
             governors=self._per_cpu("scaling_governor"),
-            clocks_mhz=tuple(float(value) / 1000 for value in self._per_cpu("scaling_cur_freq") if value.isdigit()),
+            clocks_mhz=self._clocks_mhz("scaling_cur_freq"),
             temperatures_c=_temperatures(root),
-            throttle_flags=_text(root / _THROTTLE),
-            load_average_1m=_number(load[0]) if load else None,
+            throttle_flags=self._throttling.flags(),
+            load_average_1m=number_of(load[0]) if load else None,
             competing_cores=self._competing_cores(),
             memory_available_bytes=None if available is None else available * 1024,
-            memory_pressure_avg10=_pressure(pressure),
+            memory_pressure_avg10=_pressure(read_text(root / "proc/pressure/memory") or ""),
+            clocks_locked=self._clocks_locked(),
+            gpu_clock_mhz=_gpu_clock_mhz(root),
+            cooling=self._throttling.cooling(),
+            throttle_counts=self._throttling.counts(),
         )
+
+    def record(self, before: EnvironmentSample, during: list[EnvironmentSample]) -> EnvironmentRecord:
+        """Returns the whole of a measurement, which ends with a sample taken now."""
+        after, mode = self.sample(), read_power_mode(self._root)
+        return EnvironmentRecord(before, tuple(during), after, mode, self._throttling.unreadable)
+
+    def _clocks_mhz(self, name: str) -> tuple[float, ...]:
+        return tuple(float(value) / 1000 for value in self._per_cpu(name) if value.isdigit())
+
+    def _clocks_locked(self) -> bool | None:
+        """Whether no core may change its clock: what jetson_clocks does, whatever the governor is called."""
+        low, high = self._clocks_mhz("scaling_min_freq"), self._clocks_mhz("scaling_max_freq")
+        return low == high if low and high else None
 
     def _per_cpu(self, name: str) -> tuple[str, ...]:
         folders = sorted((self._root / _CPUS).glob("cpu[0-9]*/cpufreq"), key=lambda folder: folder.parent.name)
-        values = (_text(folder / name) for folder in folders)
+        values = (read_text(folder / name) for folder in folders)
         return tuple(value for value in values if value is not None)
 
     def _competing_cores(self) -> float | None:
-        busy_s = _busy_s(_text(self._root / "proc/stat") or "")
+        busy_s = _busy_s(read_text(self._root / "proc/stat") or "")
         if busy_s is None:
             return None
         own = os.times()
@@ -88,52 +89,26 @@ class EnvironmentReader:
         return round(max(0.0, (busy - mine) / elapsed), 3)
 
 
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_bytes().decode(errors="replace").strip("\0\n ") or None
-    except OSError:
-        return None
-
-
-def _fields(text: str) -> dict[str, int]:
-    """`Name:   123 kB` lines as numbers."""
-    found = {}
-    for line in text.splitlines():
-        name, _, rest = line.partition(":")
-        words = rest.split()
-        if words and words[0].isdigit():
-            found[name.strip()] = int(words[0])
-    return found
-
-
-def _cpu_name(cpuinfo: str) -> str | None:
-    for key in ("model name", "Model", "Hardware"):
-        for line in cpuinfo.splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == key and value.strip():
-                return value.strip()
-    return None
-
-
-def _compatible(root: Path) -> str | None:
-    text = _text(root / "proc/device-tree/compatible")
-    return text.split("\0")[-1] if text else None
-
-
 def _temperatures(root: Path) -> dict[str, float]:
     found = {}
     for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*")):
-        value = _number(_text(zone / "temp"))
-        if value is not None:
-            found[f"{zone.name}:{_text(zone / 'type') or 'unknown'}"] = value / 1000
+        value = number_of(read_text(zone / "temp"))
+        if value is not None and value / 1000 > _OFF_BELOW_C:
+            found[f"{zone.name}:{read_text(zone / 'type') or 'unknown'}"] = value / 1000
     return found
+
+
+def _gpu_clock_mhz(root: Path) -> float | None:
+    paths = (path for pattern in _GPU_CLOCKS for path in sorted(root.glob(pattern)))
+    clock_hz = next((clock for path in paths if (clock := number_of(read_text(path))) is not None), None)
+    return None if clock_hz is None else clock_hz / 1e6
 
 
 def _pressure(text: str) -> float | None:
     for line in text.splitlines():
         if line.startswith("some "):
             values = {key: value for key, _, value in (word.partition("=") for word in line.split()[1:])}
-            return _number(values.get("avg10"))
+            return number_of(values.get("avg10"))
     return None
 
 
@@ -143,10 +118,3 @@ def _busy_s(stat: str) -> float | None:
         return None
     ticks = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
     return sum(int(words[1 + index]) for index in _BUSY_FIELDS) / ticks
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        return None

@@ -17,7 +17,9 @@ from edgert.errors import InputFileError
 
 __all__ = [
     "SCHEMA",
+    "ClockAlignment",
     "DeviceFacts",
+    "DutyCycle",
     "EnergyRecord",
     "EngineRecord",
     "EnvironmentRecord",
@@ -71,7 +73,10 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True)
 class DeviceFacts:
-    """The device; None where the system does not tell."""
+    """The device; None where the system does not tell.
+
+    `core` is the processor's core by name, `target` what edgert calls such boards, `release` the operating system's.
+    """
 
     name: str
     board: str | None
@@ -81,6 +86,9 @@ class DeviceFacts:
     ram_bytes: int | None
     system: str
     kernel: str
+    core: str | None = None
+    target: str | None = None
+    release: str | None = None
 
     def identity(self) -> tuple[str | None, ...]:
         """What two records must share to be compared."""
@@ -106,7 +114,8 @@ class EngineRecord:
 class EnvironmentSample:
     """The state of the device at one moment; None or empty where unreadable.
 
-    `competing_cores` is the processor time that other processes took since the sample before, in cores.
+    `competing_cores` is the processor time that other processes took since the sample before, in cores. `cooling` is
+    how far each cooling device that takes speed away is on, `throttle_counts` how often the hardware did so by itself.
     """
 
     monotonic_s: float
@@ -119,15 +128,24 @@ class EnvironmentSample:
     competing_cores: float | None = None
     memory_available_bytes: int | None = None
     memory_pressure_avg10: float | None = None
+    clocks_locked: bool | None = None
+    gpu_clock_mhz: float | None = None
+    cooling: dict[str, int] = field(default_factory=dict)
+    throttle_counts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentRecord:
-    """Samples before, during (between windows) and after the measurement."""
+    """Samples before, during (between windows) and after the measurement.
+
+    `power_mode` is a Jetson's; `unreadable` names what such a board should show and did not, with the reason.
+    """
 
     before: EnvironmentSample
     during: tuple[EnvironmentSample, ...]
     after: EnvironmentSample
+    power_mode: str | None = None
+    unreadable: tuple[str, ...] = ()
 
     def samples(self) -> tuple[EnvironmentSample, ...]:
         """All samples in order of time."""
@@ -195,8 +213,34 @@ class MemoryRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockAlignment:
+    """How the clock of the board was set against that of the computer that read the meter.
+
+    `offset_s` is the board's clock less the computer's; the shortest round trip bounds its error by `error_s`.
+    """
+
+    offset_s: float
+    error_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class DutyCycle:
+    """What a device draws when it infers `rate_hz` times a second and idles in between; `hours` on a battery."""
+
+    rate_hz: float
+    busy_share: float
+    mean_mw: float
+    battery_wh: float | None = None
+    hours: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class EnergyRecord:
-    """Energy per inference from a sensor; net is gross less the idle power measured before."""
+    """Energy per inference; net is gross less the idle power measured before (docs/energy.md).
+
+    `source` is `measured`, or `estimated` from power that the user stated. The intervals hold the spread between
+    windows and, where `relative_accuracy` is stated, the sensor's own error. `reasons` degrade it.
+    """
 
     sensor: str
     rails: tuple[str, ...]
@@ -206,7 +250,20 @@ class EnergyRecord:
     idle_mw: float
     gross_mj: float
     net_mj: float
-    net_ci95_mj: tuple[float, float]
+    net_ci95_mj: tuple[float, float] | None
+    gross_ci95_mj: tuple[float, float] | None = None
+    relative_accuracy: float | None = None
+    source: str = "measured"
+    sensor_source: str = ""
+    windows: int = 0
+    samples: int = 0
+    reasons: tuple[Reason, ...] = ()
+    clock: ClockAlignment | None = None
+    duty: DutyCycle | None = None
+
+    def __post_init__(self) -> None:
+        if self.source not in {"measured", "estimated"}:
+            raise ValueError(f"energy.source is {self.source!r}; it must be measured or estimated")
 
 
 @dataclass(frozen=True, slots=True)

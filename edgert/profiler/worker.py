@@ -20,15 +20,15 @@ import edgert
 from edgert.bundle import Bundle, Variant
 from edgert.codec import JsonValue, from_plain, to_plain
 from edgert.plugins import EnergySensor
+from edgert.profiler.device_facts import read_device
 from edgert.profiler.energy import choose_sensor
-from edgert.profiler.environment import EnvironmentReader, read_device, read_memory_bytes
+from edgert.profiler.environment import EnvironmentReader, read_memory_bytes
 from edgert.profiler.measure import Plan, measure_sustained, measure_windows, summarize, warm_up
 from edgert.profiler.model_input import choose_input
 from edgert.profiler.record import (
     SCHEMA,
     EnergyRecord,
     EngineRecord,
-    EnvironmentRecord,
     EnvironmentSample,
     LayerRow,
     MemoryRecord,
@@ -55,7 +55,10 @@ _LAYER_LIMIT_S = 5.0
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ProfileRequest:
-    """What to measure and for how long; `created` is the laptop's time, since a board may not know it."""
+    """What to measure and for how long.
+
+    `created` is the laptop's time, since a board may not know it; `target` what the laptop calls such boards.
+    """
 
     path: str
     created: str
@@ -70,6 +73,7 @@ class ProfileRequest:
     layers: bool = True
     seed: int = 0
     tuned: bool = True
+    target: str | None = None
 
 
 @dataclasses.dataclass(slots=True)
@@ -116,12 +120,11 @@ def _measure(request: ProfileRequest, arrays: Mapping[str, Array]) -> tuple[Reco
         watch = _Watch(reader, sensor)
         windows = measure_windows(run, plan, watch.between)
         sustained = measure_sustained(run, request.sustained_s) if request.sustained_s else None
-        after = reader.sample()
+        environment = reader.record(before, watch.samples)
         memory = MemoryRecord(load_ms, first_ms, rss_before, rss_after, read_memory_bytes("VmHWM"))
         stages = measure_stages(session, run, arrays, request.seed)
         facts, variant, manifest = session.facts(), session.variant, session.manifest
     no_layers, latency = facts.get("no_layer_times"), summarize(windows)
-    environment = EnvironmentRecord(before, tuple(watch.samples), after)
     samples = sum(window.size for window in windows)
     method = Method("perf_counter_ns", warmup.runs, warmup.steady, len(windows), samples, method_input, request.seed)
     verdict, reasons = judge(environment, method, latency, sustained)
@@ -131,7 +134,7 @@ def _measure(request: ProfileRequest, arrays: Mapping[str, Array]) -> tuple[Reco
         source="measured",
         model=_model_facts(request.path, manifest.name, manifest.source.sha256, variant),
         variant=variant.id,
-        device=read_device(),
+        device=read_device(target=request.target),
         engine=_engine_record(facts),
         environment=environment,
         method=method,

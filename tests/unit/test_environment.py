@@ -3,7 +3,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from edgert.profiler.environment import EnvironmentReader, read_device, read_memory_bytes
+from edgert.profiler.device_facts import read_device
+from edgert.profiler.environment import EnvironmentReader, read_memory_bytes
 
 
 def write(root: Path, files: dict[str, str]) -> Path:
@@ -16,7 +17,8 @@ def write(root: Path, files: dict[str, str]) -> Path:
 RASPBERRY_PI = {
     "proc/device-tree/model": "Raspberry Pi 5 Model B Rev 1.0\0",
     "proc/device-tree/compatible": "raspberrypi,5-model-b\0brcm,bcm2712\0",
-    "proc/cpuinfo": "processor\t: 0\nFeatures\t: fp asimddp\n",
+    "proc/cpuinfo": "processor\t: 0\nFeatures\t: fp asimddp\nCPU implementer\t: 0x41\nCPU part\t: 0xd0b\n\n"
+    "Hardware\t: BCM2835\nModel\t\t: Raspberry Pi 5 Model B Rev 1.0\n",
     "proc/meminfo": "MemTotal:        4147216 kB\nMemAvailable:    3500000 kB\n",
     "proc/loadavg": "0.42 0.30 0.20 1/200 999\n",
     "proc/pressure/memory": "some avg10=1.50 avg60=0.00 avg300=0.00 total=0\n",
@@ -35,7 +37,8 @@ def test_a_raspberry_pi_is_read(tmp_path: Path) -> None:
     root = write(tmp_path, RASPBERRY_PI)
     device = read_device(root)
     assert device.board == "Raspberry Pi 5 Model B Rev 1.0"
-    assert device.soc == "brcm,bcm2712"
+    assert device.soc == "Broadcom BCM2712"
+    assert device.core == "Cortex-A76"
     assert device.ram_bytes == 4147216 * 1024
     sample = EnvironmentReader(root).sample()
     assert sample.governors == ("ondemand", "ondemand")

@@ -33,14 +33,64 @@ def test_a_quiet_board_is_valid() -> None:
         ({"memory_pressure_avg10": 12.0}, "memory-pressure"),
         ({"memory_available_bytes": 1 << 20}, "memory-pressure"),
         ({"throttle_flags": "0x50005"}, "throttled"),
+        ({"cooling": {"cooling_device2:cpu-throttle-alert": 1}}, "throttled"),
     ],
 )
 def test_one_disturbance_gives_its_code(change: dict[str, object], code: str) -> None:
     assert codes(example.sample(1, **change)) == [code]
 
 
-def test_past_throttling_that_is_over_does_not_count() -> None:
-    assert codes(example.sample(1, throttle_flags="0x50000")) == []
+def after(**changes: object) -> list[tuple[str, str]]:
+    environment = dataclasses.replace(QUIET.environment, after=example.sample(3, **changes))
+    return [(reason.code, reason.text) for reason in judge(environment, QUIET.method, QUIET.latency)[1]]
+
+
+def test_throttling_before_the_run_does_not_count() -> None:
+    old = [example.sample(second, throttle_flags="0x50000") for second in range(3)]
+    environment = example.environment(old[1])
+    environment = dataclasses.replace(environment, before=old[0], after=old[2])
+    assert judge(environment, QUIET.method, QUIET.latency) == (Verdict.VALID, ())
+
+
+def test_throttling_that_came_and_went_between_two_samples_counts() -> None:
+    text = "the firmware says that under-voltage, throttled occurred during the measurement (flags 0x0, 0x50000)"
+    assert after(throttle_flags="0x50000") == [("throttle-occurred", text)]
+
+
+def test_throttling_that_stays_gives_both_codes() -> None:
+    found = dict(after(throttle_flags="0x50005"))
+    assert list(found) == ["throttled", "throttle-occurred"]
+    assert "under-voltage, throttled in 1 of 4 samples" in found["throttled"]
+
+
+def test_a_counter_that_rises_counts_and_one_that_appears_does_not() -> None:
+    before = example.sample(0, throttle_counts={"oc1_event_cnt": 3})
+    last = example.sample(3, throttle_counts={"oc1_event_cnt": 5, "oc2_event_cnt": 9})
+    environment = dataclasses.replace(QUIET.environment, before=before, after=last)
+    (reason,) = judge(environment, QUIET.method, QUIET.latency)[1]
+    assert (reason.code, reason.text) == ("throttle-occurred", "counters of throttling rose: oc1_event_cnt by 2")
+
+
+def test_flags_that_should_be_readable_and_are_not() -> None:
+    environment = dataclasses.replace(QUIET.environment, unreadable=("throttle flags: no vcgencmd",))
+    (reason,) = judge(environment, QUIET.method, QUIET.latency)[1]
+    assert reason.code == "throttle-unreadable"
+    assert "no vcgencmd" in reason.text
+
+
+def test_locked_clocks_are_as_good_as_the_performance_governor() -> None:
+    def run(locked: bool) -> list[str]:
+        samples = [example.sample(s, governors=("schedutil",), clocks_locked=locked) for s in range(3)]
+        environment = dataclasses.replace(example.environment(samples[1]), before=samples[0], after=samples[2])
+        return [reason.code for reason in judge(environment, QUIET.method, QUIET.latency)[1]]
+
+    assert run(True) == []
+    assert run(False) == ["governor-not-performance"]
+
+
+def test_a_neighbour_is_described_by_how_long_it_disturbed() -> None:
+    (found,) = after(competing_cores=1.5)
+    assert found == ("competing-load", "other processes used up to 1.5 cores, in 1 of 4 samples")
 
 
 def test_unreadable_clocks_are_said() -> None:
