@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, runtime_checkable
@@ -33,6 +34,9 @@ __all__ = [
     "ModelSummary",
     "ProgressReporter",
     "SampleRunner",
+    "SensorFault",
+    "SensorKind",
+    "SensorReading",
     "Transport",
     "WorkerChannel",
     "load_converter",
@@ -252,17 +256,60 @@ class Engine(Protocol):
         ...
 
 
+class SensorKind(enum.Enum):
+    """What a reading of an energy sensor is.
+
+    POLLED: `read` takes one sample of power when it is called. STREAM: samples of power come by themselves and `read`
+    waits for them, a tenth of a second at most. COUNTER: `read` takes the running total of the energy.
+    """
+
+    POLLED = "polled"
+    STREAM = "stream"
+    COUNTER = "counter"
+
+
+@dataclass(frozen=True, slots=True)
+class SensorFault:
+    """Something wrong with a sensor: a code that docs/energy.md lists, and a sentence."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SensorReading:
+    """What a sensor gave since it was last read, in order of time.
+
+    `time_s` float64[N] is on `time.monotonic` of the computer that reads it. `values` float64[N, rails] are milliwatt,
+    or millijoule since any moment where the sensor is a counter. What could not be understood is in `faults`, one for
+    each sample that was lost.
+    """
+
+    time_s: NDArray[np.float64]
+    values: NDArray[np.float64]
+    faults: tuple[SensorFault, ...] = ()
+
+
 class EnergySensor(Protocol):
-    """A source of energy readings. `accuracy` and `leaves_out` are sentences that stand in every record."""
+    """A source of power or energy readings; found by name or through the entry point group `edgert.energy_sensors`.
+
+    `accuracy`, `leaves_out` and `source` are sentences that stand in every record. `relative_accuracy` is the accuracy
+    as a share of the value (0.01: within 1 %), None where nobody states one. `rate_hz` is how many samples a second it
+    gives, or may be asked for. A rail above `limit_mw`, or well below 0, is a fault.
+    """
 
     name: str
     accuracy: str
+    relative_accuracy: float | None
     leaves_out: str
+    source: str
     rate_hz: float
+    limit_mw: float
+    kind: SensorKind
 
     @property
     def rails(self) -> tuple[str, ...]:
-        """Names of the rails that are summed."""
+        """Names of the rails that are summed; never a total beside its parts."""
         ...
 
     def unavailable(self) -> str | None:
@@ -270,11 +317,24 @@ class EnergySensor(Protocol):
         ...
 
     def start(self) -> None:
-        """Begins an interval."""
+        """Gets ready to be read.
+
+        Raises:
+            DeviceError: the sensor does not answer.
+            MissingExtraError: its package is not installed.
+        """
         ...
 
-    def stop_mj(self) -> float:
-        """Returns the energy since `start` in millijoule."""
+    def read(self) -> SensorReading:
+        """Returns one sample, or what came since the last call; see `kind`.
+
+        Raises:
+            DeviceError: the sensor is gone.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Frees the sensor; safe to call twice."""
         ...
 
 

@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 import edgert
 from edgert.bundle import Bundle, Variant
 from edgert.codec import JsonValue, from_plain, to_plain
-from edgert.plugins import EnergySensor
 from edgert.profiler.device_facts import read_device
 from edgert.profiler.energy import choose_sensor
+from edgert.profiler.energy.measurement import open_measurement
+from edgert.profiler.energy.schedule import Schedule
 from edgert.profiler.environment import EnvironmentReader, read_memory_bytes
 from edgert.profiler.measure import Plan, measure_sustained, measure_windows, summarize, warm_up
 from edgert.profiler.model_input import choose_input
 from edgert.profiler.record import (
     SCHEMA,
-    EnergyRecord,
     EngineRecord,
     EnvironmentSample,
     LayerRow,
@@ -35,9 +35,9 @@ from edgert.profiler.record import (
     Method,
     ModelFacts,
     Record,
+    Verdict,
 )
 from edgert.profiler.stages import measure_stages
-from edgert.profiler.statistics import bootstrap_interval
 from edgert.profiler.validity import judge
 from edgert.runtime.plain_model import is_bundle
 from edgert.runtime.session import Session, load, load_profiled
@@ -48,7 +48,6 @@ __all__ = ["ProfileRequest", "main", "profile_here"]
 
 Array = NDArray[Any]  # Any: element types are data
 
-_IDLE_S = 2.0
 _LAYER_RUNS = 20
 _LAYER_LIMIT_S = 5.0
 
@@ -73,24 +72,19 @@ class ProfileRequest:
     layers: bool = True
     seed: int = 0
     tuned: bool = True
+    schedule: Schedule | None = None
     target: str | None = None
 
 
 @dataclasses.dataclass(slots=True)
 class _Watch:
-    """Collects environment samples and energy between the windows of one measurement."""
+    """Collects environment samples between the windows of one measurement."""
 
     reader: EnvironmentReader
-    sensor: EnergySensor | None
     samples: list[EnvironmentSample] = dataclasses.field(default_factory=list)
-    spent_mj: list[float] = dataclasses.field(default_factory=list)
 
-    def between(self, index: int) -> None:
-        if self.sensor is not None and index > 0:
-            self.spent_mj.append(self.sensor.stop_mj())
+    def between(self, _: int) -> None:
         self.samples.append(self.reader.sample())
-        if self.sensor is not None:
-            self.sensor.start()
 
 
 def profile_here(request: ProfileRequest, arrays: Mapping[str, Array]) -> Record:
@@ -102,12 +96,12 @@ def profile_here(request: ProfileRequest, arrays: Mapping[str, Array]) -> Record
     return _measure(request, arrays)[0]
 
 
-def _measure(request: ProfileRequest, arrays: Mapping[str, Array]) -> tuple[Record, JsonValue]:
-    """The record, and the session's fact about a tuned choice (None: none was stored)."""
-    sensor, energy_reason = choose_sensor(request.energy)
+def _measure(request: ProfileRequest, arrays: Mapping[str, Array]) -> tuple[Record, dict[str, JsonValue]]:
+    """The record; and `tuned`, the session's fact about a tuned choice, `intervals`, when it idled and when it ran."""
+    energy = open_measurement(choose_sensor(request.energy), request.duration_s, request.schedule)
     reader = EnvironmentReader()
     reader.sample()
-    idle_mw = None if sensor is None else _idle_mw(sensor)
+    energy.measure_idle()
     before = reader.sample()
     rss_before = read_memory_bytes("VmRSS")
     session, load_ms = _timed(lambda: _load(request))
@@ -117,17 +111,20 @@ def _measure(request: ProfileRequest, arrays: Mapping[str, Array]) -> tuple[Reco
         rss_after = read_memory_bytes("VmRSS")
         plan = Plan(request.duration_s)
         warmup = warm_up(run, plan.max_warmup_s)
-        watch = _Watch(reader, sensor)
+        watch = _Watch(reader)
         windows = measure_windows(run, plan, watch.between)
         sustained = measure_sustained(run, request.sustained_s) if request.sustained_s else None
         environment = reader.record(before, watch.samples)
         memory = MemoryRecord(load_ms, first_ms, rss_before, rss_after, read_memory_bytes("VmHWM"))
+        spent = energy.measure_runs(run)
         stages = measure_stages(session, run, arrays, request.seed)
         facts, variant, manifest = session.facts(), session.variant, session.manifest
     no_layers, latency = facts.get("no_layer_times"), summarize(windows)
     samples = sum(window.size for window in windows)
     method = Method("perf_counter_ns", warmup.runs, warmup.steady, len(windows), samples, method_input, request.seed)
     verdict, reasons = judge(environment, method, latency, sustained)
+    if spent.reasons and verdict is Verdict.VALID:
+        verdict = Verdict.DEGRADED
     record = Record(
         schema=SCHEMA,
         created=request.created,
@@ -142,32 +139,37 @@ def _measure(request: ProfileRequest, arrays: Mapping[str, Array]) -> tuple[Reco
         stages=dataclasses.replace(stages, inference_ms=latency.p50_ms),
         memory=memory,
         verdict=verdict,
-        reasons=reasons,
+        reasons=(*reasons, *spent.reasons),
         layers=_layers(request, arrays) if request.layers and not no_layers else (),
-        energy=None if sensor is None or idle_mw is None else _energy(sensor, idle_mw, watch.spent_mj, windows),
-        energy_reason=energy_reason or None,
+        energy=spent.record,
+        energy_reason=spent.reason,
         sustained=sustained,
         layers_reason=no_layers,
     )
-    return record, facts.get("tuned")
+    return record, {"tuned": facts.get("tuned"), "intervals": to_plain(energy.intervals)}
 
 
 class ProfilerHandlers(SessionHandlers):
-    """A worker's calls, and two more."""
+    """A worker's calls, and three more."""
 
     def table(self) -> dict[str, Callable[[Message], Message]]:
         """The calls this object answers."""
-        return {**SessionHandlers.table(self), "environment": self.environment, "profile": self.profile}
+        more = {"environment": self.environment, "profile": self.profile, "clock": self.clock}
+        return {**SessionHandlers.table(self), **more}
 
     def environment(self, _: Message) -> Message:
         """Returns the device and its state now."""
         return Message({"device": to_plain(read_device()), "sample": to_plain(EnvironmentReader().sample())})
 
+    def clock(self, _: Message) -> Message:
+        """Returns the time of this device on the clock that all intervals are on."""
+        return Message({"monotonic_s": time.monotonic()})
+
     def profile(self, request: Message) -> Message:
         """Returns a record; the arrays of the request are the model's inputs, or an image under `image`."""
         wanted = from_plain(ProfileRequest, request.body)
-        record, tuned = _measure(wanted, request.arrays)
-        return Message({"record": to_plain(record), "tuned": tuned})
+        record, more = _measure(wanted, request.arrays)
+        return Message({"record": to_plain(record), **more})
 
 
 def main() -> int:
@@ -223,33 +225,6 @@ def _timed(function: Callable[[], Any]) -> tuple[Any, float]:
     start = time.perf_counter_ns()
     result = function()
     return result, (time.perf_counter_ns() - start) / 1e6
-
-
-def _idle_mw(sensor: EnergySensor) -> float:
-    sensor.start()
-    start = time.monotonic()
-    time.sleep(_IDLE_S)
-    return sensor.stop_mj() / (time.monotonic() - start)
-
-
-def _energy(
-    sensor: EnergySensor, idle_mw: float, spent_mj: list[float], windows: list[NDArray[np.float64]]
-) -> EnergyRecord:
-    gross = np.array([spent / window.size for spent, window in zip(spent_mj, windows, strict=True)])
-    idle = np.array([idle_mw * window.mean() / 1000 for window in windows])
-    net = gross - idle
-    interval = bootstrap_interval([net], lambda values: float(values.mean()))
-    return EnergyRecord(
-        sensor.name,
-        sensor.rails,
-        sensor.rate_hz,
-        sensor.accuracy,
-        sensor.leaves_out,
-        idle_mw,
-        float(gross.mean()),
-        float(net.mean()),
-        interval,
-    )
 
 
 def _model_facts(path: str, name: str, source_sha256: str, variant: Variant) -> ModelFacts:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgert.errors import UsageError
+from edgert.errors import DeviceError, UsageError
 from edgert.profiler.energy import SENSORS, choose_sensor, get_sensor, sensor_reasons
 from edgert.profiler.energy.rapl import RaplSensor, counter_difference
 
@@ -31,15 +31,29 @@ def test_packages_are_summed_and_their_parts_are_not(tmp_path: Path) -> None:
     (second / "energy_uj").write_text("6500")
     for part in parts:
         (part / "energy_uj").write_text("99999")
-    assert sensor.stop_mj() == 3.5
+    assert sensor.read().values.tolist() == [[2.0, 1.5]]
 
 
-def test_a_counter_that_wraps(tmp_path: Path) -> None:
+def test_a_counter_that_wraps_goes_on(tmp_path: Path) -> None:
     package = zone(tmp_path, "0", "package-0", 990, range_uj=999)
     sensor = RaplSensor(tmp_path)
     sensor.start()
-    (package / "energy_uj").write_text("20")
-    assert sensor.stop_mj() == 0.03
+    totals = []
+    for value in ("20", "900", "10"):
+        (package / "energy_uj").write_text(value)
+        totals.append(sensor.read().values.item())
+    assert totals == pytest.approx([0.03, 0.91, 1.02])
+
+
+def test_a_counter_that_goes_away(tmp_path: Path) -> None:
+    package = zone(tmp_path, "0", "package-0", 1)
+    sensor = RaplSensor(tmp_path)
+    sensor.start()
+    (package / "energy_uj").unlink()
+    with pytest.raises(DeviceError, match="energy_uj cannot be read"):
+        sensor.read()
+    with pytest.raises(DeviceError, match="energy_uj cannot be read"):
+        sensor.start()
 
 
 @given(st.integers(1, 10**12), st.data())

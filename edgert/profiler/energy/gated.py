@@ -71,7 +71,7 @@ class Pulse:
 
 
 class GatedSensor:
-    """A power meter as an `edgert.plugins.EnergySensor`; `pulses` and `idle_mw` tell more about the last interval."""
+    """A power meter beside a board that shows its runs on a pin; `pulses` and `idle_mw` tell of the last interval."""
 
     def __init__(self, stream: PowerStream) -> None:
         self.name, self.accuracy, self.leaves_out = stream.name, stream.accuracy, stream.leaves_out

@@ -1,8 +1,17 @@
-"""Intel and AMD processors' own energy counters (RAPL), through Linux' powercap files."""
+"""Intel and AMD processors' own energy counters (RAPL), through Linux' powercap files.
+
+Source: Linux kernel documentation, power/powercap/powercap.rst.
+"""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+
+import numpy as np
+
+from edgert.errors import DeviceError
+from edgert.plugins import SensorKind, SensorReading
 
 __all__ = ["RaplSensor", "counter_difference"]
 
@@ -18,17 +27,27 @@ def counter_difference(start_uj: int, stop_uj: int, range_uj: int) -> int:
 
 
 class RaplSensor:
-    """Sums the packages of the machine (`intel-rapl:N`; AMD uses the same names)."""
+    """The packages of the machine (`intel-rapl:N`; AMD uses the same names)."""
 
     name = "rapl"
-    accuracy = "counter of the processor; a model on old parts, a measurement since Haswell; +-5 % is commonly found"
+    accuracy = "nobody states one; a model on old parts, a measurement since Haswell; +-5 % is commonly found"
+    relative_accuracy = 0.05
     leaves_out = "memory (on most machines), disk, fans, power supply losses, everything outside the processor package"
-    rate_hz = 1000.0
+    rate_hz = 50.0
+    limit_mw = 2e6
+    kind = SensorKind.COUNTER
 
     def __init__(self, root: Path = _ROOT) -> None:
         self._zones = sorted(zone for zone in root.glob("intel-rapl:*") if _is_package(zone))
         self._root = root
-        self._start: tuple[int, ...] = ()
+        self._last_uj: tuple[int, ...] = ()
+        self._total_uj: list[int] = []
+        self._ranges_uj: list[int] = []
+
+    @property
+    def source(self) -> str:
+        """Where the counters are."""
+        return f"{self._root}/intel-rapl:*/energy_uj"
 
     @property
     def rails(self) -> tuple[str, ...]:
@@ -48,14 +67,27 @@ class RaplSensor:
         return None
 
     def start(self) -> None:
-        """Begins an interval."""
-        self._start = self._counters()
+        """Takes the counters' ranges: a counter that wraps goes on as if it had not."""
+        try:
+            self._ranges_uj = [int((zone / "max_energy_range_uj").read_text()) for zone in self._zones]
+            self._last_uj = self._counters()
+        except (OSError, ValueError) as error:
+            raise DeviceError(f"rapl: {self.source} cannot be read ({error})") from error
+        self._total_uj = [0] * len(self._zones)
 
-    def stop_mj(self) -> float:
-        """Returns the energy since `start` in millijoule, all rails together."""
-        ranges = [int((zone / "max_energy_range_uj").read_text()) for zone in self._zones]
-        spent = map(counter_difference, self._start, self._counters(), ranges)
-        return sum(spent) / 1000
+    def read(self) -> SensorReading:
+        """Returns the energy of each package since `start`."""
+        try:
+            now_uj = self._counters()
+        except (OSError, ValueError) as error:
+            raise DeviceError(f"rapl: {self.source} cannot be read ({error})") from error
+        spent = map(counter_difference, self._last_uj, now_uj, self._ranges_uj)
+        self._total_uj = [total + part for total, part in zip(self._total_uj, spent, strict=True)]
+        self._last_uj = now_uj
+        return SensorReading(np.array([time.monotonic()]), np.array([self._total_uj], np.float64) / 1000)
+
+    def stop(self) -> None:
+        """Nothing is held open."""
 
     def _counters(self) -> tuple[int, ...]:
         return tuple(int((zone / "energy_uj").read_text()) for zone in self._zones)

@@ -1,0 +1,88 @@
+"""Reads a sensor on a thread of its own while something else runs, and keeps what it gave."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+
+from edgert.plugins import EnergySensor, SensorFault, SensorKind, SensorReading
+
+__all__ = ["Sampler", "join_readings"]
+
+_FASTEST_READS_S = 0.001
+_TAIL_PERIODS = 2.5
+_LONGEST_TAIL_S = 60.0
+_END_S = 10.0
+_LOOK_S = 0.005
+
+
+class Sampler:
+    """One stretch of sampling: `start`, and `stop` gives all samples.
+
+    A sensor that fails ends the stretch; what it gave until then stays, with the fault `sensor-stopped`.
+    """
+
+    def __init__(self, sensor: EnergySensor) -> None:
+        self._sensor = sensor
+        self._readings: list[SensorReading] = []
+        self._ending = threading.Event()
+        self._last_s = 0.0
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begins; a sensor that does not even start is a fault too."""
+        try:
+            self._sensor.start()
+        except Exception as error:  # sensors of third parties raise what they like
+            self._readings.append(_stopped(self._sensor, error))
+            return
+        self._thread = threading.Thread(target=self._sample, name="energy sensor", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> SensorReading:
+        """Waits until a sample was taken after this call (at most 2.5 periods), ends and returns everything."""
+        now = time.monotonic()
+        deadline = now + min(_TAIL_PERIODS / self._sensor.rate_hz + 0.1, _LONGEST_TAIL_S)
+        while self._is_running() and self._last_s <= now and time.monotonic() < deadline:
+            time.sleep(_LOOK_S)
+        self._ending.set()
+        if self._thread is not None:
+            self._thread.join(_END_S)
+            self._thread = None
+        self._sensor.stop()
+        return join_readings(self._readings, len(self._sensor.rails))
+
+    def _is_running(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def _sample(self) -> None:
+        period_s = 1 / self._sensor.rate_hz
+        due_s = time.monotonic()
+        try:
+            while not self._ending.is_set():
+                reading = self._sensor.read()
+                self._readings.append(reading)
+                if reading.time_s.size:
+                    self._last_s = float(reading.time_s[-1])
+                if self._sensor.kind is not SensorKind.STREAM:
+                    due_s = max(due_s + period_s, time.monotonic() + _FASTEST_READS_S)
+                    self._ending.wait(due_s - time.monotonic())
+        except Exception as error:  # as above
+            self._readings.append(_stopped(self._sensor, error))
+
+
+def join_readings(readings: list[SensorReading], rails: int) -> SensorReading:
+    """Returns the readings as one."""
+    time_s = [reading.time_s for reading in readings]
+    values = [reading.values.reshape(-1, rails) for reading in readings]
+    faults = tuple(fault for reading in readings for fault in reading.faults)
+    if not readings:
+        return SensorReading(np.zeros(0), np.zeros((0, rails)))
+    return SensorReading(np.concatenate(time_s), np.concatenate(values), faults)
+
+
+def _stopped(sensor: EnergySensor, error: Exception) -> SensorReading:
+    fault = SensorFault("sensor-stopped", f"{sensor.name} does not answer ({error})")
+    return SensorReading(np.zeros(0), np.zeros((0, len(sensor.rails))), (fault,))
