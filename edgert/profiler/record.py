@@ -18,9 +18,7 @@ from edgert.errors import InputFileError
 __all__ = [
     "SCHEMA",
     "ClockAlignment",
-    "ClockAlignment",
     "DeviceFacts",
-    "DutyCycle",
     "DutyCycle",
     "EnergyRecord",
     "EngineRecord",
@@ -212,28 +210,6 @@ class MemoryRecord:
     rss_before_load_bytes: int | None
     rss_after_load_bytes: int | None
     peak_rss_bytes: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class ClockAlignment:
-    """How the clock of the board was set against that of the computer that read the meter.
-
-    `offset_s` is the board's clock less the computer's; the shortest round trip bounds its error by `error_s`.
-    """
-
-    offset_s: float
-    error_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class DutyCycle:
-    """What a device draws when it infers `rate_hz` times a second and idles in between; `hours` on a battery."""
-
-    rate_hz: float
-    busy_share: float
-    mean_mw: float
-    battery_wh: float | None = None
-    hours: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
