@@ -12,7 +12,8 @@ from pathlib import Path
 from edgert.bundle import replace_atomically
 from edgert.codec import CodecError, from_plain, parse_json, to_plain
 from edgert.errors import InputFileError
-from edgert.profiler.record import DeviceFacts, EnergyRecord, EngineRecord, ModelFacts
+from edgert.profiler.record import SCHEMA, DeviceFacts, EnergyRecord, EngineRecord, ModelFacts
+from edgert.profiler.record_upgrade import upgrade
 
 __all__ = [
     "BOARD_SCHEMA",
@@ -25,7 +26,7 @@ __all__ = [
     "write_board_record",
 ]
 
-BOARD_SCHEMA = 1
+BOARD_SCHEMA = SCHEMA
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +122,13 @@ def parse_board_record(text: str | bytes, where: str = "record") -> BoardRecord:
     """Returns the record of a JSON text.
 
     Raises:
-        InputFileError: not JSON, another schema, or a field is missing or wrong.
+        InputFileError: not JSON, an unknown schema, or a field is missing or wrong.
     """
     try:
         data = parse_json(text)
     except ValueError as error:
         raise InputFileError(f"{where}: not a profile record: not valid JSON ({error})") from error
-    schema = data.get("schema") if isinstance(data, dict) else None
-    if schema != BOARD_SCHEMA:
-        raise InputFileError(f"{where}: profile record of schema {schema!r}; this edgert reads schema {BOARD_SCHEMA}")
+    data = upgrade(data, BOARD_SCHEMA, where)
     try:
         return from_plain(BoardRecord, data)
     except CodecError as error:

@@ -40,7 +40,7 @@ ARM_CORES = {
     ("0x41", "0xd80"): "Cortex-A520",
     ("0x41", "0xd81"): "Cortex-A720",
     ("0x4e", "0x003"): "Denver 2",
-    ("0x4e", "0x004"): "Carmel",
+    ("0x4e", "0x004"): "Carmel",  # codespell:ignore
 }
 """(CPU implementer, CPU part) of /proc/cpuinfo, that is of MIDR_EL1 -> core.
 

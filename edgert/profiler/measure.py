@@ -27,15 +27,22 @@ _WARMUP_WINDOW_RUNS = 5
 _KEPT_PER_WINDOW = 200
 _MIN_RUNS_PER_WINDOW = 3
 _SUSTAINED_SPAN_S = 60.0
+_FEW_RUNS_LIMIT_S = 5.0
+_SLOW_MARGIN_S, _SLOW_TIMES = 60.0, 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long to measure. Each window runs for `duration_s / windows`, and at least three times."""
+    """How long to measure. Each window runs for `duration_s / windows`, and at least three times until `limit_s`."""
 
     duration_s: float = 3.0
     windows: int = 10
     max_warmup_s: float = 5.0
+
+    @property
+    def limit_s(self) -> float:
+        """Time for all windows together; on a device that is too slow for it the last ones are left out."""
+        return _SLOW_MARGIN_S + _SLOW_TIMES * self.duration_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +54,15 @@ class Warmup:
 
 
 def warm_up(run: Run, limit_s: float, clock: Clock = time.perf_counter_ns) -> Warmup:
-    """Runs until the medians of three windows in a row lie within 5 % of each other, or the limit is reached."""
+    """Runs until the medians of three windows in a row lie within 5 % of each other, or the limit is reached.
+
+    The run in which the limit is reached is the last.
+    """
     medians: list[float] = []
     runs = 0
     start = clock()
     while True:
-        window = _window(run, _WARMUP_WINDOW_S, _WARMUP_WINDOW_RUNS, clock)
+        window = _window(run, _WARMUP_WINDOW_S, _WARMUP_WINDOW_RUNS, clock, start + int(limit_s * 1e9))
         runs += window.size
         medians.append(float(np.median(window)))
         last = medians[-_STEADY_WINDOWS:]
@@ -68,14 +78,15 @@ def measure_windows(
     """Returns the latencies of each window in ms: float64[runs] per window.
 
     `between(index)` is called before each window and once after the last, outside the timed runs. Garbage collection
-    is off inside a window.
+    is off inside a window. No run begins after `plan.limit_s`, but the first.
     """
-    windows = []
-    for index in range(plan.windows):
-        between(index)
+    windows: list[Samples] = []
+    limit = clock() + int(plan.limit_s * 1e9)
+    while len(windows) < plan.windows and (not windows or clock() < limit):
+        between(len(windows))
         with _no_collection():
-            windows.append(_window(run, plan.duration_s / plan.windows, _MIN_RUNS_PER_WINDOW, clock))
-    between(plan.windows)
+            windows.append(_window(run, plan.duration_s / plan.windows, _MIN_RUNS_PER_WINDOW, clock, limit))
+    between(len(windows))
     return windows
 
 
@@ -98,9 +109,9 @@ def measure_sustained(run: Run, duration_s: float, clock: Clock = time.perf_coun
 
 
 def median_ms(run: Run, runs: int = 15, clock: Clock = time.perf_counter_ns) -> float:
-    """Returns the median of a few runs, in ms, after one that is not counted."""
+    """Returns the median of a few runs, in ms, after one that is not counted; of fewer where they take over 5 s."""
     run()
-    return float(np.median(_window(run, 0.0, runs, clock)))
+    return float(np.median(_window(run, 0.0, runs, clock, clock() + int(_FEW_RUNS_LIMIT_S * 1e9))))
 
 
 def summarize(windows: list[Samples]) -> Latency:
@@ -122,11 +133,14 @@ def summarize(windows: list[Samples]) -> Latency:
     )
 
 
-def _window(run: Run, duration_s: float, min_runs: int, clock: Clock) -> Samples:
+def _window(run: Run, duration_s: float, min_runs: int, clock: Clock, limit: int | None = None) -> Samples:
+    """Runs until both the time and the number of runs are reached, or the clock passes `limit`; once in any case."""
     times_ns: list[int] = []
     deadline = clock() + int(duration_s * 1e9)
     while len(times_ns) < min_runs or clock() < deadline:
         start = clock()
+        if limit is not None and times_ns and start >= limit:
+            break
         run()
         times_ns.append(clock() - start)
     return np.asarray(times_ns, np.float64) / 1e6

@@ -14,6 +14,7 @@ from pathlib import Path
 from edgert.bundle import replace_atomically
 from edgert.codec import CodecError, JsonValue, from_plain, parse_json, to_plain
 from edgert.errors import InputFileError
+from edgert.profiler.record_upgrade import upgrade
 
 __all__ = [
     "SCHEMA",
@@ -39,7 +40,7 @@ __all__ = [
     "write_record",
 ]
 
-SCHEMA = 1
+SCHEMA = 2
 MAX_RECORD_BYTES = 64 << 20
 
 
@@ -315,19 +316,17 @@ class Record:
 
 
 def parse_record(text: str | bytes, where: str = "record") -> Record:
-    """Returns the record of a JSON text.
+    """Returns the record of a JSON text; one of an older schema is upgraded.
 
     Raises:
-        InputFileError: not JSON, another schema, or a field (the environment, for example) is missing or wrong.
+        InputFileError: not JSON, an unknown schema, or a field (the environment, for example) is missing or wrong.
     """
     try:
         data = parse_json(text)
     except ValueError as error:
         raise InputFileError(f"{where}: not a profile record: not valid JSON ({error})") from error
-    schema = data.get("schema") if isinstance(data, dict) else None
-    if schema != SCHEMA:
-        raise InputFileError(f"{where}: profile record of schema {schema!r}; this edgert reads schema {SCHEMA}")
-    if isinstance(data, dict) and "ram_bytes" in data and "latency" not in data:
+    data = upgrade(data, SCHEMA, where)
+    if "ram_bytes" in data and "latency" not in data:
         raise InputFileError(f"{where}: the record of a microcontroller; it counts instructions or cycles, not time")
     try:
         return from_plain(Record, data)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from edgert.profiler.measure import Plan, measure_sustained, measure_windows, median_ms, summarize, warm_up
+from edgert.profiler.measure import Plan, Warmup, measure_sustained, measure_windows, median_ms, summarize, warm_up
 
 
 class Machine:
@@ -58,6 +58,24 @@ def test_a_slow_model_is_still_run_three_times_per_window() -> None:
         3,
         3,
     ]
+
+
+def test_a_device_that_is_far_too_slow_is_left_after_the_limit() -> None:
+    machine = forever(lambda _: 25_000.0)
+    calls: list[int] = []
+    windows = measure_windows(machine.run, Plan(3.0), calls.append, machine.clock)  # 60 s and four times 3 s
+    assert [window.size for window in windows] == [3]
+    assert calls == [0, 1]
+    slower = forever(lambda _: 400_000.0)
+    assert [window.size for window in measure_windows(slower.run, Plan(3.0), calls.append, slower.clock)] == [1]
+    assert warm_up(slower.run, 5.0, slower.clock) == Warmup(1, False)
+    assert slower.runs == 2
+
+
+def test_a_few_runs_are_fewer_on_a_slow_device() -> None:
+    machine = forever(lambda _: 2_000.0)
+    assert median_ms(machine.run, 15, machine.clock) == 2_000.0
+    assert machine.runs == 4
 
 
 def test_percentiles_of_known_numbers() -> None:

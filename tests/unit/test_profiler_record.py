@@ -2,13 +2,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+import typing
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edgert.codec import to_plain
 from edgert.errors import InputFileError, OutputError
-from edgert.profiler.record import EnergyRecord, Sustained, load_record, parse_record, write_record
+from edgert.profiler.board_record import BoardRecord
+from edgert.profiler.record import SCHEMA, EnergyRecord, Record, Sustained, load_record, parse_record, write_record
+from edgert.profiler.record_upgrade import UPGRADES, upgrade
 from tests import record_example as example
 
 
@@ -38,7 +44,10 @@ def test_a_record_with_half_its_environment_is_refused(key: str) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"schema": 2}, "schema 2; this edgert reads schema 1"),
+        ({"schema": 3}, "schema 3, which a newer edgert wrote; this one reads up to 2: update edgert"),
+        ({"schema": 0}, "schema 0; this edgert reads schema 1, 2"),
+        ({"schema": True}, "schema True; this edgert reads schema 1, 2"),
+        ({"schema": "2"}, "schema '2'; this edgert reads schema 1, 2"),
         ({"source": "guessed"}, "it must be measured or estimated"),
         ({"energy": None, "energy_reason": None}, "energy is null without energy_reason"),
         ({"verdict": "fine"}, "'fine' is not one of valid, degraded, invalid"),
@@ -76,3 +85,46 @@ def test_the_identity_of_a_device_is_its_hardware() -> None:
     renamed = dataclasses.replace(example.DEVICE, name="kitchen", kernel="6.6")
     assert renamed.identity() == example.DEVICE.identity()
     assert dataclasses.replace(example.DEVICE, cores=2).identity() != example.DEVICE.identity()
+
+
+def test_a_record_of_schema_1_is_upgraded_and_written_as_the_newest(tmp_path: Path) -> None:
+    plain = to_plain(example.record()) | {"schema": 1}
+    for key in ("core", "target", "release"):
+        del plain["device"][key]
+    for key in ("power_mode", "unreadable"):
+        del plain["environment"][key]
+    for sample in (plain["environment"]["before"], *plain["environment"]["during"], plain["environment"]["after"]):
+        for key in ("clocks_locked", "gpu_clock_mhz", "cooling", "throttle_counts"):
+            del sample[key]
+    record = parse_record(json.dumps(plain))
+    assert record == example.record()
+    written = json.loads(write_record(tmp_path / "r.json", record).read_text())
+    assert written["schema"] == SCHEMA == 2
+
+
+def test_upgrades_are_applied_one_after_the_other_and_leave_the_document_alone() -> None:
+    def add(name: str, value: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        return lambda document: {**document, name: value, "seen": [*document.get("seen", ()), document["schema"]]}
+
+    document = {"schema": 1, "kept": 7}
+    found = upgrade(document, 3, "r.json", {1: add("a", 1), 2: add("b", 2)})
+    assert found == {"schema": 3, "kept": 7, "a": 1, "b": 2, "seen": [1, 2]}
+    assert document == {"schema": 1, "kept": 7}
+
+
+def test_every_schema_before_the_newest_has_an_upgrade() -> None:
+    assert sorted(UPGRADES) == list(range(1, SCHEMA))
+
+
+def names(kind: object) -> set[str]:
+    """Names of all fields of a dataclass and of those that its fields hold."""
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        hints = typing.get_type_hints(kind)
+        return set(hints).union(*(names(hint) for hint in hints.values()))
+    return set().union(*(names(member) for member in typing.get_args(kind)))
+
+
+@pytest.mark.parametrize("kind", [Record, BoardRecord])
+def test_every_field_stands_on_the_page(kind: type) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "profile-record.md").read_text()
+    assert names(kind) - set(re.findall(r"`(\w+)`", page)) == set()
