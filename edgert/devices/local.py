@@ -13,12 +13,19 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 import edgert
+from edgert.devices.names import Device
 from edgert.errors import DeviceError
 from edgert.plugins import WorkerChannel
 
-__all__ = ["LocalTransport"]
+__all__ = ["LocalTransport", "open_local"]
 
 _LOG_LINES = 40
+
+
+def open_local(device: Device) -> LocalTransport:
+    """Returns the transport to this computer."""
+    del device
+    return LocalTransport()
 
 
 class LocalTransport:

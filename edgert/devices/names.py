@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgert.bundle import replace_atomically
-from edgert.codec import CodecError, from_plain, parse_json, to_plain
+from edgert.codec import CodecError, JsonValue, from_plain, parse_json, to_plain
 from edgert.errors import InputFileError, UsageError, did_you_mean
 from edgert.runtime.settings import settings_folder
 
-__all__ = ["BOARD_SCHEMES", "Device", "add_device", "find_device", "load_devices", "remove_device"]
+__all__ = [
+    "BOARD_SCHEMES",
+    "SSH_EXAMPLE",
+    "Device",
+    "add_device",
+    "find_device",
+    "load_devices",
+    "remove_device",
+    "store_device",
+]
 
 SCHEMA = 1
 BOARD_SCHEMES = {"qemu": "qemu:mps2-an386", "serial": "serial:///dev/ttyACM0", "socket": "socket://127.0.0.1:4000"}
 """Schemes of URLs of microcontrollers, each with an example."""
+SSH_EXAMPLE = "ssh://pi@raspberrypi.local"
+"""URL of a Linux board."""
 _LOCAL = "local"
+_SSH = "ssh"
 _PORT = re.compile(r"COM\d+|/dev/.+", re.IGNORECASE)
 """A serial port as the system calls it."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
@@ -25,15 +37,26 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device: its name (or URL, where it has none) and its URL."""
+    """A device: its name (or URL, where it has none) and its URL.
+
+    For a Linux board also what `edgert devices add` found there: `target`, the one that fits it, and `facts`
+    (edgert.onboard.facts) as they were then.
+    """
 
     name: str
     url: str
+    target: str | None = None
+    facts: dict[str, JsonValue] = field(default_factory=dict)
 
     @property
     def is_board(self) -> bool:
         """True for a microcontroller: it runs the C of a bundle instead of an engine."""
         return self.url.partition(":")[0] in BOARD_SCHEMES
+
+    @property
+    def is_linux_board(self) -> bool:
+        """True for a board that is reached over SSH."""
+        return self.url.partition(":")[0] == _SSH
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +76,14 @@ def find_device(word: str | None) -> Device:
         return Device(_LOCAL, f"{_LOCAL}:")
     assert word is not None
     word = _as_url(word)
-    if word.partition(":")[0] in BOARD_SCHEMES and ":" in word:
+    if _is_url(word):
         return Device(word, word)
     known = load_devices()
     if word in known:
         return known[word]
     hint = did_you_mean(word, known) if known else ""
     raise UsageError(
-        f"no device {word!r}{hint}; devices reachable from here: local:, {', '.join(BOARD_SCHEMES.values())} "
+        f"no device {word!r}{hint}; devices reachable from here: local:, {_examples()} "
         "and the names of edgert devices list"
     )
 
@@ -86,23 +109,27 @@ def load_devices() -> dict[str, Device]:
 
 
 def add_device(name: str, url: str) -> Device:
+    """Stores a device by name and URL; see `store_device`."""
+    device = Device(name, _as_url(url))
+    store_device(device)
+    return device
+
+
+def store_device(device: Device) -> None:
     """Stores a device; one of the same name is replaced.
 
     Raises:
         UsageError: the name or the URL cannot be used.
         OutputError: the file cannot be written.
     """
+    name, url = device.name, device.url
     if _NAME.fullmatch(name) is None or name == _LOCAL:
         raise UsageError(
             f"{name!r} is no name for a device; begin with a letter, go on with letters, digits, '.', '_', '-'"
         )
-    url = _as_url(url)
-    scheme, colon, rest = url.partition(":")
-    if scheme not in BOARD_SCHEMES or not colon or not rest.strip("/"):
-        raise UsageError(f"no URL of a device: {url!r}; write one like COM3, {', '.join(BOARD_SCHEMES.values())}")
-    device = Device(name, url)
+    if not _is_url(url) or not url.partition(":")[2].strip("/"):
+        raise UsageError(f"no URL of a device: {url!r}; write one like COM3, {_examples()}")
     _store(load_devices() | {name: device})
-    return device
 
 
 def remove_device(name: str) -> None:
@@ -121,6 +148,14 @@ def _as_url(word: str) -> str:
     if _PORT.fullmatch(word) is None:
         return word
     return f"serial://{word}" if word.startswith("/") else f"serial:{word}"
+
+
+def _is_url(word: str) -> bool:
+    return ":" in word and word.partition(":")[0] in {_SSH, *BOARD_SCHEMES}
+
+
+def _examples() -> str:
+    return ", ".join([SSH_EXAMPLE, *BOARD_SCHEMES.values()])
 
 
 def _store(devices: dict[str, Device]) -> None:

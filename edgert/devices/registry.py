@@ -11,9 +11,10 @@ from edgert.plugins import Transport
 __all__ = ["TRANSPORTS", "connect"]
 
 TRANSPORTS = {
-    "local": "edgert.devices.local:LocalTransport",
+    "local": "edgert.devices.local:open_local",
+    "ssh": "edgert.devices.ssh:open_ssh",
 }
-"""Scheme of the URL -> `module:class`, for devices that run Python; boards: edgert.devices.names."""
+"""Scheme of the URL -> `module:function(device)`, for devices that run Python."""
 
 
 def connect(device: str | None = None) -> Transport:
@@ -27,5 +28,5 @@ def connect(device: str | None = None) -> Transport:
     if scheme not in TRANSPORTS:
         raise UsageError(f"{found.name} is a microcontroller: edgert run, verify and profile take it, this does not")
     module, _, attribute = TRANSPORTS[scheme].partition(":")
-    transport: Transport = getattr(importlib.import_module(module), attribute)()
+    transport: Transport = getattr(importlib.import_module(module), attribute)(found)
     return transport

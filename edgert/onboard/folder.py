@@ -1,0 +1,111 @@
+"""Where edgert keeps what it has on a board: one folder of the user, `~/.local/share/edgert`, and nothing outside it.
+
+code/HASH/           edgert's own board part
+environments/ID/     a private virtual environment: numpy and engines; `current` names the one in use
+files/SHA256/NAME    uploads, whole and verified
+incoming/SHA256      uploads that are not whole yet; they go on where they stopped
+tmp/                 what is being made, and temporary files of workers; each locked by its owner
+config/ cache/       settings and caches of the workers
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["BoardFolder"]
+
+_KEPT_PARTS_S = 7 * 86400.0
+_UNLOCKED_S = 60.0
+
+
+class BoardFolder:
+    """The folder, and rules that keep it clean. Whatever is made is made in `tmp` and renamed when it is whole."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.code, self.environments = base / "code", base / "environments"
+        self.files, self.incoming = base / "files", base / "incoming"
+        self.tmp, self.config, self.cache = base / "tmp", base / "config", base / "cache"
+
+    @contextmanager
+    def staging(self, purpose: str) -> Iterator[Path]:
+        """Gives a new folder for as long as the block runs; after a power cut, `sweep` removes it.
+
+        Raises:
+            OSError: there is no room, or nothing can be written.
+        """
+        self.tmp.mkdir(parents=True, exist_ok=True)
+        place = Path(tempfile.mkdtemp(prefix=f"{purpose}-", dir=self.tmp))
+        lock = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield place
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+            os.close(lock)
+
+    @contextmanager
+    def using(self, code: Path) -> Iterator[None]:
+        """Keeps the code that runs from being swept away by another version of edgert."""
+        lock = os.open(code, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(lock)
+
+    def sweep(self, now_s: float | None = None) -> None:
+        """Removes code and temporary files that nobody holds, and uploads that nobody resumed for a week."""
+        for place in (*_entries(self.tmp), *_entries(self.code)):
+            if _is_abandoned(place):
+                shutil.rmtree(place, ignore_errors=True)
+        oldest_s = (time.time() if now_s is None else now_s) - _KEPT_PARTS_S
+        for part in _entries(self.incoming):
+            if part.stat().st_mtime < oldest_s:
+                part.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Removes everything.
+
+        Raises:
+            OSError: something cannot be removed.
+        """
+        if self.base.is_dir():
+            shutil.rmtree(self.base)
+
+    def free_bytes(self) -> int:
+        """Room that is left where the folder is, or will be."""
+        place = self.base
+        while not place.exists():
+            place = place.parent
+        found = os.statvfs(place)
+        return found.f_bavail * found.f_frsize
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _is_abandoned(place: Path) -> bool:
+    """True where nobody holds the folder's lock; what is younger than a minute may not be locked yet."""
+    try:
+        if time.time() - place.stat().st_mtime < _UNLOCKED_S:
+            return False
+        lock = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(lock)
