@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest -q
 # a file of tests stays with one worker, which makes its fixtures once
 PARALLEL := -n 2 --dist loadfile
 
-.PHONY: demo test test-fast test-install test-operators test-quantization test-microcontrollers test-full lint types layers format wheel docs debian bench clean
+.PHONY: demo test test-fast test-install test-operators test-quantization test-microcontrollers test-devices test-full lint types layers format wheel docs debian bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edgert demo
@@ -26,6 +26,10 @@ test-quantization: $(VENV)/.dev debian
 
 test-microcontrollers: $(VENV)/.dev debian
 	EDGERT_GRAPHS=32 $(PYTEST) $(PARALLEL) tests/microcontrollers -m "not slow"
+
+# boards over SSH, on emulated ones; needs root and skips without
+test-devices: $(VENV)/.dev debian
+	$(PYTEST) $(PARALLEL) tests/emulation -m "not slow"
 
 # everything, the slow cases and all mutations as well; run by hand
 test-full: $(VENV)/.dev debian

@@ -1,0 +1,381 @@
+"""One emulated board: an arm64 Linux with a disk, a network address and its own OpenSSH server.
+
+    with EmulatedBoard("pi4", authorized_key=key) as board:
+        print(board.url)
+        board.power_cut()
+        board.power_on()
+
+The kernel is this machine's; everything above it is arm64 code under qemu-user, in namespaces. The disk is a tmpfs, so
+that it can be filled and re-flashed; it outlives a power cut, processes and /run do not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from tests.emulation.controls import Controls
+from tests.emulation.facts import write_state, write_sys, write_tools
+from tests.emulation.kinds import KINDS
+from tests.emulation.network import Link
+from tests.emulation.remains import RUN, cgroup_folders, claim_number, end_processes, namespace, remove
+from tests.emulation.rootfs import cached_rootfs
+
+_BOOT = Path(__file__).with_name("boot.py")
+_UNSHARE = ["unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--propagation", "private"]
+_LISTENS_ON_22 = ":0016 00000000:0000 0A"
+_FAKETIME = "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1"
+_USER = 1000
+_NEIGHBOUR = 1001
+_START_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process of a board; `host_pid` is its number on this machine."""
+
+    pid: int
+    host_pid: int
+    uid: int
+    command: str
+
+
+class EmulatedBoard:
+    """A board of a kind of `KINDS`, running from its making or `with` to `close`.
+
+    Args:
+        kind: key of `KINDS`.
+        authorized_key: public key, one line, that may log in as `pi`; the password `rootfs.PASSWORD` may as well.
+        hostname: by default the kind.
+        disk_mib: size of the disk, which holds what the board writes anywhere but in /run and /dev/shm.
+        steps_clock: the wall clock of logins can be stepped (libfaketime in every process; slower).
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        *,
+        authorized_key: str,
+        hostname: str | None = None,
+        disk_mib: int = 1024,
+        steps_clock: bool = False,
+    ) -> None:
+        self.kind = KINDS[kind]
+        self.hostname = hostname or kind
+        self._authorized_key = authorized_key
+        self._steps_clock = steps_clock
+        self._rootfs = cached_rootfs(self.kind.suite)
+        self._number = claim_number()
+        self._folder = RUN / str(self._number)
+        self._main: subprocess.Popen[bytes] | None = None
+        with ExitStack() as on_failure:
+            on_failure.callback(remove, self._number)
+            self._disk = self._mount_disk(disk_mib)
+            self._write_facts()
+            self.link = Link(self._number)
+            on_failure.callback(self.close)
+            self._flash()
+            self.power_on()
+            on_failure.pop_all()
+
+    def __enter__(self) -> EmulatedBoard:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def address(self) -> str:
+        return self.link.address
+
+    @property
+    def url(self) -> str:
+        return f"ssh://pi@{self.address}"
+
+    @property
+    def root(self) -> Path:
+        """The running board's root folder, as this machine can read and write it."""
+        return Path(f"/proc/{self._first_pid()}/root")
+
+    @property
+    def host_keys(self) -> list[str]:
+        """Lines of the public host keys: kind of key, key."""
+        paths = sorted((self._disk / "upper/etc/ssh").glob("ssh_host_*_key.pub"))
+        return [" ".join(path.read_text().split()[:2]) for path in paths]
+
+    @property
+    def fingerprint(self) -> str:
+        """The ed25519 host key's fingerprint as OpenSSH prints it, `SHA256:...`."""
+        key = self._disk / "upper/etc/ssh/ssh_host_ed25519_key.pub"
+        shown = subprocess.run(["ssh-keygen", "-l", "-f", str(key)], check=True, capture_output=True, text=True)
+        return shown.stdout.split()[1]
+
+    @property
+    def log(self) -> str:
+        """What the board's OpenSSH server has written since the board's first start."""
+        return (self._folder / "log").read_text(errors="replace")
+
+    def power_on(self) -> None:
+        """Starts the board with the disk that it has; returns when it listens for logins."""
+        shutil.rmtree(self._disk / "tmp", ignore_errors=True)
+        (self._disk / "tmp").mkdir()
+        (self._disk / "tmp").chmod(0o1777)
+        settings = self._folder / "settings.json"
+        settings.write_text(json.dumps(self._settings()))
+        self.link.up()
+        command = ["ip", "netns", "exec", namespace(self._number), *_UNSHARE, sys.executable, str(_BOOT), str(settings)]
+        with (self._folder / "log").open("ab") as log:
+            self._main = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        self._enter_cgroups()
+        self._wait_for(lambda: _LISTENS_ON_22 in Path(f"/proc/{self._first_pid()}/net/tcp").read_text())
+
+    def power_cut(self) -> None:
+        """The board falls silent and dies at once; nobody is told."""
+        self.link.down()
+        self._kill()
+
+    def reboot(self) -> None:
+        """Ends all processes, which closes their connections, and starts the board again."""
+        self._kill()
+        self.power_on()
+
+    def reflash(self) -> None:
+        """Starts the board from a fresh disk with new host keys, as after writing its card anew."""
+        self._kill()
+        for layer in ("upper", "work"):
+            shutil.rmtree(self._disk / layer)
+        self._flash()
+        self.power_on()
+
+    def close(self) -> None:
+        """Ends the board and removes all that it used on this machine; a second call does nothing."""
+        if self._folder.exists():
+            self._kill()
+            self.link.close()
+            remove(self._number)
+
+    def shell(self, command: str) -> str:
+        """Runs a shell command as root on the board, past SSH; returns its output.
+
+        Raises:
+            subprocess.CalledProcessError: its exit status is not 0.
+        """
+        done = subprocess.run(
+            [*self._nsenter(), "/bin/sh", "-c", command],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=self._environment(),
+        )
+        return done.stdout
+
+    def processes(self) -> list[Process]:
+        """Returns the processes of `pi`, without those of the SSH server."""
+        return [found for found in self._all_processes() if found.uid == _USER and not _is_sshd(found)]
+
+    def files(self, folder: str = "/home/pi") -> list[str]:
+        """Returns the files and links below a folder of the board, relative to it, sorted."""
+        top = f"{self.root}{folder}"
+        found = [os.path.join(where, name) for where, _, names in os.walk(top) for name in names]
+        return sorted(os.path.relpath(path, top) for path in found)
+
+    def kill(self, word: str) -> int:
+        """Kills (SIGKILL, as the kernel does when memory runs out) the user's processes whose command has the word.
+
+        Returns:
+            How many there were.
+        """
+        found = [process for process in self.processes() if word in process.command]
+        for process in found:
+            os.kill(process.host_pid, signal.SIGKILL)
+        return len(found)
+
+    def kill_logins(self) -> int:
+        """Kills the SSH server's processes of all logins; the server itself stays. Returns how many there were."""
+        found = [process for process in self._all_processes() if _is_sshd(process) and process.pid != 1]
+        for process in found:
+            os.kill(process.host_pid, signal.SIGKILL)
+        return len(found)
+
+    @contextmanager
+    def busy_neighbour(self, count: int = 1) -> Iterator[None]:
+        """Inside the block, so many processes of another user use all the processor time they get."""
+        command = ["setpriv", f"--reuid={_NEIGHBOUR}", f"--regid={_NEIGHBOUR}", "--clear-groups"]
+        command += ["/bin/sh", "-c", "while :; do :; done"]
+        started = [subprocess.Popen([*self._nsenter(), *command], env=self._environment()) for _ in range(count)]
+        try:
+            self._wait_for(lambda: len(self._neighbours()) >= count)
+            yield
+        finally:
+            for process in self._neighbours():
+                os.kill(process.host_pid, signal.SIGKILL)
+            for starter in started:
+                starter.wait()
+
+    @contextmanager
+    def full_disk(self, left_bytes: int = 0) -> Iterator[None]:
+        """Inside the block, the disk has `left_bytes` (whole pages) of room."""
+        filler = self._disk / "filler"
+        with filler.open("wb") as file:
+            space = os.statvfs(self._disk)
+            os.posix_fallocate(file.fileno(), 0, max(1, space.f_bavail * space.f_frsize - left_bytes))
+        try:
+            yield
+        finally:
+            filler.unlink()
+
+    @contextmanager
+    def read_only_home(self) -> Iterator[None]:
+        """Inside the block, /home/pi takes no writes; no file there may be open for writing when it starts."""
+        self.shell("mount -o remount,bind,ro /home/pi")
+        try:
+            yield
+        finally:
+            self.shell("mount -o remount,bind,rw /home/pi")
+
+    def step_clock(self, seconds: float) -> None:
+        """Moves the wall clock that logins see by so many seconds from the true time; not the monotonic one.
+
+        Raises:
+            ValueError: the board was made without `steps_clock`.
+        """
+        if not self._steps_clock:
+            raise ValueError("this board's clock cannot be stepped: make it with steps_clock=True")
+        self.controls.write_state("clock", f"{seconds:+.3f}")
+
+    def limit_memory(self, mib: int) -> None:
+        """Limits the memory of all the board's processes together; beyond it, the kernel kills the largest."""
+        group = cgroup_folders(self._number)[0]
+        names = ("memory.max", "memory.limit_in_bytes")
+        file = next(group / name for name in names if (group / name).exists())
+        file.write_text(str(mib * 2**20))
+
+    def _mount_disk(self, mib: int) -> Path:
+        for name in ("root", "disk", "sys", "state"):
+            (self._folder / name).mkdir()
+        disk = self._folder / "disk"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=755", "edgert", str(disk)], check=True)
+        return disk
+
+    def _write_facts(self) -> None:
+        write_sys(self.kind, self._folder / "sys")
+        write_state(self.kind, self._folder / "state")
+        (self._folder / "state/clock").write_text("+0.000\n")
+        self.controls = Controls(self.kind, self._folder / "sys", self._folder / "state")
+
+    def _flash(self) -> None:
+        """Writes what differs from the shared tree: name, tools, host keys, the key that may log in."""
+        upper = self._disk / "upper"
+        (self._disk / "work").mkdir()
+        (upper / "etc/ssh").mkdir(parents=True)
+        (upper / "etc/hostname").write_text(f"{self.hostname}\n")
+        (upper / "etc/hosts").write_text(f"127.0.0.1 localhost {self.hostname}\n")
+        if self.kind.nv_tegra_release:
+            (upper / "etc/nv_tegra_release").write_text(self.kind.nv_tegra_release)
+        write_tools(self.kind, upper / "usr/local/bin")
+        for kind in ("ed25519", "ecdsa"):
+            key = upper / f"etc/ssh/ssh_host_{kind}_key"
+            subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "board", "-f", str(key)], check=True)
+        ssh = upper / "home/pi/.ssh"
+        ssh.mkdir(parents=True, mode=0o700)
+        (ssh / "authorized_keys").write_text(self._authorized_key.strip() + "\n")
+        (ssh / "authorized_keys").chmod(0o600)
+        for path in (ssh.parent, ssh, ssh / "authorized_keys"):
+            os.chown(path, _USER, _USER)
+
+    def _settings(self) -> dict[str, object]:
+        login = {name: value for name, value in self._environment().items() if name != "PATH"}
+        if self._steps_clock:
+            login |= {"LD_PRELOAD": _FAKETIME, "FAKETIME_TIMESTAMP_FILE": "/run/fakeboard/clock"}
+            login |= {"FAKETIME_NO_CACHE": "1", "DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        words = " ".join(f"{name}={value}" for name, value in login.items())
+        return {
+            "folder": str(self._folder),
+            "rootfs": str(self._rootfs),
+            "hostname": self.hostname,
+            "sshd_options": ["-o", f"SetEnv={words}"],
+            "environment": self._environment(),
+        }
+
+    def _environment(self) -> dict[str, str]:
+        path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        return {"PATH": path, "QEMU_CPU": self.kind.cpu, "QEMU_UNAME": self.kind.kernel}
+
+    def _enter_cgroups(self) -> None:
+        self._wait_for(lambda: self._first_pid() > 0)
+        for group in cgroup_folders(self._number):
+            group.mkdir(exist_ok=True)
+            (group / "cgroup.procs").write_text(str(self._first_pid()))
+
+    def _wait_for(self, is_so: Callable[[], bool]) -> None:
+        assert self._main is not None
+        deadline_s = time.monotonic() + _START_S
+        while not is_so():
+            if self._main.poll() is not None or time.monotonic() > deadline_s:
+                raise AssertionError(f"the board did not get there; its log:\n{self.log[-2000:]}")
+            time.sleep(0.01)
+
+    def _first_pid(self) -> int:
+        """Number on this machine of the board's process 1, or 0 before there is one."""
+        assert self._main is not None, "the board is off"
+        children = Path(f"/proc/{self._main.pid}/task/{self._main.pid}/children").read_text().split()
+        return int(children[0]) if children else 0
+
+    def _nsenter(self) -> list[str]:
+        return ["nsenter", "--target", str(self._first_pid()), "--mount", "--uts", "--ipc", "--net", "--pid"]
+
+    def _kill(self) -> None:
+        if self._main is None:
+            return
+        self._main.kill()
+        end_processes(self._number)
+        self._main.wait()
+        self._main = None
+
+    def _neighbours(self) -> list[Process]:
+        return [process for process in self._all_processes() if process.uid == _NEIGHBOUR]
+
+    def _all_processes(self) -> list[Process]:
+        """Every process in the namespace of the board's process 1, itself included."""
+        own = os.readlink(f"/proc/{self._first_pid()}/ns/pid")
+        found = []
+        for entry in os.listdir("/proc"):
+            process = _read_process(int(entry), own) if entry.isdigit() else None
+            if process is not None:
+                found.append(process)
+        return found
+
+
+def _read_process(host_pid: int, pid_namespace: str) -> Process | None:
+    folder = Path(f"/proc/{host_pid}")
+    try:
+        if os.readlink(folder / "ns/pid") != pid_namespace:
+            return None
+        status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines() if ":" in line)
+        words = (folder / "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    if not words[0]:
+        return None  # a zombie
+    if words[0].endswith(b"aarch64-binfmt-P"):
+        words = words[2:]  # qemu and the path of the program
+    command = b" ".join(words).decode(errors="replace").strip()
+    return Process(int(status["NSpid"].split()[-1]), host_pid, int(status["Uid"].split()[0]), command)
+
+
+def _is_sshd(process: Process) -> bool:
+    return process.command.startswith(("/usr/sbin/sshd", "sshd", "/usr/lib/openssh/sshd-"))
