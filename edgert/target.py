@@ -43,6 +43,10 @@ class EngineFacts:
 
     `max_opset` and `max_ir_version` are those of the engines that read ONNX, else None; an `optional` engine is used
     only where somebody names it. `format` is the kind of variant it reads (onnx, tflite).
+
+    `symmetric_int8`: its integers are symmetric activations and float biases (variant `onnx-int8-trt`) and no others.
+    `package` is the name of its wheel where that differs from the one of the engine's extra; `index_urls` are places
+    besides the usual one that hold wheels for such boards; `from_system`: it comes with the operating system.
     """
 
     name: str
@@ -52,6 +56,10 @@ class EngineFacts:
     max_ir_version: int | None = None
     computes_fp16: bool = False
     optional: bool = False
+    symmetric_int8: bool = False
+    package: str | None = None
+    index_urls: tuple[str, ...] = ()
+    from_system: bool = False
     options: dict[str, str] = field(default_factory=dict)
 
 
@@ -120,6 +128,11 @@ class Target:
     None where boards of this kind differ; `is_this_computer` marks the target that measurements made here speak for;
     `hardware_verified` is None until a measured card from a real board exists, else where it stands;
     `microcontroller` is set for boards that run C instead of an engine.
+
+    `compatible` are the names in a board's device tree (/proc/device-tree/compatible) that say it is of this kind.
+    `accelerator` names what a model is expected to run on besides the CPU (cuda): a run that stays on the CPU fails
+    there unless the CPU was asked for. `python_min` is the Python of the oldest system that edgert supports there;
+    `system_site_packages`: engines come with the system's Python, so a private environment must see its packages.
     """
 
     name: str
@@ -135,12 +148,18 @@ class Target:
     hardware_verified: str | None = None
     sources: tuple[str, ...] = ()
     microcontroller: Microcontroller | None = None
+    compatible: tuple[str, ...] = ()
+    accelerator: str | None = None
+    python_min: str | None = None
+    system_site_packages: bool = False
 
     def __post_init__(self) -> None:
         if self.activation_encoding not in {DType.INT8, DType.UINT8}:
             raise ValueError("activation_encoding must be int8 or uint8")
         if not self.engines:
             raise ValueError("a target lists at least one engine")
+        if self.accelerator not in {None, "cuda"}:
+            raise ValueError(f"accelerator is {self.accelerator!r}; it must be cuda, or left away")
 
 
 def list_targets() -> tuple[str, ...]:

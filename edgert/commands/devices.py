@@ -15,7 +15,7 @@ from edgert.errors import UsageError
 
 __all__ = ["add_arguments", "devices", "execute"]
 
-_ACTIONS = ("list", "add", "remove", "flash")
+_ACTIONS = ("list", "add", "show", "remove", "setup", "clean", "doctor", "flash")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,10 +25,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         choices=_ACTIONS,
         default="list",
-        help="list all; add NAME URL; remove NAME; flash BUNDLE for --target (default: %(default)s)",
+        help="list all; add NAME URL; show, remove NAME; setup, clean, doctor NAME of a Linux board; flash BUNDLE for "
+        "--target (default: %(default)s)",
     )
     parser.add_argument("words", nargs="*", metavar="NAME URL|BUNDLE", help="what the action takes")
-    parser.add_argument("--target", metavar="NAME", help="flash: the board's target")
+    parser.add_argument("--target", metavar="NAME", help="flash: the board's target; add: instead of the one that fits")
+    parser.add_argument(
+        "--accept-new-host-key", action="store_true", help="add: store the key of a host not seen before"
+    )
+    parser.add_argument(
+        "--engine", action="append", default=[], metavar="NAME", help="setup: only this (default: those of the target)"
+    )
+    parser.add_argument(
+        "--offline", action="store_true", help="setup: download here and carry over; needs no network there"
+    )
+    parser.add_argument("--wheels", metavar="FOLDER", help="setup: take wheels from this folder and nowhere else")
+    parser.add_argument("--index-url", metavar="URL", help="setup: ask this package index instead of PyPI")
     parser.add_argument("--port", metavar="FOLDER|PROBE", help="flash: drive of a UF2 board, or which debug probe")
     parser.add_argument("--dry-run", action="store_true", help="flash: build, and only print what would be executed")
 
@@ -36,23 +48,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, console: Console) -> int:
     """Runs the verb."""
     words: Sequence[str] = arguments.words
-    if arguments.action == "add":
-        device = add_device(*_exactly(words, 2, "edgert devices add NAME URL"))
-        console.result(to_plain(device), f"{device.name}: {device.url}")
-    elif arguments.action == "remove":
-        (name,) = _exactly(words, 1, "edgert devices remove NAME")
-        remove_device(name)
-        console.result({"removed": name}, f"removed {name}")
-    elif arguments.action == "flash":
+    action = arguments.action
+    if action == "list":
+        _exactly(words, 0, "edgert devices list")
+        return _list(console)
+    if action == "add":
+        name, url = _exactly(words, 2, "edgert devices add NAME URL")
+        return _add(name, url, arguments, console)
+    if action == "flash":
         (bundle,) = _exactly(words, 1, "edgert devices flash BUNDLE --target NAME")
         _flash(Path(bundle), arguments, console)
-    else:
-        _exactly(words, 0, "edgert devices list")
-        found = devices()
-        rows = [(device.name, device.url) for device in found]
-        text = format_table(("device", "url"), rows) if rows else "no devices; edgert devices add NAME URL stores one"
-        console.result({"devices": [to_plain(device) for device in found]}, text)
+        return 0
+    (name,) = _exactly(words, 1, f"edgert devices {action} NAME")
+    if action == "remove":
+        remove_device(name)
+        console.result({"removed": name}, f"removed {name}")
+        return 0
+    return _with_linux_board(action, name, arguments, console)
+
+
+def _list(console: Console) -> int:
+    found = devices()
+    rows = [(device.name, device.url, device.target or "") for device in found]
+    text = (
+        format_table(("device", "url", "target"), rows)
+        if rows
+        else "no devices; edgert devices add NAME URL stores one"
+    )
+    console.result({"devices": [to_plain(device) for device in found]}, text)
     return 0
+
+
+def _add(name: str, url: str, arguments: argparse.Namespace, console: Console) -> int:
+    if Device(name, url).is_linux_board:
+        from edgert.commands.linux_boards import add_linux_board
+
+        return add_linux_board(name, url, arguments, console)
+    device = add_device(name, url)
+    console.result(to_plain(device), f"{device.name}: {device.url}")
+    return 0
+
+
+def _with_linux_board(action: str, name: str, arguments: argparse.Namespace, console: Console) -> int:
+    from edgert.commands import linux_boards
+
+    if action == "show":
+        return linux_boards.show_device(name, console)
+    if action == "setup":
+        return linux_boards.set_up_linux_board(name, arguments, console)
+    if action == "clean":
+        return linux_boards.clean_linux_board(name, console)
+    return linux_boards.doctor_linux_board(name, console)
 
 
 def devices() -> tuple[Device, ...]:

@@ -6,12 +6,12 @@ import argparse
 import importlib.util
 import platform
 import sys
-from dataclasses import dataclass
 
 import numpy as np
 
 import edgert
 from edgert.codec import JsonValue, to_plain
+from edgert.commands.checks import Check, check_text, environment_checks, sensor_checks
 from edgert.commands.console import Console
 from edgert.profiler.device_facts import read_device
 from edgert.profiler.energy import sensor_reasons
@@ -19,7 +19,7 @@ from edgert.profiler.environment import EnvironmentReader
 from edgert.runtime.cpu import dot_product, needs_x64_quant_precision
 from edgert.runtime.engines import ENGINES, EXTRAS, ONLY_BY_NAME, get_engine
 
-__all__ = ["Check", "add_arguments", "doctor", "execute"]
+__all__ = ["add_arguments", "doctor", "execute"]
 
 _EXTRAS = {
     "ort": ("onnxruntime",),
@@ -33,16 +33,6 @@ _EXTRAS = {
 _OPTIONAL = {"litert", "openvino", "torch", "vision", "parquet"}
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing looked at. `finding` marks what stands in the way; `remedy` is a line to copy, where there is one."""
-
-    name: str
-    value: str
-    finding: bool = False
-    remedy: str | None = None
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Takes no arguments of its own."""
     del parser
@@ -54,16 +44,13 @@ def execute(arguments: argparse.Namespace, console: Console) -> int:
     checks = doctor()
     findings = sum(check.finding for check in checks)
     plain: JsonValue = {"findings": findings, "checks": [to_plain(check) for check in checks]}
-    width = max(len(check.name) for check in checks)
-    lines = [line for check in checks for line in _lines(check, width)]
-    summary = "nothing stands in the way" if not findings else f"{findings} finding{'s' if findings > 1 else ''}"
-    console.result(plain, "\n".join([*lines, "", summary]))
+    console.result(plain, check_text(checks))
     return 1 if findings else 0
 
 
 def doctor() -> tuple[Check, ...]:
     """Returns every check of this computer; reads only, loads engines to learn their versions."""
-    return (*_software(), *_numerics(), *_measuring(), *_sensors(), *_extras())
+    return (*_software(), *_numerics(), *_measuring(), *_extras())
 
 
 def _software() -> list[Check]:
@@ -96,22 +83,7 @@ def _numerics() -> list[Check]:
 
 
 def _measuring() -> list[Check]:
-    sample = EnvironmentReader().sample()
-    governors = sorted(set(sample.governors))
-    wrong = bool(governors) and governors != ["performance"]  # matters to profiles only, so no finding
-    remedy = "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor" if wrong else None
-    clocks = f"{max(sample.clocks_mhz):.0f} MHz" if sample.clocks_mhz else "unreadable: profiles will say degraded"
-    temperatures = sample.temperatures_c
-    hottest = f"{max(temperatures.values()):.0f} C at most" if temperatures else "unreadable"
-    return [
-        Check("cpu governor", ", ".join(governors) or "unreadable", False, remedy),
-        Check("cpu clocks", clocks),
-        Check("temperatures", hottest),
-    ]
-
-
-def _sensors() -> list[Check]:
-    return [Check(f"energy {name}", reason or "readable") for name, reason in sensor_reasons().items()]
+    return [*environment_checks(EnvironmentReader().sample()), *sensor_checks(sensor_reasons())]
 
 
 def _extras() -> list[Check]:
@@ -128,11 +100,3 @@ def _extras() -> list[Check]:
 
 def _install(extra: str) -> str:
     return f"pip install 'edgert[{extra}]'"
-
-
-def _lines(check: Check, width: int) -> list[str]:
-    mark = "!" if check.finding else " "
-    lines = [f"{mark} {check.name.ljust(width)}  {check.value}"]
-    if check.remedy:
-        lines.append(f"  {' ' * width}  -> {check.remedy}")
-    return lines

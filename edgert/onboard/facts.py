@@ -56,7 +56,7 @@ def read_facts(environment: Path | None, free_bytes: int, root: Path = Path("/")
 
 
 def _versions(path: list[str]) -> dict[str, str]:
-    found = {}
+    found: dict[str, str] = {}
     for distribution in importlib.metadata.distributions(path=path):
         name = (distribution.metadata["Name"] or "").lower().replace("_", "-")
         if name in ENGINE_PACKAGES:

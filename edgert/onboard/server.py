@@ -138,6 +138,8 @@ class Server:
         leave_out = [str(pattern) for pattern in body["leave_out"]]
         shared = bool(body["system_site_packages"])
         made = make_environment(self._folder, str(body["name"]), wheels, leave_out, system_site_packages=shared)
+        for wheel in wheels:
+            wheel.unlink(missing_ok=True)
         return {"environment": made.folder.name, "bytes": _size_bytes(made.folder)}
 
     def _pip_environment(self, body: Body) -> Body:

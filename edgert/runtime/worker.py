@@ -27,6 +27,7 @@ from edgert.errors import (
     UsageError,
     did_you_mean,
 )
+from edgert.runtime.engines import ENGINES, get_engine
 from edgert.runtime.session import Session, load
 from edgert.runtime.wire import PROTOCOL, Message, read_message, write_message
 
@@ -43,7 +44,7 @@ class SessionHandlers:
 
     def table(self) -> dict[str, Handler]:
         """The calls this object answers."""
-        return {"hello": self.hello, "load": self.load, "run": self.run, "close": self.close}
+        return {"hello": self.hello, "engines": self.engines, "load": self.load, "run": self.run, "close": self.close}
 
     def hello(self, _: Message) -> Message:
         """Returns versions of everything that matters for what runs here."""
@@ -58,6 +59,10 @@ class SessionHandlers:
             }
         )
 
+    def engines(self, _: Message) -> Message:
+        """Returns the version of every engine that loads here, None for the others."""
+        return Message({"engines": {name: get_engine(name).version() for name in ENGINES}})
+
     def load(self, request: Message) -> Message:
         """Loads `path`; returns inputs, outputs, facts and the variant's id."""
         body = request.body
@@ -69,6 +74,7 @@ class SessionHandlers:
             engine=body.get("engine"),
             options=body.get("options") or {},
             tuned=bool(body.get("tuned", True)),
+            accelerator=body.get("accelerator"),
         )
         return Message(
             {
