@@ -12,10 +12,12 @@ import numpy as np
 
 from edgert.errors import DeviceError
 from edgert.plugins import SensorKind, SensorReading
+from edgert.profiler.energy.settings import SensorSettings
 
-__all__ = ["RaplSensor", "counter_difference"]
+__all__ = ["RaplSensor", "counter_difference", "open_sensor"]
 
 _ROOT = Path("/sys/class/powercap")
+_RATE_HZ = 50.0
 
 
 def counter_difference(start_uj: int, stop_uj: int, range_uj: int) -> int:
@@ -30,14 +32,14 @@ class RaplSensor:
     """The packages of the machine (`intel-rapl:N`; AMD uses the same names)."""
 
     name = "rapl"
-    accuracy = "nobody states one; a model on old parts, a measurement since Haswell; +-5 % is commonly found"
-    relative_accuracy = 0.05
+    accuracy = "nobody states one; 5 % is taken; a model on old parts, a measurement since Haswell"
+    relative_accuracy: float | None = 0.05
     leaves_out = "memory (on most machines), disk, fans, power supply losses, everything outside the processor package"
-    rate_hz = 50.0
     limit_mw = 2e6
     kind = SensorKind.COUNTER
 
-    def __init__(self, root: Path = _ROOT) -> None:
+    def __init__(self, root: Path = _ROOT, *, rate_hz: float = _RATE_HZ) -> None:
+        self.rate_hz = rate_hz
         self._zones = sorted(zone for zone in root.glob("intel-rapl:*") if _is_package(zone))
         self._root = root
         self._last_uj: tuple[int, ...] = ()
@@ -91,6 +93,11 @@ class RaplSensor:
 
     def _counters(self) -> tuple[int, ...]:
         return tuple(int((zone / "energy_uj").read_text()) for zone in self._zones)
+
+
+def open_sensor(settings: SensorSettings) -> RaplSensor:
+    """Returns the sensor with `rate_hz`."""
+    return RaplSensor(rate_hz=settings.number("rate_hz", _RATE_HZ, 0, 200))
 
 
 def _is_package(zone: Path) -> bool:
