@@ -14,6 +14,7 @@
     |- DoesNotFitError              1   take a smaller model or a board with more memory
     |- DeviceError                  3   the device or its engine is not there
     |  `- EngineError               3   the engine is missing, too old or refused the request
+    |     `- FallbackError          1   only the CPU would run what an accelerator should; or ask for the CPU
     `- InternalError                1   a bug in edgert: report it
 
 Programmer mistakes raise TypeError or ValueError instead. A failed gate or a regression is a result, not an exception.
@@ -33,6 +34,7 @@ __all__ = [
     "DynamicShapeError",
     "EdgertError",
     "EngineError",
+    "FallbackError",
     "InputFileError",
     "InternalError",
     "MissingExtraError",
@@ -139,6 +141,12 @@ class DeviceError(EdgertError):
 
 class EngineError(DeviceError):
     """An inference engine is missing, too old, or refused what it was asked."""
+
+
+class FallbackError(EngineError):
+    """A model would run on the CPU of a device whose accelerator it was meant for, and nobody asked for the CPU."""
+
+    exit_code = 1
 
 
 class InternalError(EdgertError):

@@ -33,7 +33,7 @@ from edgert_converters.quantize.existing import is_quantized, strip_quantization
 from edgert_converters.quantize.insert import apply_plan
 from edgert_converters.quantize.matrix import BLOCKS, STATIC, Activation
 from edgert_converters.quantize.precisions import AUTO, FORMATS, PRECISIONS, Precision, check_forms
-from edgert_converters.quantize.tensorrt_form import apply_for_tensorrt
+from edgert_converters.quantize.tensorrt_form import apply_for_tensorrt, notes_for_tensorrt
 from edgert_converters.repair.steps import Repair
 from edgert_converters.requantize import read_requantize
 from edgert_converters.tflite_variants import with_tflite
@@ -120,11 +120,13 @@ def _onnx_variants(
     """The variants whose graphs every format is written from, the reference first."""
     names = tuple(target.name for target in targets)
     model = imported.model
+    symmetric = tuple(t for t in targets if any(e.symmetric_int8 and not e.optional for e in t.engines))
     if is_quantized(model) and not recipe.requantize:
         note = "already quantized: every scale and integer is kept; --requantize starts again from float"
-        return [_onnx(imported, "onnx-int8", "int8", model, names, notes=(note,))]
+        notes = (note, *(notes_for_tensorrt(model) if symmetric else ()))
+        return [_onnx(imported, "onnx-int8", "int8", model, names, notes=notes)]
     model = strip_quantization(model)
-    wanted = [precision for precision in PRECISIONS.values() if precision.name in recipe.precisions]
+    wanted = _wanted(recipe, formats, symmetric)
     draft = None
     if any(precision.quantizer.calibrates and precision.name != AUTO for precision in wanted):
         draft = prepare(model, calibration, chain_settings(recipe))
@@ -135,13 +137,22 @@ def _onnx_variants(
                 built += _static_variants(imported, precision, repaired.draft, targets, formats)
         elif precision.quantizer is STATIC and draft is not None:
             planned = plan_draft(draft, precision.cell.scheme, calibration, chain_settings(recipe))
-            built += _static_variants(imported, precision, planned, targets, formats)
+            readers = targets if precision.name in recipe.precisions else symmetric
+            built += _static_variants(imported, precision, planned, readers, formats)
         elif precision.quantizer is BLOCKS:
             built.append(_block_variant(imported, precision, model, targets))
     fast = tuple(target.name for target in targets if any(engine.computes_fp16 for engine in target.engines))
     if fast or "fp16" in recipe.precisions:
         built.append(build_half(built[0], fast, calibration.samples))
     return built
+
+
+def _wanted(recipe: Recipe, formats: Sequence[str], symmetric: Sequence[Target]) -> list[Precision]:
+    """What was asked for; where int8 was, also the form of it that a target's engine takes instead."""
+    names = set(recipe.precisions)
+    if symmetric and "onnx" in formats and names & {AUTO, "int8"}:
+        names.add("int8-symmetric")
+    return [precision for precision in PRECISIONS.values() if precision.name in names]
 
 
 def _onnx(

@@ -70,12 +70,23 @@ def note_tuned(facts: Mapping[str, JsonValue], console: Console) -> None:
 @contextmanager
 def open_worker(device: str | None, module: str = "edgert.runtime.worker") -> Iterator[WorkerClient]:
     """Gives a worker on a device and ends it afterwards, also on Ctrl-C."""
+    accelerator = _accelerator(device)
     transport = connect(device)
     try:
-        with WorkerClient(transport, module) as worker:
+        with WorkerClient(transport, module, accelerator) as worker:
             yield worker
     finally:
         transport.close()
+
+
+def _accelerator(device: str | None) -> str | None:
+    """What a device is expected to run models on besides the CPU, by the target that it was found to be."""
+    name = find_device(device).target
+    if name is None:
+        return None
+    from edgert.target import get_target
+
+    return get_target(name).accelerator
 
 
 @contextmanager

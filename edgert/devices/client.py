@@ -42,10 +42,17 @@ class RemoteTraceError(Exception):
 
 
 class WorkerClient:
-    """One worker on one device. Use as a context manager: leaving it ends the worker, also on Ctrl-C."""
+    """One worker on one device. Use as a context manager: leaving it ends the worker, also on Ctrl-C.
 
-    def __init__(self, transport: Transport, module: str = "edgert.runtime.worker") -> None:
+    `accelerator` is what the device is expected to run models on besides the CPU (a target's fact); it goes with every
+    request to load a model.
+    """
+
+    def __init__(
+        self, transport: Transport, module: str = "edgert.runtime.worker", accelerator: str | None = None
+    ) -> None:
         self._transport = transport
+        self.accelerator = accelerator
         self._channel: WorkerChannel = transport.start_worker(module)
         self._closed = False
         self._replies: queue.Queue[Message | BaseException | None] = queue.Queue()
@@ -81,7 +88,7 @@ class WorkerClient:
             ModelError: the model crashed the engine, or it is damaged.
         """
         choice = {"variant": variant, "threads": threads, "engine": engine, "options": dict(options or {})}
-        body = {"path": self._transport.put(path), **choice, "tuned": tuned}
+        body = {"path": self._transport.put(path), **choice, "tuned": tuned, "accelerator": self.accelerator}
         return self.call("load", body, timeout_s=timeout_s, crash=ModelError).body
 
     def run(

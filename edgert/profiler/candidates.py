@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgert.bundle import Gate, Variant
-from edgert.runtime.engines import ENGINES, EXTRAS, get_engine
+from edgert.runtime.engines import ENGINES, EXTRAS, TIMES_ONLY, get_engine
 from edgert.runtime.settings import Choice, describe
 
 __all__ = [
@@ -29,6 +29,8 @@ LATENCY_OPTIONS: Mapping[str, tuple[Mapping[str, str], ...]] = {
     "litert": ({}, {"latest_features": "1"}, {"xnnpack": "0"}),
     # OpenVINO, "Optimizing for latency": PERFORMANCE_HINT=LATENCY and one stream, which are the defaults here
     "openvino": ({},),
+    # TensorRT chooses its kernels by timing them on the device while it builds the engine
+    "tensorrt": ({},),
 }
 """Engine -> sets of options that are raced; an engine without an entry is raced with its defaults."""
 
@@ -69,7 +71,8 @@ class Entry:
 def list_entries(variants: Sequence[Variant], reference: str, threads: int | None, cores: int) -> tuple[Entry, ...]:
     """Returns the candidates for the variants of one model, those nearest to the defaults first.
 
-    An engine that does not read a variant's format is passed over; one that is not installed is listed once.
+    An engine that does not read a variant's format is passed over; one that is not installed is listed once, unless it
+    comes with the operating system of other devices.
 
     Args:
         variants: of the bundle, or the one of a plain file.
@@ -77,7 +80,7 @@ def list_entries(variants: Sequence[Variant], reference: str, threads: int | Non
         threads: the number for all; None: 1 and all cores are raced.
         cores: physical cores that may be used.
     """
-    versions = {name: get_engine(name).version() for name in ENGINES}
+    versions = {name: get_engine(name).version() for name in ENGINES if name not in TIMES_ONLY}
     counts = thread_counts(threads, cores)
     found: list[Entry] = []
     for variant in variants:
@@ -87,7 +90,7 @@ def list_entries(variants: Sequence[Variant], reference: str, threads: int | Non
             if version is not None and get_engine(engine).refusal(variant) is None:
                 choices = _choices(variant.id, engine, counts)
                 found += [Entry(choice, *facts, engine_version=version) for choice in choices]
-    absent = [name for name, version in versions.items() if version is None]
+    absent = [name for name, version in versions.items() if version is None and name in EXTRAS]
     return (*found, *(_absent(name) for name in absent))
 
 

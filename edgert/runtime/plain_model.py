@@ -11,7 +11,7 @@ import edgert
 from edgert.bundle import SCHEMA, Manifest, Source, Variant
 from edgert.errors import BundleError, ModelError
 from edgert.plugins import EngineOptions, Executor
-from edgert.runtime.engines import choose_engine
+from edgert.runtime.engines.accelerators import choose_accelerated
 
 __all__ = ["is_bundle", "load_plain", "plain_variant", "read_plain"]
 
@@ -24,21 +24,27 @@ def is_bundle(path: Path) -> bool:
 
 
 def load_plain(
-    path: Path, data: bytes, variant_id: str | None, engine: str | None, options: EngineOptions
+    path: Path,
+    data: bytes,
+    variant_id: str | None,
+    engine: str | None,
+    options: EngineOptions,
+    accelerator: str | None = None,
 ) -> tuple[Manifest, Variant, Executor]:
     """Loads a model file, whose contents are `data`, and returns a manifest view of it.
 
     Raises:
         ModelError: the file is of a kind that no engine runs, or damaged.
+        FallbackError: only the CPU would run what was meant for the accelerator.
         BundleError: a variant was asked for, which a plain file does not have.
     """
     blank = plain_variant(path)
     if variant_id not in {None, blank.id}:
         raise BundleError(f"{path}: a plain model file has no variants; leave {variant_id!r} away")
+    chosen, settings = choose_accelerated(blank, engine, options.options, accelerator)
     if blank.format == "onnx":
-        folder = {"external_data_folder": str(path.resolve().parent)}
-        options = dataclasses.replace(options, options={**folder, **options.options})
-    executor = choose_engine(blank, engine).load(data, blank, options)
+        settings = {"external_data_folder": str(path.resolve().parent), **settings}
+    executor = chosen.load(data, blank, dataclasses.replace(options, options=settings))
     variant = dataclasses.replace(blank, inputs=executor.inputs, outputs=executor.outputs)
     source = Source(path.name, blank.format, hashlib.sha256(data).hexdigest())
     ports = executor.inputs, executor.outputs

@@ -24,7 +24,7 @@ from edgert.quant import QuantParams
 from edgert.runtime.batching import run_batched
 from edgert.runtime.border import Border, build_borders
 from edgert.runtime.checks import feeds_by_name
-from edgert.runtime.engines import choose_engine
+from edgert.runtime.engines.accelerators import choose_accelerated, choose_variant
 from edgert.runtime.plain_model import is_bundle, load_plain, read_plain
 from edgert.runtime.settings import UNDO, Choice, look_up, words_of_threads
 
@@ -42,6 +42,7 @@ def load(
     engine: str | None = None,
     options: Mapping[str, str] | None = None,
     tuned: bool = True,
+    accelerator: str | None = None,
 ) -> Session:
     """Loads a .edge bundle (or a plain .onnx or .tflite file) and returns a session ready to run.
 
@@ -55,14 +56,18 @@ def load(
         engine: name of the engine; None: the tuned one, else the first that runs the variant.
         options: options of the engine by its own names.
         tuned: False: the stored choice does not count.
+        accelerator: what the device is expected to run models on besides the CPU (cuda): picks variant and engine for
+            it where they are left open.
 
     Raises:
         BundleError: the bundle is damaged or has no such variant.
         ModelError: the engine cannot read the model.
         EngineError: no engine here runs it.
+        FallbackError: only the CPU would run what was meant for the accelerator.
         UsageError: an unknown engine or option.
     """
-    return _load(Path(path), Choice(variant, engine, _checked_threads(threads), dict(options or {})), tuned, False)
+    asked = Choice(variant, engine, _checked_threads(threads), dict(options or {}))
+    return _load(Path(path), asked, tuned, accelerator, False)
 
 
 def load_profiled(
@@ -72,26 +77,29 @@ def load_profiled(
     engine: str | None,
     options: Mapping[str, str],
     tuned: bool = True,
+    accelerator: str | None = None,
 ) -> Session:
     """Returns a session whose `layer_times` are recorded; slower, so never the one that latency is measured on."""
-    return _load(Path(path), Choice(variant, engine, _checked_threads(threads), dict(options)), tuned, True)
+    asked = Choice(variant, engine, _checked_threads(threads), dict(options))
+    return _load(Path(path), asked, tuned, accelerator, True)
 
 
-def _load(path: Path, asked: Choice, tuned: bool, profile_layers: bool) -> Session:
+def _load(path: Path, asked: Choice, tuned: bool, accelerator: str | None, profile_layers: bool) -> Session:
     if not is_bundle(path):
         data = read_plain(path)
 
         def load_plain_as(choice: Choice) -> Session:
             options = EngineOptions(choice.threads, dict(choice.options), profile_layers)
-            return Session(*load_plain(path, data, choice.variant, choice.engine, options))
+            return Session(*load_plain(path, data, choice.variant, choice.engine, options, accelerator))
 
         return _load_tuned(path, hashlib.sha256(data).hexdigest(), asked, tuned, load_plain_as)
     with Bundle.open(path) as bundle:
 
         def load_as(choice: Choice) -> Session:
-            options = EngineOptions(choice.threads, dict(choice.options), profile_layers)
-            variant = bundle.manifest.variant(choice.variant)
-            executor = choose_engine(variant, choice.engine).load(bundle.read(variant.path), variant, options)
+            variant = choose_variant(bundle.manifest, choice.variant, accelerator)
+            engine, settings = choose_accelerated(variant, choice.engine, choice.options, accelerator)
+            options = EngineOptions(choice.threads, settings, profile_layers)
+            executor = engine.load(bundle.read(variant.path), variant, options)
             return Session(bundle.manifest, variant, executor)
 
         return _load_tuned(path, bundle.sha256, asked, tuned, load_as)

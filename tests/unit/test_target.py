@@ -13,7 +13,8 @@ def test_every_target_loads(name: str) -> None:
     target = get_target(name)
     assert target.name == name
     assert target.title
-    assert {engine.name for engine in target.engines if engine.max_opset is not None} <= {"onnxruntime", "openvino"}
+    reads_onnx = {engine.name for engine in target.engines if engine.max_opset is not None}
+    assert reads_onnx <= {"onnxruntime", "openvino", "tensorrt", "trtexec"}
     assert all(engine.name in {*ENGINES, "c", "vela"} for engine in target.engines)  # C needs none, Vela compiles
     assert not target.engines[0].optional
 
@@ -36,3 +37,20 @@ def test_facts_are_checked() -> None:
         Target("a", "A", "x", (engine,), DType.FLOAT)
     with pytest.raises(ValueError, match="at least one engine"):
         Target("a", "A", "x", (), DType.INT8)
+    with pytest.raises(ValueError, match="accelerator is 'npu'; it must be cuda, or left away"):
+        Target("a", "A", "x", (engine,), DType.INT8, accelerator="npu")
+
+
+@pytest.mark.parametrize("name", ["jetson", "jetson-orin-nano", "jetson-agx-orin"])
+def test_a_jetson_has_a_gpu_and_what_its_cpu_path_needs(name: str) -> None:
+    target = get_target(name)
+    assert (target.accelerator, target.python_min, target.system_site_packages) == ("cuda", "3.10", True)
+    engines = {engine.name: engine for engine in target.engines}
+    assert engines["tensorrt"].symmetric_int8
+    assert engines["tensorrt"].from_system
+    assert not engines["tensorrt"].optional
+    assert engines["trtexec"].optional
+    assert engines["onnxruntime"].package == "onnxruntime-gpu"
+    assert all(url.startswith("https://") for url in engines["onnxruntime"].index_urls)
+    assert engines["litert"].format == "tflite"
+    assert get_target("raspberry-pi-5").accelerator is None

@@ -8,20 +8,25 @@ from edgert.bundle import Variant
 from edgert.errors import EngineError, UsageError, did_you_mean
 from edgert.plugins import Engine
 
-__all__ = ["ENGINES", "EXTRAS", "ONLY_BY_NAME", "choose_engine", "get_engine"]
+__all__ = ["ENGINES", "EXTRAS", "ONLY_BY_NAME", "TIMES_ONLY", "choose_engine", "get_engine"]
 
 ENGINES = {
     "onnxruntime": "edgert.runtime.engines.onnxruntime:OnnxRuntimeEngine",
     "litert": "edgert.runtime.engines.litert:LiteRtEngine",
     "openvino": "edgert.runtime.engines.openvino:OpenVinoEngine",
+    "tensorrt": "edgert.runtime.engines.tensorrt:TensorRtEngine",
+    "trtexec": "edgert.runtime.engines.trtexec:TrtexecEngine",
 }
 """Name -> `module:class`, in order of preference."""
 
 EXTRAS = {"onnxruntime": "ort", "litert": "litert", "openvino": "openvino"}
-"""Name -> what installs it: `pip install 'edgert[EXTRA]'`."""
+"""Name -> what installs it: `pip install 'edgert[EXTRA]'`. The others come with a device's operating system."""
 
-ONLY_BY_NAME = frozenset({"openvino"})
-"""Engines that run a variant only where somebody names them."""
+ONLY_BY_NAME = frozenset({"openvino", "tensorrt", "trtexec"})
+"""Engines that run a variant only where somebody names them, or where a device's accelerator is meant."""
+
+TIMES_ONLY = frozenset({"trtexec"})
+"""Engines that give times and no outputs."""
 
 
 def get_engine(name: str) -> Engine:

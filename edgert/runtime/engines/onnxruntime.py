@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgert.bundle import TensorSpec, Variant
 from edgert.codec import JsonValue
 from edgert.dtypes import DType
-from edgert.errors import EngineError, ModelError, UsageError
+from edgert.errors import EngineError, FallbackError, ModelError, UsageError
 from edgert.plugins import EngineOptions, Executor, LayerTime
 from edgert.runtime.cpu import dot_product, needs_x64_quant_precision
 from edgert.runtime.engines.onnxruntime_profile import read_layer_times
@@ -39,6 +39,8 @@ OPTIONS: OptionTable = {
 }
 """Option -> (default, allowed values or () for any, meaning)."""
 
+_ACCELERATED = {"cuda": ("CUDAExecutionProvider", "TensorrtExecutionProvider")}
+"""Accelerator -> providers, the first one is taken: that of TensorRT builds engines for minutes and keeps none."""
 _ERRORS_ONLY = 3
 _PACKAGE_HINT = "the package 'onnxruntime' is not installed; install it with: pip install 'edgert[ort]'"
 _TYPES = {
@@ -87,6 +89,19 @@ class OnnxRuntimeEngine:
             return None
         return str(onnxruntime.__version__)
 
+    def accelerators(self) -> tuple[str, ...]:
+        """What this build of it can run models on besides the CPU."""
+        return tuple(accelerator for accelerator in _ACCELERATED if self.accelerator_options(accelerator))
+
+    def accelerator_options(self, accelerator: str) -> dict[str, str]:
+        """Returns the providers for an accelerator, the CPU last for what they do not know; {} without one."""
+        try:
+            available = import_onnxruntime().get_available_providers()
+        except ImportError:
+            return {}
+        found = next((name for name in _ACCELERATED.get(accelerator, ()) if name in available), None)
+        return {} if found is None else {"providers": f"{found},CPUExecutionProvider"}
+
     def refusal(self, variant: Variant) -> str | None:
         """Why a variant cannot run here: another file format."""
         return None if variant.format == "onnx" else f"reads onnx, not {variant.format}"
@@ -97,6 +112,7 @@ class OnnxRuntimeEngine:
         Raises:
             UsageError: an unknown option or value.
             EngineError: ONNX Runtime or an asked-for provider is missing.
+            FallbackError: a provider did not start and the CPU would have done its work.
             ModelError: the model is damaged or holds something ONNX Runtime does not know.
         """
         settings = _checked_options(options.options)
@@ -194,7 +210,7 @@ def _checked_providers(text: str, available: list[str]) -> list[str]:
 def _require_active(active: list[str], asked: list[str]) -> list[str]:
     lost = [name for name in asked if name not in active]
     if lost:
-        raise EngineError(
+        raise FallbackError(
             f"execution provider {', '.join(lost)} did not start and onnxruntime fell back to {', '.join(active)}; "
             "check its driver and libraries, or choose another provider"
         )
