@@ -19,6 +19,14 @@ def settings_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return folder
 
 
+@pytest.fixture(autouse=True)
+def records_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder that a test's profiles are added to."""
+    folder = tmp_path / "records-of-the-test"
+    monkeypatch.setenv("EDGERT_RECORDS", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Folder of measurements of this computer that starts empty: what the user's own cache says changes messages."""

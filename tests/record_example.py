@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from edgert.profiler.board_record import BOARD_SCHEMA, BoardRecord, FlashBytes, RamBytes, Spread
 from edgert.profiler.measure import summarize
 from edgert.profiler.record import (
     SCHEMA,
@@ -59,5 +60,27 @@ def record(median_ms: float = 10.0, *, seed: int = 0, given: Sequence[np.ndarray
         reasons=(),
         layers=(LayerRow("conv", "Conv", 1.0, "CPUExecutionProvider"),),
         energy_reason="no sensor",
+    )
+    return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
+
+
+def board_record(count: int = 1000, **changes: object) -> BoardRecord:
+    made = BoardRecord(
+        schema=BOARD_SCHEMA,
+        created="2026-01-01T00:00:00+00:00",
+        source="emulated",
+        model=ModelFacts("net", "a" * 64, "c" * 64, "c", "int8", 900),
+        variant="c-board",
+        device=DeviceFacts("board", "Board M", "Cortex-M4", "thumbv7em", 1, 1 << 18, "firmware", "protocol 1"),
+        engine=EngineRecord("firmware", "1", 1, "dsp", "0.1.0", "3.11.2", "1.26.4"),
+        clock_hz=100_000_000,
+        input="random",
+        seed=0,
+        instructions=count,
+        cycles=None,
+        spread=Spread(count, count, 3, 1.0),
+        ram_bytes=RamBytes(100, 10, 20),
+        flash_bytes=FlashBytes(3000, 900),
+        energy_reason="no meter",
     )
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]

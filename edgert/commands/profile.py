@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from edgert.codec import JsonValue, from_plain, to_plain
+from edgert.codec import JsonValue, to_plain
 from edgert.commands.board_text import board_text
-from edgert.commands.console import Console, format_table
+from edgert.commands.console import Console
+from edgert.commands.energy_arguments import add_energy_arguments, parse_duty, with_asked_duty
 from edgert.commands.execution import add_execution_arguments, note_tuned, open_worker, parse_engine_options
+from edgert.commands.profile_text import profile_text
 from edgert.commands.run import load_arrays
 from edgert.commands.shapes import parse_shapes
+from edgert.commands.sweep import sweep, sweep_text
 from edgert.devices.names import find_device
-from edgert.errors import ModelError, UsageError
+from edgert.errors import OutputError, UsageError
 from edgert.profiler.board import MeterEnergy, profile_board
-from edgert.profiler.board_record import write_board_record
-from edgert.profiler.record import Record, write_record
+from edgert.profiler.energy.laptop import profile_with_energy
+from edgert.profiler.record import Record, Verdict
+from edgert.profiler.record_files import AnyRecord, append_record, records_folder, write_any_record
 from edgert.profiler.worker import ProfileRequest
-from edgert.units import format_bytes, format_ms, parse_duration_s
+from edgert.units import parse_duration_s
 
 __all__ = ["add_arguments", "execute", "profile"]
 
 Array = NDArray[Any]  # Any: element types are data
-_LAYERS_SHOWN = 10
-_CALL_MARGIN_S = 600.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,42 +43,56 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--duration", default="3s", metavar="TIME", help="measuring time (default: %(default)s)")
     parser.add_argument("--sustained", metavar="TIME", help="also run for this long, e.g. 10m, to see throttling")
-    parser.add_argument(
-        "--energy", default="auto", metavar="SENSOR", help="auto, none, a sensor or a meter (default: auto)"
-    )
+    add_energy_arguments(parser)
     parser.add_argument("--no-layers", action="store_true", help="leave out the separate run for per-layer times")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of random inputs (default: %(default)s)")
-    parser.add_argument("-o", "--output", type=Path, metavar="RECORD.json", help="write the record here")
+    parser.add_argument(
+        "--sweep",
+        action="store_true",
+        help="profile engines and numbers of threads one after the other, and store the best on the device",
+    )
+    parser.add_argument("--require-valid", action="store_true", help="exit code 1 unless the verdict is valid")
+    parser.add_argument("-o", "--output", type=Path, metavar="RECORD.json", help="write the record here, and only here")
+    parser.add_argument(
+        "--records",
+        type=Path,
+        metavar="FOLDER",
+        help="add the record to this folder (default: $EDGERT_RECORDS, ./profiles of a project, or the user's data)",
+    )
+    parser.add_argument("--no-record", action="store_true", help="keep no record")
     add_execution_arguments(parser)
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> int:
     """Runs the verb."""
+    if arguments.no_record and (arguments.output is not None or arguments.records is not None):
+        raise UsageError("--no-record goes with neither -o nor --records")
+    parse_duty(arguments.rate, arguments.battery)  # a wrong word is refused before anything runs
     console.progress("measuring", 0, 0)
     if find_device(arguments.device).is_board:
         return _execute_on_board(arguments, console)
-    record, facts = _measure(
-        arguments.model,
-        load_arrays(arguments.input) if arguments.input else {},
-        arguments.device,
-        variant=arguments.variant,
-        threads=arguments.threads,
-        engine=arguments.engine,
-        options=parse_engine_options(arguments.engine_options),
-        shapes=parse_shapes(arguments.shape),
-        duration_s=parse_duration_s(arguments.duration),
-        sustained_s=parse_duration_s(arguments.sustained) if arguments.sustained else 0.0,
-        energy=arguments.energy,
-        layers=not arguments.no_layers,
-        seed=arguments.seed,
-        tuned=not arguments.untuned,
-    )
+    request, inputs = _request(arguments), load_arrays(arguments.input) if arguments.input else {}
+    if arguments.sweep:
+        return _execute_sweep(arguments, request, inputs, console)
+    record, facts = _measure(arguments.model, inputs, arguments.device, request)
+    record = with_asked_duty(record, arguments)
     note_tuned(facts, console)
-    if arguments.output is not None:
-        write_record(arguments.output, record)
-        console.note(f"wrote {arguments.output}")
-    console.result(to_plain(record), _text(record))
-    return 0
+    console.result(to_plain(record), profile_text(record))
+    _keep(arguments, [record], record, console)
+    return _status(arguments, record, console)
+
+
+def _execute_sweep(
+    arguments: argparse.Namespace, request: ProfileRequest, inputs: Mapping[str, Array], console: Console
+) -> int:
+    result = sweep(arguments.model, inputs, arguments.device, request, console.progress)
+    for note in result.notes:
+        console.note(f"edgert: {note}")
+    console.result(to_plain(result), sweep_text(result))
+    best = result.best.record
+    assert best is not None
+    _keep(arguments, [row.record for row in result.rows if row.record is not None], best, console)
+    return _status(arguments, best, console)
 
 
 def _execute_on_board(arguments: argparse.Namespace, console: Console) -> int:
@@ -83,9 +100,14 @@ def _execute_on_board(arguments: argparse.Namespace, console: Console) -> int:
         arguments.sustained
         or arguments.shape
         or arguments.engine_options
+        or arguments.sweep
+        or arguments.require_valid
         or (arguments.threads, arguments.engine) != (None, None)
     ):
-        raise UsageError("a microcontroller has no --sustained, --shape, --threads, --engine or --engine-option")
+        raise UsageError(
+            "a microcontroller has no --sustained, --shape, --threads, --engine, --engine-option, --sweep or "
+            "--require-valid"
+        )
     record = profile_board(
         find_device(arguments.device),
         arguments.model,
@@ -97,11 +119,54 @@ def _execute_on_board(arguments: argparse.Namespace, console: Console) -> int:
         layers=not arguments.no_layers,
         energy=_meter(arguments.energy),
     )
-    if arguments.output is not None:
-        write_board_record(arguments.output, record)
-        console.note(f"wrote {arguments.output}")
     console.result(to_plain(record), board_text(record))
+    _keep(arguments, [record], record, console)
     return 0
+
+
+def _request(arguments: argparse.Namespace) -> ProfileRequest:
+    return ProfileRequest(
+        path="",
+        created=_now(),
+        variant=arguments.variant,
+        threads=arguments.threads,
+        engine=arguments.engine,
+        options=parse_engine_options(arguments.engine_options),
+        shapes=parse_shapes(arguments.shape),
+        duration_s=parse_duration_s(arguments.duration),
+        sustained_s=parse_duration_s(arguments.sustained) if arguments.sustained else 0.0,
+        energy=arguments.energy,
+        layers=not arguments.no_layers,
+        seed=arguments.seed,
+        tuned=not arguments.untuned,
+        target=_target(arguments.device),
+    )
+
+
+def _keep(arguments: argparse.Namespace, records: Sequence[AnyRecord], best: AnyRecord, console: Console) -> None:
+    """Writes the best to -o and adds all to the folder, which is the default one only where -o is not given."""
+    if arguments.no_record:
+        return
+    if arguments.output is not None:
+        write_any_record(arguments.output, best)
+        console.note(f"wrote {arguments.output}")
+        if arguments.records is None:
+            return
+    try:
+        for record in records:
+            console.note(f"kept {append_record(arguments.records or records_folder(), record)}")
+    except OutputError as error:
+        if arguments.records is not None:
+            raise
+        console.note(f"edgert: the record was not kept: {error}; name a folder with --records, or --no-record")
+
+
+def _status(arguments: argparse.Namespace, record: Record, console: Console) -> int:
+    if not arguments.require_valid or record.verdict is Verdict.VALID:
+        return 0
+    for reason in record.reasons:
+        console.error(f"edgert: {record.verdict.value}: {reason.code}: {reason.text}")
+    return 1
 
 
 def profile(  # noqa: PLR0913  # one keyword per flag of the verb
@@ -135,62 +200,38 @@ def profile(  # noqa: PLR0913  # one keyword per flag of the verb
     """
     if find_device(device).is_board:
         raise UsageError(f"{device} is a microcontroller; its record comes from edgert.profiler.board.profile_board")
-    record, _ = _measure(
-        model,
-        inputs or {},
-        device,
+    request = ProfileRequest(
+        path="",
+        created=_now(),
         variant=variant,
         threads=threads,
         engine=engine,
-        options=options or {},
-        shapes=shapes or {},
+        options=dict(options or {}),
+        shapes=dict(shapes or {}),
         duration_s=duration_s,
         sustained_s=sustained_s,
         energy=energy,
         layers=layers,
         seed=seed,
         tuned=tuned,
+        target=_target(device),
     )
-    return record
+    return _measure(model, inputs or {}, device, request)[0]
 
 
-def _measure(  # noqa: PLR0913  # one keyword per field of the request
-    model: Path | str,
-    inputs: Mapping[str, Array],
-    device: str | None,
-    *,
-    variant: str | None,
-    threads: int | None,
-    engine: str | None,
-    options: Mapping[str, str],
-    shapes: Mapping[str, tuple[int, ...]],
-    duration_s: float,
-    sustained_s: float,
-    energy: str,
-    layers: bool,
-    seed: int,
-    tuned: bool,
+def _measure(
+    model: Path | str, inputs: Mapping[str, Array], device: str | None, request: ProfileRequest
 ) -> tuple[Record, dict[str, JsonValue]]:
     """Returns the record, and the reply's other facts."""
     with open_worker(device, "edgert.profiler.worker") as worker:
-        request = ProfileRequest(
-            path=worker.put(Path(model)),
-            created=_now(),
-            variant=variant,
-            threads=threads,
-            engine=engine,
-            options=dict(options),
-            shapes=dict(shapes),
-            duration_s=duration_s,
-            sustained_s=sustained_s,
-            energy=energy,
-            layers=layers,
-            seed=seed,
-            tuned=tuned,
-        )
-        timeout_s = 10 * duration_s + sustained_s + _CALL_MARGIN_S
-        reply = worker.call("profile", to_plain(request), inputs, timeout_s=timeout_s, crash=ModelError)
-        return from_plain(Record, reply.body["record"]), reply.body
+        asked = dataclasses.replace(request, path=worker.put(Path(model)))
+        return profile_with_energy(worker, asked, inputs, request.call_limit_s)
+
+
+def _target(device: str | None) -> str | None:
+    """What edgert calls boards like this one; this computer is `host`."""
+    found = find_device(device)
+    return "host" if found.url == "local:" else found.target
 
 
 def _meter(words: str) -> MeterEnergy | None:
@@ -205,54 +246,3 @@ def _meter(words: str) -> MeterEnergy | None:
 
 def _now() -> str:
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-
-
-def _text(record: Record) -> str:
-    latency, memory, stages = record.latency, record.memory, record.stages
-    low, high = (format_ms(bound) for bound in latency.p50_ci95_ms)
-    lines = [
-        f"{record.model.name} {record.variant} on {record.device.name}",
-        f"engine      {record.engine.name} {record.engine.version}, threads {record.engine.threads or 'default'}, "
-        f"dot product {record.engine.dot_product}",
-        f"latency     p50 {format_ms(latency.p50_ms)} (95 % interval {low} to {high}), "
-        f"p90 {format_ms(latency.p90_ms)}, p99 {format_ms(latency.p99_ms)}, mean {format_ms(latency.mean_ms)}, "
-        f"{record.method.samples} samples",
-        f"stages      pre-process {_stage(stages.preprocess_ms)}, inference {format_ms(stages.inference_ms)}, "
-        f"post-process {_stage(stages.postprocess_ms)}",
-        f"start       load {format_ms(memory.load_ms)}, first run {format_ms(memory.first_run_ms)}",
-        f"memory      peak {_bytes(memory.peak_rss_bytes)}, before load {_bytes(memory.rss_before_load_bytes)}, "
-        f"after load {_bytes(memory.rss_after_load_bytes)}",
-        f"energy      {_energy(record)}",
-    ]
-    if record.sustained is not None:
-        lines.append(f"sustained   last {record.sustained.span_s:g} s over first: {record.sustained.ratio:.2f}x")
-    lines.append(f"verdict     {record.verdict.value}")
-    lines += [f"            {reason.code}: {reason.text}" for reason in record.reasons]
-    return "\n".join([*lines, *_layer_lines(record)])
-
-
-def _layer_lines(record: Record) -> list[str]:
-    if record.layers_reason is not None:
-        return ["", f"no times of single layers: {record.layers_reason}"]
-    total = sum(row.mean_ms for row in record.layers)
-    if not total:
-        return []
-    slowest = sorted(record.layers, key=lambda row: -row.mean_ms)[:_LAYERS_SHOWN]
-    rows = [(row.name, row.op, format_ms(row.mean_ms), f"{row.mean_ms / total:.1%}") for row in slowest]
-    head = f"slowest {len(slowest)} of {len(record.layers)} layers, from a separate profiled run"
-    return ["", head, format_table(("layer", "operator", "mean", "share"), rows)]
-
-
-def _stage(time_ms: float | None) -> str:
-    return "none" if time_ms is None else format_ms(time_ms)
-
-
-def _bytes(size_bytes: int | None) -> str:
-    return "unreadable" if size_bytes is None else format_bytes(size_bytes)
-
-
-def _energy(record: Record) -> str:
-    energy = record.energy
-    if energy is None:
-        return f"not measured: {record.energy_reason}"
-    return f"{energy.net_mj:.3g} mJ per inference above idle ({energy.sensor}; leaves out {energy.leaves_out})"

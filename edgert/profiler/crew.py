@@ -112,6 +112,15 @@ class Crew:
             progress(min(start + _STARTED_TOGETHER, len(entries)), len(entries))
         return [member for member in self.members if member.client is not None]
 
+    def vet(self, entry: Entry) -> str | None:
+        """Loads one candidate, compares its outputs and frees it; returns why it may not run the model, or None."""
+        member = Member(entry)
+        self.members.append(member)
+        self._guarded_open(member)
+        self._check(member)
+        member.free()
+        return member.refusal
+
     def reopen(self, member: Member) -> WorkerClient:
         """Returns a worker that has the candidate loaded.
 

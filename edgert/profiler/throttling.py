@@ -94,7 +94,7 @@ def read_power_mode(root: Path = Path("/")) -> str | None:
         return names.get(number, number)
     program = find_program("nvpmodel", root)
     asked = None if program is None else _ASKED_MODE.search(_ask(program, "-q"))
-    return None if asked is None else asked[1]
+    return None if asked is None else str(asked[1])
 
 
 def _ask(program: str, word: str) -> str:

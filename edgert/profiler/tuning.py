@@ -22,7 +22,7 @@ from edgert.profiler.race_table import RaceResult, build_notes, build_rows, lap_
 from edgert.runtime.plain_model import is_bundle
 from edgert.runtime.settings import SCHEMA, Tuned
 
-__all__ = ["MIN_SECONDS", "TuneRequest", "tune_on"]
+__all__ = ["MIN_SECONDS", "TuneRequest", "load_golden", "make_tuned", "tune_on"]
 
 MIN_SECONDS = 0.5
 _FIRST_LOOK_SHARE = 0.25
@@ -67,7 +67,7 @@ def tune_on(transport: Transport, request: TuneRequest, progress: ProgressReport
     with WorkerClient(transport, _MODULE) as client:
         survey = client.call("survey", {"path": client.put(request.model), "threads": request.threads}).body
     entries = tuple(from_plain(Entry, row) for row in survey["entries"])
-    golden = _golden(request.model, str(survey["reference"]))
+    golden = load_golden(request.model, str(survey["reference"]))
     has_data = request.evaluation is not None
     able = [entry for entry in entries if why_not_raced(entry, has_data) is None]
     with Crew(transport, request.model, golden, request.shapes, request.seed, request.timeout_s) as crew:
@@ -78,18 +78,8 @@ def tune_on(transport: Transport, request: TuneRequest, progress: ProgressReport
         lap = lap_of(winner)
         rows = build_rows(entries, crew.members, winner, judged, has_data)
         row = next(row for row in rows if row.name == winner.name)
-        tuned = Tuned(
-            schema=SCHEMA,
-            model_sha256=str(survey["sha256"]),
-            path=transport.put(request.model),
-            choice=winner.entry.choice,
-            engine_version=winner.entry.engine_version,
-            cpu=str(survey["cpu"]),
-            p50_ms=lap.p50_ms,
-            p99_ms=lap.p99_ms,
-            created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-            says=row.accuracy,
-        )
+        latencies = lap.p50_ms, lap.p99_ms
+        tuned = make_tuned(survey, transport.put(request.model), winner.entry, latencies, row.accuracy)
         reply = crew.reopen(winner).call("store", {"tuned": to_plain(tuned)}).body
     notes = [*_busy(survey), *build_notes(winner, rows, judged)]
     if "error" in reply:
@@ -97,11 +87,38 @@ def tune_on(transport: Transport, request: TuneRequest, progress: ProgressReport
     return RaceResult(rows, row, reply["file"], tuple(notes), measured_s, time.monotonic() - start)
 
 
-def _golden(model: Path, reference: str) -> Golden:
+def load_golden(model: Path, reference: str) -> Golden:
+    """Returns the golden arrays of a bundle (none of a plain file); `reference` is the id of its float variant."""
     if not is_bundle(model):
         return Golden({}, reference)
     with Bundle.open(model) as bundle:
         return Golden(bundle.golden(), reference)
+
+
+def make_tuned(
+    survey: Mapping[str, JsonValue], path: str, entry: Entry, latencies_ms: tuple[float, float], says: str
+) -> Tuned:
+    """Returns what is stored of a winner.
+
+    Args:
+        survey: the device's answer to `survey`.
+        path: of the model on the device.
+        entry: the winner.
+        latencies_ms: its p50 and p99.
+        says: of its accuracy, or where it is from.
+    """
+    return Tuned(
+        schema=SCHEMA,
+        model_sha256=str(survey["sha256"]),
+        path=path,
+        choice=entry.choice,
+        engine_version=entry.engine_version,
+        cpu=str(survey["cpu"]),
+        p50_ms=latencies_ms[0],
+        p99_ms=latencies_ms[1],
+        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        says=says,
+    )
 
 
 def _measure(crew: Crew, able: Sequence[Entry], request: TuneRequest, progress: ProgressReporter) -> float:

@@ -20,7 +20,7 @@ import edgert
 from edgert.bundle import Bundle, Variant
 from edgert.codec import JsonValue, from_plain, to_plain
 from edgert.profiler.device_facts import read_device
-from edgert.profiler.energy import choose_sensor
+from edgert.profiler.energy import choose_sensor, sensor_reasons
 from edgert.profiler.energy.measurement import open_measurement
 from edgert.profiler.energy.schedule import Schedule
 from edgert.profiler.environment import EnvironmentReader, read_memory_bytes
@@ -48,6 +48,7 @@ __all__ = ["ProfileRequest", "main", "profile_here"]
 
 Array = NDArray[Any]  # Any: element types are data
 
+_CALL_MARGIN_S = 600.0
 _LAYER_RUNS = 20
 _LAYER_LIMIT_S = 5.0
 
@@ -56,7 +57,8 @@ _LAYER_LIMIT_S = 5.0
 class ProfileRequest:
     """What to measure and for how long.
 
-    `created` is the laptop's time, since a board may not know it; `target` what the laptop calls such boards.
+    `created` is the laptop's time, since a board may not know it; `target` what the laptop calls such boards, and
+    `accelerator` what such boards are expected to use.
     """
 
     path: str
@@ -74,6 +76,12 @@ class ProfileRequest:
     tuned: bool = True
     schedule: Schedule | None = None
     target: str | None = None
+    accelerator: str | None = None
+
+    @property
+    def call_limit_s(self) -> float:
+        """How long the laptop waits for the record: on slow boards loading and the intervals take minutes."""
+        return 10 * self.duration_s + self.sustained_s + _CALL_MARGIN_S
 
 
 @dataclasses.dataclass(slots=True)
@@ -159,7 +167,13 @@ class ProfilerHandlers(SessionHandlers):
 
     def environment(self, _: Message) -> Message:
         """Returns the device and its state now."""
-        return Message({"device": to_plain(read_device()), "sample": to_plain(EnvironmentReader().sample())})
+        return Message(
+            {
+                "device": to_plain(read_device()),
+                "sample": to_plain(EnvironmentReader().sample()),
+                "sensors": sensor_reasons(),
+            }
+        )
 
     def clock(self, _: Message) -> Message:
         """Returns the time of this device on the clock that all intervals are on."""
@@ -178,8 +192,15 @@ def main() -> int:
 
 
 def _load(request: ProfileRequest) -> Session:
-    path, variant, threads, engine = request.path, request.variant, request.threads, request.engine
-    return load(path, variant=variant, threads=threads, engine=engine, options=request.options, tuned=request.tuned)
+    return load(
+        request.path,
+        variant=request.variant,
+        threads=request.threads,
+        engine=request.engine,
+        options=request.options,
+        tuned=request.tuned,
+        accelerator=request.accelerator,
+    )
 
 
 def _prepare(
@@ -211,7 +232,7 @@ def _golden(path: Path) -> dict[str, Array]:
 def _layers(request: ProfileRequest, arrays: Mapping[str, Array]) -> tuple[LayerRow, ...]:
     """A run of its own: recording the layers slows them down, so these never mix with the latency."""
     choice = request.variant, request.threads, request.engine, request.options
-    with load_profiled(request.path, *choice, tuned=request.tuned) as session:
+    with load_profiled(request.path, *choice, tuned=request.tuned, accelerator=request.accelerator) as session:
         run, _ = _prepare(session, request, arrays)
         deadline = time.monotonic() + _LAYER_LIMIT_S
         for _ in range(_LAYER_RUNS):
