@@ -12,6 +12,7 @@ from tests.emulation.board import EmulatedBoard
 from tests.emulation.capability import why_not
 from tests.emulation.laptop import Laptop, make_key
 from tests.emulation.remains import start_warden, sweep
+from tests.emulation.rootfs import BOOKWORM, BuildError, cached_rootfs
 
 MakeBoard = Callable[..., EmulatedBoard]
 
@@ -22,6 +23,10 @@ def emulation() -> Iterator[None]:
     reason = why_not()
     if reason is not None:
         pytest.skip(reason)
+    try:
+        cached_rootfs(BOOKWORM)
+    except BuildError as error:
+        pytest.skip(f"no root filesystem for emulated boards: {error}")
     sweep()
     warden = start_warden()
     yield

@@ -14,12 +14,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 RUN = Path("/run/edgert-emulation")
 _MAX_BOARDS = 16384
+_PATIENCE_S = 20.0
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -60,8 +62,7 @@ def remove(number: int) -> None:
     folder = RUN / str(number)
     end_processes(number)
     for group in cgroup_folders(number):
-        if group.exists():
-            group.rmdir()
+        _wait_for(partial(_is_removed, group), f"{group} stays busy")
     if Path("/run/netns", namespace(number)).exists():
         subprocess.run(["ip", "netns", "delete", namespace(number)], check=True)
     subprocess.run(["umount", "--lazy", "--quiet", str(folder / "disk")], check=False, stderr=subprocess.DEVNULL)
@@ -70,15 +71,35 @@ def remove(number: int) -> None:
 
 def end_processes(number: int) -> None:
     """Kills everything in the board's network namespace, and waits until it is gone."""
-    for _ in range(2000):
-        pids = _pids(number)
-        if not pids:
-            return
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    _wait_for(lambda: not _killed(number), f"processes of {namespace(number)} do not end")
+
+
+def _wait_for(is_so: Callable[[], bool], otherwise: str) -> None:
+    deadline_s = time.monotonic() + _PATIENCE_S
+    while not is_so():
+        if time.monotonic() > deadline_s:
+            raise AssertionError(otherwise)
         time.sleep(0.005)
-    raise AssertionError(f"processes {_pids(number)} of {namespace(number)} do not end")
+
+
+def _is_removed(group: Path) -> bool:
+    """Removes a control group; that fails for a moment after its last process has ended."""
+    try:
+        group.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _killed(number: int) -> list[int]:
+    """Kills the processes of the board's namespace; returns those that it found."""
+    pids = _pids(number)
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return pids
 
 
 def _pids(number: int) -> list[int]:

@@ -31,27 +31,41 @@ PASSWORD = "raspberry"
 # `openssl passwd -6 -salt edgert raspberry`
 _PASSWORD_HASH = "$6$edgert$GBsNXu0YxA61B4IU5moHOEHmcgGq8uUk8Ae7UwYMZyEVdvmo9FEV5x63T67dCivq.n/r9Xu1lUEU3WyzL1hrb."
 _SSHD_CONFIG = "Subsystem sftp /usr/lib/openssh/sftp-server\nUsePAM no\nUseDNS no\nPasswordAuthentication yes\n"
+# what neither edgert nor an engine imports: half of the library
+_NOT_COMPILED = (
+    "/test/|idlelib|lib2to3|pydoc|tkinter|turtle|_pyrepl|xmlrpc|wsgiref|dbm|curses|sqlite3|ensurepip|unittest|asyncio|"
+    "multiprocessing|distutils|mailbox|imaplib|ftplib|smtplib|poplib|/pdb|_pydecimal|_pyio|"
+    "/encodings/(?!__init__|aliases|ascii|idna|latin_1|utf_8[.])"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A Debian release: its Python and, where its security updates have left the mirrors, the one source to use."""
+    """A Debian release: its Python and, where its security updates have left the mirrors, the one source to use.
+
+    `compiled` is False where Python only has to tell its version: the emulator takes half a minute for .pyc files.
+    """
 
     name: str
     python: str
     source: str | None = None
+    compiled: bool = True
+
+
+class BuildError(Exception):
+    """A tree could not be built; the text ends with what the program that failed wrote."""
 
 
 BOOKWORM = Suite("bookworm", "3.11")
 TRIXIE = Suite("trixie", "3.13")
-BULLSEYE = Suite("bullseye", "3.9", "deb http://deb.debian.org/debian bullseye main")
+BULLSEYE = Suite("bullseye", "3.9", "deb http://deb.debian.org/debian bullseye main", compiled=False)
 
 
 def cached_rootfs(suite: Suite) -> Path:
     """Returns the folder of the suite's tree, built first if the cache does not have it (seconds; printed).
 
     Raises:
-        subprocess.CalledProcessError: a package could not be had or unpacked.
+        BuildError: a package could not be had or unpacked.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgert" / "emulation"
     cache.mkdir(parents=True, exist_ok=True)
@@ -81,7 +95,8 @@ def _build(suite: Suite, tree: Path) -> None:
     try:
         _unpack(suite, building)
         _finish(building)
-        _compile(suite, building)
+        if suite.compiled:
+            _compile(suite, building)
         building.chmod(0o755)
         building.rename(tree)
     finally:
@@ -96,7 +111,7 @@ def _unpack(suite: Suite, tree: Path) -> None:
         command.append("--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr")
     command += [f"--include={','.join(_PACKAGES.split())}", suite.name, str(tree)]
     command += [suite.source] if suite.source else []
-    subprocess.run(command, check=True)
+    _run(command)
 
 
 def _finish(tree: Path) -> None:
@@ -111,7 +126,7 @@ def _finish(tree: Path) -> None:
         shutil.rmtree(kept, ignore_errors=True)
     (tree / "etc/ssh/sshd_config").write_text(_SSHD_CONFIG)
     (tree / "tmp").chmod(0o1777)
-    subprocess.run(["ldconfig", "-r", str(tree)], check=True, stderr=subprocess.DEVNULL)
+    _run(["ldconfig", "-r", str(tree)])
 
 
 def _add_users(tree: Path) -> None:
@@ -136,12 +151,25 @@ def _add_users(tree: Path) -> None:
 def _compile(suite: Suite, tree: Path) -> None:
     """Writes the .pyc files of the standard library, as Debian's set-up does; without them every start takes seconds.
 
-    The host's Python does it where it has the same version: the emulated one takes a minute.
+    This machine's Python does it where it has the same version: the emulated one takes half a minute.
     """
-    found = shutil.which(f"python{suite.python}")
     library = f"usr/lib/python{suite.python}"
-    options = ["-m", "compileall", "-q", "-x", "/test/|idlelib|lib2to3|pydoc_data"]
-    if found:
-        subprocess.run([found, *options, "-s", str(tree), "-p", "/", str(tree / library)], check=True)
+    options = ["-m", "compileall", "-q", "-x", _NOT_COMPILED]
+    if _starts(f"python{suite.python}"):
+        command = [f"python{suite.python}", *options, "-s", str(tree), "-p", "/", str(tree / library)]
     else:
-        subprocess.run(["chroot", str(tree), "/usr/bin/python3", *options, "-j2", f"/{library}"], check=True)
+        command = ["chroot", str(tree), "/usr/bin/python3", *options, f"/{library}"]
+    _run(command)
+
+
+def _starts(python: str) -> bool:
+    """Whether the interpreter runs: one in PATH may be a stand-in for a version that is not chosen."""
+    if shutil.which(python) is None:
+        return False
+    return subprocess.run([python, "-V"], check=False, capture_output=True).returncode == 0
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        raise BuildError(f"{command[0]} failed with status {done.returncode}: {done.stdout[-1000:]}")
