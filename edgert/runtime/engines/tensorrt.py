@@ -110,7 +110,7 @@ class _Plan:
         identity = Identity(sha256, version, gpu.name, gpu.capability, gpu.driver, self._settings)
         stored = load_engine(identity, cache_folder()) if keep else "it is not kept"
         origin: dict[str, JsonValue] = {"from_cache": True}
-        engine = None
+        engine, notes = None, {}
         if not isinstance(stored, str):
             engine, notes = self._runtime.deserialize_cuda_engine(stored[0]), stored[1]
             stored = "the stored one does not load"

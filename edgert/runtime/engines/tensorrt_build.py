@@ -64,7 +64,7 @@ def make_logger(trt: Any) -> Any:  # Any: the module tensorrt has no types
             self.lines: list[tuple[str, str]] = []
 
         def log(self, severity: Any, text: str) -> None:  # Any: an enum of the module
-            kind = str(severity).rpartition(".")[2]
+            kind = str(severity.name)
             if kind != "VERBOSE":
                 self.lines.append((kind, text))
 

@@ -121,7 +121,8 @@ class _TrtexecExecutor:
         command += [f"--duration={max(1, round(duration_s))}", f"--warmUp={round(warmup_s * 1000)}"]
         command += [f"--exportTimes={times}", f"--exportProfile={profile}", "--separateProfileRun"]
         self._summary = parse_summary(_output(command, _BUILD_TIMEOUT_S + duration_s))
-        self._layers = parse_layers(_read(profile))
+        dla = self._settings["dla_core"]
+        self._layers = parse_layers(_read(profile), None if dla == "none" else f"DLA {dla}")
         return parse_times_ms(_read(times))
 
     def layer_times(self) -> tuple[LayerTime, ...]:

@@ -81,22 +81,30 @@ def parse_times_ms(text: str) -> NDArray[np.float64]:
     return np.array(rows, np.float64)
 
 
-def parse_layers(text: str) -> tuple[LayerTime, ...]:
+def parse_layers(text: str, dla: str | None = None) -> tuple[LayerTime, ...]:
     """Returns mean times per fused layer of a file of --exportProfile; () where it has none.
+
+    Args:
+        text: of the file.
+        dla: name of the DLA that was asked for, None: everything ran on the GPU.
 
     Raises:
         EngineError: it is no such file.
     """
     return tuple(
-        LayerTime(str(row["name"]), "fused", float(row["averageMs"]), _place(str(row["name"])))
+        LayerTime(str(row["name"]), "fused", float(row["averageMs"]), _place(str(row["name"]), dla))
         for row in _read_rows(text, "profile")
         if isinstance(row.get("averageMs"), (int, float)) and "name" in row
     )
 
 
-def _place(name: str) -> str:
-    """What the profile tells by names: only a DLA copies to and from its own memory (nvm)."""
-    return "DLA copy" if name.endswith((" to nvm", " from nvm")) else "GPU"
+def _place(name: str, dla: str | None) -> str:
+    """What the profile tells by names: `{ForeignNode[...]}` is what a DLA runs, `to nvm` and `from nvm` its copies.
+
+    Without a DLA, TensorRT calls blocks that another compiler of its own made for the GPU a ForeignNode, too.
+    """
+    is_dla = name.startswith("{ForeignNode") or name.endswith((" to nvm", " from nvm"))
+    return dla if dla is not None and is_dla else "GPU"
 
 
 def _statistics(text: str, title: str) -> dict[str, float]:
