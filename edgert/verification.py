@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,8 +14,12 @@ from edgert.codec import JsonValue
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edgert.plugins import EngineOptions
+
 __all__ = [
     "DEFAULT_SAMPLES",
+    "EngineHost",
+    "EngineRun",
     "PEERS",
     "FloatError",
     "LayerBoard",
@@ -39,6 +43,50 @@ class Mode(enum.Enum):
 
     ISOLATED = "isolated"
     END_TO_END = "end_to_end"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRun:
+    """What an engine gave: names of the model's inputs and outputs, outputs by sample and position, executed operators.
+
+    `layers` is empty unless the options asked for a profiled run; `facts` are the executor's.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    values: list[list[NDArray[Any]]]  # Any: element types are data
+    layers: tuple[str, ...]
+    facts: dict[str, JsonValue]
+
+
+class EngineHost(Protocol):
+    """Where engines run what is compared: this process, or a board (`place` is its name then)."""
+
+    place: str | None
+
+    def version(self, engine: str) -> str | None:
+        """The installed version of an engine, or None."""
+        ...
+
+    def dot_product(self) -> str:
+        """The 8-bit dot-product instructions of the processor there (`edgert.runtime.cpu.DotProduct`)."""
+        ...
+
+    def run(
+        self,
+        engine: str,
+        model: bytes,
+        model_format: str,
+        options: EngineOptions,
+        samples: Sequence[Sequence[NDArray[Any]]],
+    ) -> EngineRun:
+        """Loads a model file and runs every sample, whose arrays are in the order of the model's inputs.
+
+        Raises:
+            ModelError: the engine does not read the model, or crashed with it.
+            EngineError: it failed while running.
+        """
+        ...
 
 
 class LayerBoard(Protocol):
@@ -76,7 +124,7 @@ class VerifyRequest:
     `inputs` are arrays by input name, N samples along the leading axis; None: the bundle's golden inputs, else seeded
     random ones. `peers` empty: every one that is installed. `requantize` None: the mode that the model names. `shapes`
     are full shapes of inputs with axes that vary. `board` runs `variant`; it is compared end to end, alone or with the
-    peers that are named.
+    peers that are named. `engines` are those of a board: they are compared as well as those of this computer.
     """
 
     model: Path
@@ -89,6 +137,7 @@ class VerifyRequest:
     seed: int = 0
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     board: LayerBoard | None = None
+    engines: EngineHost | None = None
 
 
 @dataclass(frozen=True, slots=True)

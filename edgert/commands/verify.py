@@ -12,6 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edgert.commands.console import Console, format_table
+from edgert.commands.execution import open_worker
 from edgert.commands.run import load_arrays
 from edgert.commands.shapes import parse_shapes
 from edgert.devices.names import find_device
@@ -52,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"compare only this; may be given several times: {', '.join(PEERS)}, litert (default: all installed)",
     )
     parser.add_argument(
-        "--device", metavar="NAME|URL", help="compare the C on this microcontroller, layer by layer; differing is 1"
+        "--device", metavar="NAME|URL", help="also compare the engines of this board, or the C on this microcontroller"
     )
     parser.add_argument("--requantize", choices=["fp32", "q31"], help="judge by this mode (default: the model's own)")
     parser.add_argument("--shape", action="append", default=[], metavar="NAME=1,3,224,224", help="size of an input")
@@ -81,7 +82,8 @@ def execute(arguments: argparse.Namespace, console: Console) -> int:
         device=arguments.device,
     )
     console.result(report.to_json(), _text(report, arguments.layers))
-    allowed = 0 if arguments.device and arguments.max_steps is None else arguments.max_steps
+    is_exact = find_device(arguments.device).is_board  # generated C, which has no kernels of somebody else
+    allowed = 0 if is_exact and arguments.max_steps is None else arguments.max_steps
     return int(allowed is not None and report.max_steps > allowed)
 
 
@@ -99,7 +101,7 @@ def verify(  # noqa: PLR0913  # one keyword per flag of the verb
     progress: ProgressReporter | None = None,
     device: str | None = None,
 ) -> VerifyReport:
-    """Compares the engines of this computer, or a microcontroller, with the integer interpreter; see docs/verify.md.
+    """Compares engines here, and those of a board, or a microcontroller, with the integer interpreter (docs/verify.md).
 
     Raises:
         UsageError: an option does not fit the model.
@@ -125,13 +127,17 @@ def verify(  # noqa: PLR0913  # one keyword per flag of the verb
 
 @contextmanager
 def _on_board(request: VerifyRequest, device: str | None) -> Iterator[VerifyRequest]:
-    """Gives the request, with the board that was named; that is compared end to end."""
+    """Gives the request, with the board that was named; a microcontroller is compared end to end."""
     found = find_device(device)
     if device is None:
         yield request
         return
     if not found.is_board:
-        raise UsageError(f"--device {device}: verify --device is for microcontrollers; leave it out for this computer")
+        from edgert.devices.remote_engines import RemoteEngines
+
+        with open_worker(device) as worker:
+            yield dataclasses.replace(request, engines=RemoteEngines(worker, found.name))
+        return
     from edgert.devices.board_session import BoardLayers, BoardSession
 
     with BoardSession(found, request.model, request.variant) as session:

@@ -27,7 +27,11 @@ from edgert.errors import (
     UsageError,
     did_you_mean,
 )
+from edgert.plugins import EngineOptions
+from edgert.runtime.cpu import dot_product
+from edgert.runtime.engine_run import LocalEngines
 from edgert.runtime.engines import ENGINES, get_engine
+from edgert.runtime.memory import return_freed_memory
 from edgert.runtime.session import Session, load
 from edgert.runtime.wire import PROTOCOL, Message, read_message, write_message
 
@@ -44,7 +48,14 @@ class SessionHandlers:
 
     def table(self) -> dict[str, Handler]:
         """The calls this object answers."""
-        return {"hello": self.hello, "engines": self.engines, "load": self.load, "run": self.run, "close": self.close}
+        return {
+            "hello": self.hello,
+            "engines": self.engines,
+            "run_model": self.run_model,
+            "load": self.load,
+            "run": self.run,
+            "close": self.close,
+        }
 
     def hello(self, _: Message) -> Message:
         """Returns versions of everything that matters for what runs here."""
@@ -61,7 +72,21 @@ class SessionHandlers:
 
     def engines(self, _: Message) -> Message:
         """Returns the version of every engine that loads here, None for the others."""
-        return Message({"engines": {name: get_engine(name).version() for name in ENGINES}})
+        versions = {name: get_engine(name).version() for name in ENGINES}
+        return Message({"engines": versions, "dot_product": dot_product().value})
+
+    def run_model(self, request: Message) -> Message:
+        """Runs the bytes of a model file in an engine, for a comparison; `samples` counts the arrays of each sample."""
+        body, arrays = request.body, request.arrays
+        counts = [int(count) for count in body["samples"]]
+        samples = [[arrays[f"{row}.{column}"] for column in range(count)] for row, count in enumerate(counts)]
+        options = EngineOptions(body["threads"], body["options"], bool(body["profile_layers"]))
+        ran = LocalEngines().run(body["engine"], arrays["model"].tobytes(), body["format"], options, samples)
+        values = {
+            f"{row}.{column}": array for row, outputs in enumerate(ran.values) for column, array in enumerate(outputs)
+        }
+        facts = {"inputs": ran.inputs, "outputs": ran.outputs, "layers": ran.layers, "facts": ran.facts}
+        return Message(facts, values)
 
     def load(self, request: Message) -> Message:
         """Loads `path`; returns inputs, outputs, facts and the variant's id."""
@@ -76,6 +101,7 @@ class SessionHandlers:
             tuned=bool(body.get("tuned", True)),
             accelerator=body.get("accelerator"),
         )
+        return_freed_memory()
         return Message(
             {
                 "variant": self._session.variant.id,

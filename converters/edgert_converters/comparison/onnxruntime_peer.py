@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from edgert.bundle import Variant
 from edgert.plugins import EngineOptions
 from edgert.quant import dequantize, quantize
-from edgert.runtime.engines.onnxruntime import OnnxRuntimeEngine
+from edgert.runtime.engine_run import LocalEngines
+from edgert.verification import EngineHost
 from edgert_converters.comparison.cut import cut_unit
 from edgert_converters.comparison.encoding import to_signed_values, to_unsigned, values_of, with_real_ends
-from edgert_converters.comparison.peer import Known, Ran, Subject, same_bytes
+from edgert_converters.comparison.peer import Known, Ran, Subject, name_at, same_bytes
 from edgert_converters.ops.spec import Array
 from edgert_converters.quantize.calibrate import expose_values
 from edgert_converters.units import IntegerUnit, static_params
@@ -28,11 +28,12 @@ _MOVES = {"Transpose", "Reshape", "Identity"}
 class OnnxRuntimePeer:
     """ONNX Runtime on the CPU with the engine module's own defaults, one thread."""
 
-    name = "onnxruntime"
     is_signed = False
 
-    def __init__(self, options: EngineOptions | None = None, *, integer_ends: bool = False) -> None:
-        """Takes options of the engine, for those who compare other kernels of it.
+    def __init__(
+        self, options: EngineOptions | None = None, *, integer_ends: bool = False, engines: EngineHost | None = None
+    ) -> None:
+        """Takes options of the engine, for those who compare other kernels of it, and where it runs.
 
         `integer_ends` runs int8 units with int8 at both ends, where ONNX Runtime on x86 runs Conv and MatMul in float;
         inside a model it makes uint8 of them, as it does of a unit with real ends.
@@ -40,10 +41,12 @@ class OnnxRuntimePeer:
         given = options or EngineOptions(threads=1)
         self._options = EngineOptions(given.threads, dict(given.options), profile_layers=True)
         self._integer_ends = integer_ends
+        self._engines = engines or LocalEngines()
+        self.name = name_at("onnxruntime", self._engines)
 
     def version(self) -> str | None:
         """See Peer.version."""
-        return OnnxRuntimeEngine().version()
+        return self._engines.version("onnxruntime")
 
     def hint(self) -> str:
         """See Peer.hint."""
@@ -88,18 +91,10 @@ class OnnxRuntimePeer:
 
     def _run(self, model: ir.Model, samples: Sequence[Known]) -> tuple[tuple[Known, ...], tuple[str, ...]]:
         data = ir.to_proto(model).SerializeToString()
-        variant = Variant(model.graph.name or "model", "onnx", "int8", "", (), (), (), 0)
-        executor = OnnxRuntimeEngine().load(data, variant, self._options)
-        try:
-            names = [spec.name for spec in executor.outputs]
-            results: list[dict[str, Array]] = []
-            for known in samples:
-                feeds = [np.ascontiguousarray(known[spec.name]) for spec in executor.inputs]
-                results.append(dict(zip(names, executor.run(feeds), strict=True)))
-            kernels = tuple(layer.op for layer in executor.layer_times())
-        finally:
-            executor.close()
-        return tuple(results), kernels
+        names = [str(value.name) for value in model.graph.inputs]
+        feeds = [[np.ascontiguousarray(known[name]) for name in names] for known in samples]
+        ran = self._engines.run("onnxruntime", data, "onnx", self._options, feeds)
+        return tuple(dict(zip(ran.outputs, values, strict=True)) for values in ran.values), ran.layers
 
 
 def _real(values: Array, node: ir.Node | None) -> Array:

@@ -8,11 +8,12 @@ from typing import Protocol
 
 import onnx_ir as ir
 
+from edgert.verification import EngineHost
 from edgert_converters.comparison.tflite_form import TfliteForm
 from edgert_converters.ops.spec import Array
 from edgert_converters.units import IntegerUnit
 
-__all__ = ["Known", "Peer", "Ran", "Subject", "same_bytes"]
+__all__ = ["Known", "Peer", "Ran", "Subject", "name_at", "same_bytes"]
 
 Known = Mapping[str, Array]
 """Values of the graph by name, of one sample: its inputs and every QuantizeLinear output."""
@@ -71,6 +72,11 @@ class Peer(Protocol):
             EngineError: the engine failed.
         """
         ...
+
+
+def name_at(engine: str, engines: EngineHost) -> str:
+    """Returns what an engine is called in a report: with its board, where it runs on one."""
+    return engine if engines.place is None else f"{engine} on {engines.place}"
 
 
 def same_bytes(plain: Sequence[Known], extended: Sequence[Known]) -> bool:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-import numpy as np
-
-from edgert.bundle import Variant
 from edgert.errors import EngineError, ModelError
 from edgert.plugins import EngineOptions
-from edgert.runtime.engines.litert import LiteRtEngine
+from edgert.runtime.engine_run import LocalEngines
+from edgert.verification import EngineHost
 from edgert_converters.comparison.parts import TflitePart
-from edgert_converters.comparison.peer import Known, Ran, Subject, same_bytes
+from edgert_converters.comparison.peer import Known, Ran, Subject, name_at, same_bytes
 from edgert_converters.comparison.tflm import TflmEngine
 from edgert_converters.ops.spec import Array
 from edgert_converters.units import IntegerUnit
@@ -92,34 +90,34 @@ class TflitePeer:
 class _LiteRtRunner:
     """LiteRT with the engine module's options, one thread."""
 
-    def __init__(self, options: dict[str, str]) -> None:
-        self._options = options
+    def __init__(self, options: dict[str, str], engines: EngineHost) -> None:
+        self._options, self._engines = options, engines
 
     def version(self) -> str | None:
-        return LiteRtEngine().version()
+        return self._engines.version("litert")
 
     def run(self, data: bytes, samples: Sequence[Sequence[Array]]) -> tuple[list[list[Array]], tuple[str, ...]]:
-        variant = Variant("compared", "tflite", "int8", "", (), (), (), 0)
-        executor = LiteRtEngine().load(data, variant, EngineOptions(threads=1, options=self._options))
-        try:
-            results = [[np.asarray(array) for array in executor.run(feeds)] for feeds in samples]
-            facts = executor.facts()
-        finally:
-            executor.close()
+        ran = self._engines.run("litert", data, "tflite", EngineOptions(threads=1, options=self._options), samples)
+        facts = ran.facts
         taken, nodes = facts.get("xnnpack_nodes", 0), facts.get("nodes", 0)
         own = [name for name in facts["providers"] if name != "XNNPACK"]
         kernels = [f"XNNPACK ({taken} of {nodes})"] if taken else []
-        return results, (*kernels, *(f"{name} ({nodes - taken} of {nodes})" for name in own))
+        return ran.values, (*kernels, *(f"{name} ({nodes - taken} of {nodes})" for name in own))
 
 
-def litert_xnnpack() -> TflitePeer:
+def litert_xnnpack(engines: EngineHost | None = None) -> TflitePeer:
     """LiteRT as it runs by default: XNNPACK where it takes the node, else the built-in kernels."""
-    return TflitePeer("litert-xnnpack", _LiteRtRunner({"xnnpack": "1"}), _LITERT_HINT)
+    return _litert("litert-xnnpack", {"xnnpack": "1"}, engines)
 
 
-def litert_reference() -> TflitePeer:
+def litert_reference(engines: EngineHost | None = None) -> TflitePeer:
     """LiteRT's reference kernels."""
-    return TflitePeer("litert-reference", _LiteRtRunner({"kernels": "reference"}), _LITERT_HINT)
+    return _litert("litert-reference", {"kernels": "reference"}, engines)
+
+
+def _litert(name: str, options: dict[str, str], engines: EngineHost | None) -> TflitePeer:
+    host = engines or LocalEngines()
+    return TflitePeer(name_at(name, host), _LiteRtRunner(options, host), _LITERT_HINT)
 
 
 def tflm() -> TflitePeer:

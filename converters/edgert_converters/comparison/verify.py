@@ -20,7 +20,7 @@ from edgert_converters.comparison.float_error import measure_float_errors
 from edgert_converters.comparison.isolated import compare_unit, known_values
 from edgert_converters.comparison.load import Loaded, load
 from edgert_converters.comparison.peer import Known, Peer, Subject
-from edgert_converters.comparison.peers import choose_peers
+from edgert_converters.comparison.peers import board_peers, choose_peers
 from edgert_converters.comparison.tflite_form import ExportedForm
 from edgert_converters.interpreter import Interpreter
 from edgert_converters.units import find_units
@@ -62,7 +62,7 @@ def verify(request: VerifyRequest, progress: ProgressReporter) -> VerifyReport:
         requantize=own.interpreter.requantize.value,
         samples=loaded.samples_text,
         layer_count=len(own.interpreter.units),
-        dot_product=dot_product().value,
+        dot_product=_dot_products(request),
         pairs=tuple(pair for pair, _ in outcomes if pair is not None),
         not_compared=tuple(row for _, rows in outcomes for row in rows),
         float_errors=_float_errors(loaded, own),
@@ -70,6 +70,8 @@ def verify(request: VerifyRequest, progress: ProgressReporter) -> VerifyReport:
 
 
 def _peers(request: VerifyRequest) -> list[Peer]:
+    if request.engines is not None:
+        return board_peers(request.peers, request.engines)
     if request.board is None:
         return choose_peers(request.peers)
     named = choose_peers(request.peers) if request.peers else []
@@ -80,8 +82,14 @@ def _block_report(loaded: Loaded, request: VerifyRequest, progress: ProgressRepo
     model = loaded.subject.model
     progress("end to end", 0, 0)
     pairs, missing = compare_block_layers(model, loaded.samples, request)
-    count, dots = len(block_layers(model.graph)), dot_product().value
+    count, dots = len(block_layers(model.graph)), _dot_products(request)
     return VerifyReport(loaded.name, loaded.variant, "no", loaded.samples_text, count, dots, pairs, missing, ())
+
+
+def _dot_products(request: VerifyRequest) -> str:
+    here = dot_product().value
+    there = request.engines
+    return here if there is None else f"{here} here, {there.dot_product()} on {there.place}"
 
 
 def _judge(subject: Subject, loaded: Loaded) -> _Judge:
