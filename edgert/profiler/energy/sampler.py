@@ -75,12 +75,12 @@ class Sampler:
 
 def join_readings(readings: list[SensorReading], rails: int) -> SensorReading:
     """Returns the readings as one."""
-    time_s = [reading.time_s for reading in readings]
-    values = [reading.values.reshape(-1, rails) for reading in readings]
     faults = tuple(fault for reading in readings for fault in reading.faults)
-    if not readings:
-        return SensorReading(np.zeros(0), np.zeros((0, rails)))
-    return SensorReading(np.concatenate(time_s), np.concatenate(values), faults)
+    given = [reading for reading in readings if reading.time_s.size]
+    if not given:
+        return SensorReading(np.zeros(0), np.zeros((0, rails)), faults)
+    time_s = np.concatenate([reading.time_s for reading in given])
+    return SensorReading(time_s, np.concatenate([reading.values for reading in given]), faults)
 
 
 def _stopped(sensor: EnergySensor, error: Exception) -> SensorReading:
