@@ -16,7 +16,14 @@ from edgert.errors import UsageError
 if TYPE_CHECKING:
     from edgert.devices.board_session import BoardWorker
 
-__all__ = ["add_execution_arguments", "note_tuned", "open_runner", "open_worker", "parse_engine_options"]
+__all__ = [
+    "add_execution_arguments",
+    "expected_accelerator",
+    "note_tuned",
+    "open_runner",
+    "open_worker",
+    "parse_engine_options",
+]
 
 
 def add_execution_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +77,7 @@ def note_tuned(facts: Mapping[str, JsonValue], console: Console) -> None:
 @contextmanager
 def open_worker(device: str | None, module: str = "edgert.runtime.worker") -> Iterator[WorkerClient]:
     """Gives a worker on a device and ends it afterwards, also on Ctrl-C."""
-    accelerator = _accelerator(device)
+    accelerator = expected_accelerator(device)
     transport = connect(device)
     try:
         with WorkerClient(transport, module, accelerator) as worker:
@@ -79,8 +86,8 @@ def open_worker(device: str | None, module: str = "edgert.runtime.worker") -> It
         transport.close()
 
 
-def _accelerator(device: str | None) -> str | None:
-    """What a device is expected to run models on besides the CPU, by the target that it was found to be."""
+def expected_accelerator(device: str | None) -> str | None:
+    """Returns what a device is expected to run models on besides the CPU, by the target that it was found to be."""
     name = find_device(device).target
     if name is None:
         return None

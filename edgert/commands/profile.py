@@ -224,7 +224,7 @@ def _measure(
 ) -> tuple[Record, dict[str, JsonValue]]:
     """Returns the record, and the reply's other facts."""
     with open_worker(device, "edgert.profiler.worker") as worker:
-        asked = dataclasses.replace(request, path=worker.put(Path(model)))
+        asked = dataclasses.replace(request, path=worker.put(Path(model)), accelerator=worker.accelerator)
         return profile_with_energy(worker, asked, inputs, request.call_limit_s)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edgert.commands.console import format_table
+from edgert.commands.execution import expected_accelerator
 from edgert.devices import connect
 from edgert.plugins import ProgressReporter
 from edgert.profiler.sweep import SweepResult, SweepRow, sweep_on
@@ -28,9 +30,10 @@ def sweep(
     progress: ProgressReporter,
 ) -> SweepResult:
     """Profiles engines and numbers of threads on a device; see `edgert.profiler.sweep.sweep_on`."""
+    asked = dataclasses.replace(request, accelerator=expected_accelerator(device))
     transport = connect(device)
     try:
-        return sweep_on(transport, Path(model), inputs, request, progress)
+        return sweep_on(transport, Path(model), inputs, asked, progress)
     finally:
         transport.close()
 

@@ -27,6 +27,8 @@ from edgert.profiler.race_table import why_not_raced
 from edgert.profiler.record import Record, Verdict
 from edgert.profiler.tuning import load_golden, make_tuned
 from edgert.profiler.worker import ProfileRequest
+from edgert.runtime.engines import get_engine
+from edgert.runtime.engines.accelerators import AcceleratedEngine, choose_variant
 from edgert.runtime.plain_model import is_bundle
 from edgert.runtime.settings import Choice
 
@@ -115,7 +117,7 @@ def _survey(transport: Transport, model: Path, request: ProfileRequest) -> _Fiel
             if threads < cores:
                 found += client.call("survey", {"path": path, "threads": threads}).body["entries"]
     entries = [from_plain(Entry, row) for row in found]
-    default = _default_variant(model, request.variant) or str(facts["reference"])
+    default = _default_variant(model, request) or str(facts["reference"])
     wanted = [entry for entry in entries if _takes_part(entry, entries, default, request)]
     if not wanted:
         reasons = sorted({f"{entry.choice.engine}: {entry.refusal}" for entry in entries if entry.refusal})
@@ -124,21 +126,29 @@ def _survey(transport: Transport, model: Path, request: ProfileRequest) -> _Fiel
     return _Field(tuple(ordered), facts)
 
 
-def _default_variant(model: Path, named: str | None) -> str | None:
+def _default_variant(model: Path, request: ProfileRequest) -> str | None:
     if not is_bundle(model):
-        return named
+        return request.variant
     with Bundle.open(model) as bundle:
-        return bundle.manifest.variant(named).id
+        return choose_variant(bundle.manifest, request.variant, request.accelerator).id
 
 
 def _takes_part(entry: Entry, entries: list[Entry], default: str, request: ProfileRequest) -> bool:
     """The default variant, and unless one was named those of its precision that may win a race without data."""
     if entry.refusal is not None or entry.choice.options or request.engine not in {None, entry.choice.engine}:
         return False
+    if request.accelerator is not None and request.engine is None and not _is_accelerated(entry):
+        return False
     if entry.choice.variant == default:
         return True
     precisions = {other.precision for other in entries if other.choice.variant == default}
     return request.variant is None and entry.precision in precisions and why_not_raced(entry, False) is None
+
+
+def _is_accelerated(entry: Entry) -> bool:
+    """Nobody asked for the CPU of a device that has more; and threads say little to an accelerator."""
+    engine = entry.choice.engine
+    return engine is not None and isinstance(get_engine(engine), AcceleratedEngine) and _threads(entry) <= 1
 
 
 def _threads(entry: Entry) -> int:

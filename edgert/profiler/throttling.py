@@ -89,7 +89,7 @@ def read_power_mode(root: Path = Path("/")) -> str | None:
     """Returns a Jetson's power mode by name or number, or None on other devices."""
     found = _MODE.search(read_text(root / "var/lib/nvpmodel/status") or "")
     if found is not None:
-        names = dict(_MODE_NAME.findall(read_text(root / "etc/nvpmodel.conf") or ""))
+        names: dict[str, str] = dict(_MODE_NAME.findall(read_text(root / "etc/nvpmodel.conf") or ""))
         number = str(int(found[1]))
         return names.get(number, number)
     program = find_program("nvpmodel", root)

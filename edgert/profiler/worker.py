@@ -39,6 +39,7 @@ from edgert.profiler.record import (
 )
 from edgert.profiler.stages import measure_stages
 from edgert.profiler.validity import judge
+from edgert.runtime.memory import return_freed_memory
 from edgert.runtime.plain_model import is_bundle
 from edgert.runtime.session import Session, load, load_profiled
 from edgert.runtime.wire import Message
@@ -113,6 +114,7 @@ def _measure(request: ProfileRequest, arrays: Mapping[str, Array]) -> tuple[Reco
     before = reader.sample()
     rss_before = read_memory_bytes("VmRSS")
     session, load_ms = _timed(lambda: _load(request))
+    return_freed_memory()
     with session:
         run, method_input = _prepare(session, request, arrays)
         _, first_ms = _timed(run)

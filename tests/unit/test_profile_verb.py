@@ -146,6 +146,21 @@ def test_a_sweep_never_changes_the_precision() -> None:
     assert names(engine="another") == []
 
 
+def test_a_sweep_leaves_the_cpu_of_a_jetson_alone_unless_its_engine_is_named() -> None:
+    def entry(engine: str, threads: int) -> sweeping.Entry:
+        return sweeping.Entry(Choice("trt", engine, threads), "fp16", Gate.PASSED, False, False)
+
+    entries = [entry("onnxruntime", 1), entry("onnxruntime", 6), entry("litert", 1)]
+    request = sweeping.ProfileRequest("net.edge", "2026", accelerator="cuda")
+
+    def names(asked: sweeping.ProfileRequest) -> list[tuple[str | None, int | None]]:
+        took = [e.choice for e in entries if sweeping._takes_part(e, entries, "trt", asked)]
+        return [(choice.engine, choice.threads) for choice in took]
+
+    assert names(request) == [("onnxruntime", 1)]
+    assert names(dataclasses.replace(request, engine="litert")) == [("litert", 1)]
+
+
 def row(name: str, record: Record | None, left_out: str | None = None) -> SweepRow:
     return SweepRow(name, Choice("v", "e", 1), record, left_out)
 

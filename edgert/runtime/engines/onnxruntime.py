@@ -264,9 +264,12 @@ def _wants_x64_quant_precision(settings: dict[str, str]) -> bool:
 def _open_session(ort: Any, model: bytes, config: Any, providers: list[str], variant: Variant) -> Any:
     # Any: untyped package
     try:
-        return ort.InferenceSession(model, config, providers=providers)
+        session = ort.InferenceSession(model, config, providers=providers)
     except Exception as error:  # a dozen types without a common base; all mean that this file cannot be loaded
         raise ModelError(f"onnxruntime cannot load variant {variant.id!r}: {one_line(error)}") from error
+    if hasattr(session, "_model_bytes"):
+        session._model_bytes = None  # a copy of the file, kept only to change providers later
+    return session
 
 
 def _specs(values: Sequence[Any]) -> tuple[TensorSpec, ...]:  # Any: onnxruntime's NodeArg
