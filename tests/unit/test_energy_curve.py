@@ -268,6 +268,8 @@ def test_windows_grow_with_slow_sensors_and_uncertain_clocks() -> None:
     assert plan_schedule(100.0, 3.0) == Schedule(10, 0.3, 2.0)
     assert plan_schedule(1.0, 3.0) == Schedule(10, 8.0, 12.0)
     assert plan_schedule(100.0, 3.0, clock_error_s=0.01) == Schedule(10, 0.6, 2.0)
+    assert plan_schedule(100.0, 0.1) == Schedule(10, 0.2, 2.0)
+    assert plan_schedule(100.0, 600.0) == Schedule(10, 60.0, 2.0)
     slow = plan_schedule(0.1, 3.0)
     assert isinstance(slow, Reason)
     assert (slow.code, "a window would take 80 s" in slow.text) == ("sensor-too-slow", True)

@@ -551,7 +551,7 @@ def test_every_sensor_says_what_it_is() -> None:
     ("words", "said"),
     [
         ("inna226", "no energy sensor 'inna226'; did you mean 'ina226'"),
-        ("ina226?adress=3", "ina226 has no setting 'adress'; did you mean 'address'"),
+        ("ina226?shunt_ohm=3", "ina226 has no setting 'shunt_ohm'; did you mean 'shunt_mohm'"),
         ("ina226?address=x", "address is 'x'; it must be a whole number"),
         ("ina226:bus", "the place is a bus, such as 1"),
         ("ina226?shunt_mohm=0", "shunt_mohm is 0; it must be above 0"),

@@ -171,7 +171,8 @@ def _doubts(
     if max(powers) - min(powers) > MAX_IDLE_DRIFT * float(np.mean(powers)):
         text = f"idle power was between {min(powers):.4g} and {max(powers):.4g} mW before and after the runs"
         found.append(Reason("idle-drift", text))
-    if all(np.all(np.diff(curve.energy_mj if curve.power_mw is None else curve.power_mw) == 0) for curve in curves):
+    shown = [np.diff(curve.energy_mj) if curve.power_mw is None else curve.power_mw for curve in curves]
+    if np.ptp(np.concatenate(shown)) == 0:
         found.append(Reason("sensor-stuck", "every sample was the same, at rest and at work"))
     shortest_s = min(one.stop_s - one.start_s for one in intervals.windows)
     if clock is not None and clock.error_s > MAX_CLOCK_SHARE * shortest_s:

@@ -14,6 +14,7 @@ MIN_WINDOWS = 5
 """Windows that must have them."""
 
 _WINDOWS = 10
+_SHORTEST_WINDOW_S = 0.2
 _SPARE_SAMPLES = 3
 _LONGEST_WINDOW_S = 20.0
 _IDLE_S = 2.0
@@ -35,8 +36,9 @@ def plan_schedule(rate_hz: float, duration_s: float, clock_error_s: float = 0.0)
 
     Where a meter on another computer is read, a window is also 60 times as long as its clock is uncertain.
     """
-    window_s = max(duration_s / _WINDOWS, (MIN_SAMPLES + _SPARE_SAMPLES) / rate_hz, _CLOCK_ERRORS * clock_error_s)
-    if window_s > _LONGEST_WINDOW_S and window_s > duration_s / _WINDOWS:
-        text = f"at {rate_hz:g} samples a second a window would take {window_s:.0f} s; at most {_LONGEST_WINDOW_S:g}"
+    least_s = max((MIN_SAMPLES + _SPARE_SAMPLES) / rate_hz, _CLOCK_ERRORS * clock_error_s, _SHORTEST_WINDOW_S)
+    window_s = max(duration_s / _WINDOWS, least_s)
+    if least_s > _LONGEST_WINDOW_S:
+        text = f"at {rate_hz:g} samples a second a window would take {least_s:.0f} s; at most {_LONGEST_WINDOW_S:g}"
         return Reason("sensor-too-slow", text)
     return Schedule(_WINDOWS, window_s, max(_IDLE_S, _IDLE_SAMPLES / rate_hz))
