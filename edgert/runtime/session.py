@@ -96,7 +96,7 @@ def _load(path: Path, asked: Choice, tuned: bool, accelerator: str | None, profi
     with Bundle.open(path) as bundle:
 
         def load_as(choice: Choice) -> Session:
-            variant = choose_variant(bundle.manifest, choice.variant, accelerator)
+            variant = choose_variant(bundle.manifest, choice.variant, accelerator, choice.engine)
             engine, settings = choose_accelerated(variant, choice.engine, choice.options, accelerator)
             options = EngineOptions(choice.threads, settings, profile_layers)
             executor = engine.load(bundle.read(variant.path), variant, options)
@@ -228,6 +228,17 @@ class Session:
     def layer_times(self) -> tuple[LayerTime, ...]:
         """Per-layer means; only for a session made by `load_profiled`."""
         return self._executor.layer_times()
+
+    def measure_ms(self, duration_s: float, warmup_s: float) -> NDArray[np.float64]:
+        """Latency of every run, float64[runs], by an engine that times itself and gives no outputs (trtexec).
+
+        Raises:
+            UsageError: the engine gives outputs, so `run` is what is timed.
+        """
+        measure: Callable[[float, float], NDArray[np.float64]] | None = getattr(self._executor, "measure_ms", None)
+        if measure is None:
+            raise UsageError(f"{self._executor.facts().get('engine')} does not time itself; time Session.run")
+        return measure(duration_s, warmup_s)
 
     def close(self) -> None:
         """Frees the model."""

@@ -21,7 +21,10 @@ _IN_ORDER = ("tensorrt", "onnxruntime")
 """Engines that may use an accelerator, in order of preference."""
 _PRECISIONS = ("int8-symmetric", "fp16", "fp32", "as-is")
 """Of variants, the one that is expected to be fastest on an accelerator first."""
-_CPU_WORDS = "to have the CPU all the same: --engine onnxruntime --engine-option providers=CPUExecutionProvider"
+_CPU_WORDS = (
+    "to have the CPU all the same: --engine onnxruntime --engine-option providers=CPUExecutionProvider; "
+    "for times without outputs, where trtexec is installed: --engine trtexec"
+)
 
 
 @runtime_checkable
@@ -77,19 +80,27 @@ def choose_accelerated(
     )
 
 
-def choose_variant(manifest: Manifest, name: str | None, accelerator: str | None) -> Variant:
+def choose_variant(manifest: Manifest, name: str | None, accelerator: str | None, engine: str | None = None) -> Variant:
     """Returns the variant of a bundle to run: the named one, else for an accelerator the fastest form that it takes.
 
-    Variants that the accuracy gate did not let pass are left out; the float one is always there.
+    Variants that the accuracy gate did not let pass are left out; the float one is always there. Where only an engine
+    was named, it gets the default variant, or the same precision in a format that it reads.
 
     Raises:
         BundleError: there is no variant of that name.
+        UsageError: there is no engine of that name.
     """
-    if name is not None or accelerator is None:
+    if name is not None:
         return manifest.variant(name)
-    taken = [variant for variant in manifest.variants if _is_taken(variant, manifest)]
-    ranked = sorted(taken, key=lambda variant: _PRECISIONS.index(variant.precision))
-    return ranked[0] if ranked else manifest.variant(None)
+    default = manifest.variant(None)
+    wanted = [default, *(variant for variant in manifest.variants if variant.precision == default.precision)]
+    if accelerator is not None:
+        taken = [variant for variant in manifest.variants if _is_taken(variant, manifest)]
+        wanted = [*sorted(taken, key=lambda variant: _PRECISIONS.index(variant.precision)), *wanted]
+    if engine is None:
+        return wanted[0]
+    named = get_engine(engine)
+    return next((variant for variant in wanted if named.refusal(variant) is None), wanted[0])
 
 
 def _is_taken(variant: Variant, manifest: Manifest) -> bool:
