@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgert.commands.console import format_table
+from edgert.commands.energy_arguments import energy_lines
 from edgert.profiler.board_record import BoardLayer, BoardRecord
 
 __all__ = ["board_text"]
@@ -14,7 +15,6 @@ def board_text(record: BoardRecord) -> str:
     """Returns what `edgert profile` prints for a board."""
     spread, ram, flash = record.spread, record.ram_bytes, record.flash_bytes
     unit, where = _unit(record)
-    energy = record.energy
     lines = [
         f"{record.model.name} {record.variant} on {record.device.name} ({record.device.board})",
         f"{unit:<13}{record.count:,} per inference, {where}; {spread.min:,} to {spread.max:,} in {spread.runs} runs, "
@@ -23,10 +23,7 @@ def board_text(record: BoardRecord) -> str:
         f"stack at its peak {ram.stack:,}",
         f"flash        {flash.code + flash.weights:,} bytes: code {flash.code:,} (firmware included), "
         f"weights {flash.weights:,}",
-        f"energy       not measured: {record.energy_reason}"
-        if energy is None
-        else f"energy       {energy.net_mj:.3g} mJ per inference above idle ({energy.sensor}; leaves out "
-        f"{energy.leaves_out})",
+        *energy_lines(record),
     ]
     return "\n".join([*lines, *_layer_lines(record, unit)])
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
+from typing import TypeVar
 
 from edgert.errors import UsageError
+from edgert.profiler.board_record import BoardRecord
 from edgert.profiler.energy.duty import with_duty_cycle
-from edgert.profiler.record import Record
+from edgert.profiler.record import EnergyRecord, Record
 
 __all__ = ["add_energy_arguments", "energy_lines", "parse_duty", "with_asked_duty"]
+
+Measured = TypeVar("Measured", Record, BoardRecord)
 
 _PER_S = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
@@ -26,14 +31,17 @@ def add_energy_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--battery", metavar="10Wh", help="with --rate: how long such a battery lasts")
 
 
-def with_asked_duty(record: Record, arguments: argparse.Namespace) -> Record:
-    """Returns the record with the duty cycle of `--rate` and `--battery`, or as it is without.
+def with_asked_duty(record: Measured, arguments: argparse.Namespace) -> Measured:
+    """Returns the record with the duty cycle of `--rate` and `--battery`, or as it is without them or without energy.
 
     Raises:
         UsageError: one of them is no such figure, or `--battery` stands alone.
     """
     rate_hz, battery_wh = parse_duty(arguments.rate, arguments.battery)
-    return record if rate_hz is None else with_duty_cycle(record, rate_hz, battery_wh)
+    if rate_hz is None or record.energy is None:
+        return record
+    energy = with_duty_cycle(record.energy, _mean_ms(record), rate_hz, battery_wh)
+    return dataclasses.replace(record, energy=energy)
 
 
 def parse_duty(rate: str | None, battery: str | None) -> tuple[float | None, float | None]:
@@ -47,25 +55,35 @@ def parse_duty(rate: str | None, battery: str | None) -> tuple[float | None, flo
     return (None if rate is None else _parse_rate(rate)), (None if battery is None else _parse_battery(battery))
 
 
-def energy_lines(record: Record) -> list[str]:
+def energy_lines(record: Record | BoardRecord) -> list[str]:
     """Returns the lines about energy of a record's text."""
+    told = record.reasons if isinstance(record, Record) else ()
     energy = record.energy
     if energy is None:
         return [f"energy      not measured: {record.energy_reason}"]
-    if energy.source == "estimated":
-        return [f"energy      {energy.net_mj:.3g} mJ per inference above idle, estimated ({energy.sensor_source})"]
     interval = "" if energy.net_ci95_mj is None else " (95 % interval {:.3g} to {:.3g})".format(*energy.net_ci95_mj)
     lines = [
         f"energy      {energy.net_mj:.3g} mJ per inference above idle{interval}, {energy.gross_mj:.3g} mJ with it",
-        f"            idle {energy.idle_mw:.4g} mW",
-        f"            by {energy.sensor}; leaves out {energy.leaves_out}",
+        f"            {_basis(energy)}",
     ]
-    lines += [f"            {reason.code}: {reason.text}" for reason in energy.reasons if reason not in record.reasons]
+    lines += [f"            {reason.code}: {reason.text}" for reason in energy.reasons if reason not in told]
     duty = energy.duty
     if duty is not None:
         lasts = "" if duty.hours is None else f"; {duty.battery_wh:g} Wh last {duty.hours:.3g} h"
         lines.append(f"            at {duty.rate_hz:g} runs a second {duty.mean_mw:.4g} mW on average{lasts}")
     return lines
+
+
+def _mean_ms(record: Record | BoardRecord) -> float:
+    if isinstance(record, Record):
+        return record.latency.mean_ms
+    return 1000 * (record.cycles or 0) / record.clock_hz
+
+
+def _basis(energy: EnergyRecord) -> str:
+    if energy.source == "estimated":
+        return f"estimated, not measured: {energy.sensor_source}"
+    return f"measured by {energy.sensor}; idle {energy.idle_mw:.4g} mW; leaves out {energy.leaves_out}"
 
 
 def _parse_rate(text: str) -> float:

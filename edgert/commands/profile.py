@@ -119,6 +119,7 @@ def _execute_on_board(arguments: argparse.Namespace, console: Console) -> int:
         layers=not arguments.no_layers,
         energy=_meter(arguments.energy),
     )
+    record = with_asked_duty(record, arguments)
     console.result(to_plain(record), board_text(record))
     _keep(arguments, [record], record, console)
     return 0

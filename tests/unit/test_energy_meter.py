@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import os
 import threading
@@ -14,12 +15,12 @@ import numpy as np
 import pytest
 
 from edgert.codec import to_plain
-from edgert.commands.energy_arguments import energy_lines, parse_duty
+from edgert.commands.energy_arguments import energy_lines, parse_duty, with_asked_duty
 from edgert.commands.profile import profile
 from edgert.errors import UsageError
 from edgert.plugins import SensorReading
 from edgert.profiler.energy.clock import align_clock, join_alignments
-from edgert.profiler.energy.duty import estimate_from_power, with_duty_cycle
+from edgert.profiler.energy.duty import estimate_from_power
 from edgert.profiler.energy.evaluate import EnergyOutcome, Interval, Intervals
 from edgert.profiler.energy.laptop import profile_with_energy
 from edgert.profiler.energy.measurement import open_measurement
@@ -248,9 +249,13 @@ def energy_record(**changes: object) -> EnergyRecord:
     return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
 
 
+def asked(rate: str | None, battery: str | None = None) -> argparse.Namespace:
+    return argparse.Namespace(rate=rate, battery=battery)
+
+
 def test_duty_cycle() -> None:
     record = record_example.record(10.0, energy=energy_record(), energy_reason=None)
-    busy = with_duty_cycle(record, 5.0, 10.0)
+    busy = with_asked_duty(record, asked("5/s", "10Wh"))
     assert busy.energy is not None
     duty = busy.energy.duty
     assert duty is not None
@@ -258,12 +263,22 @@ def test_duty_cycle() -> None:
     assert duty.hours == pytest.approx(10_000 / 2200)
     assert duty.busy_share == pytest.approx(5 * record.latency.mean_ms / 1000)
     assert "at 5 runs a second 2200 mW on average; 10 Wh last 4.55 h" in "\n".join(energy_lines(busy))
-    assert with_duty_cycle(record, 5.0).energy != busy.energy
+    assert with_asked_duty(record, asked(None)) is record
     none = record_example.record(energy=None, energy_reason="no sensor")
-    assert with_duty_cycle(none, 5.0) is none
-    too_often = with_duty_cycle(record, 1000.0).energy
+    assert with_asked_duty(none, asked("5/s")) is none
+    too_often = with_asked_duty(record, asked("1000/s")).energy
     assert too_often is not None
     assert (too_often.duty, too_often.reasons[0].code) == (None, "rate-too-high")
+
+
+def test_duty_cycle_of_a_microcontroller() -> None:
+    board = record_example.board_record(energy=energy_record(), energy_reason=None)
+    board = dataclasses.replace(board, source="measured", instructions=None, cycles=64_000, clock_hz=64_000_000)
+    energy = with_asked_duty(board, asked("5/s")).energy
+    assert energy is not None
+    assert energy.duty is not None
+    assert energy.duty.busy_share == pytest.approx(0.005)
+    assert (energy.duty.mean_mw, energy.duty.hours) == (2200.0, None)
 
 
 def test_estimates_are_marked_and_only_made_when_asked_for(device: OtherDevice) -> None:
@@ -274,7 +289,7 @@ def test_estimates_are_marked_and_only_made_when_asked_for(device: OtherDevice) 
     assert (energy.source, energy.net_ci95_mj, energy.rails) == ("estimated", None, ())
     assert energy.gross_mj == pytest.approx(5.0 * record.latency.mean_ms)
     assert energy.net_mj == pytest.approx(3.0 * record.latency.mean_ms)
-    assert "estimated (stated by the user: 5 W running, 2 W at rest)" in energy_lines(record)[0]
+    assert "estimated, not measured: stated by the user: 5 W running, 2 W at rest" in energy_lines(record)[1]
 
 
 @pytest.mark.parametrize(

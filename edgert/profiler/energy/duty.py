@@ -6,29 +6,26 @@ import dataclasses
 
 from edgert.errors import UsageError
 from edgert.profiler.energy.settings import parse_words
-from edgert.profiler.record import DutyCycle, EnergyRecord, Reason, Record
+from edgert.profiler.record import DutyCycle, EnergyRecord, Reason
 
 __all__ = ["estimate_from_power", "is_estimate", "with_duty_cycle"]
 
 ESTIMATED = "estimated"
 
 
-def with_duty_cycle(record: Record, rate_hz: float, battery_wh: float | None = None) -> Record:
-    """Returns the record with what the device draws at `rate_hz` inferences a second.
+def with_duty_cycle(energy: EnergyRecord, mean_ms: float, rate_hz: float, battery_wh: float | None) -> EnergyRecord:
+    """Returns the energy with what the device draws at `rate_hz` inferences a second of `mean_ms` each.
 
     Mean power is that of idling and, for each inference, its net energy: millijoule times 1/s is milliwatt. Where the
-    device cannot keep up the energy is degraded with `rate-too-high` instead. Without energy nothing changes.
+    device cannot keep up there is no such power, and the reason `rate-too-high`.
     """
-    energy = record.energy
-    if energy is None:
-        return record
-    busy_share = rate_hz * record.latency.mean_ms / 1000
+    busy_share = rate_hz * mean_ms / 1000
     if busy_share > 1:
-        text = f"{rate_hz:g} runs a second do not fit: one takes {record.latency.mean_ms:.4g} ms"
-        return _replaced(record, reasons=(*energy.reasons, Reason("rate-too-high", text)))
+        reason = Reason("rate-too-high", f"{rate_hz:g} runs a second do not fit: one takes {mean_ms:.4g} ms")
+        return dataclasses.replace(energy, reasons=(*energy.reasons, reason))
     mean_mw = energy.idle_mw + energy.net_mj * rate_hz
     hours = None if battery_wh is None or mean_mw <= 0 else 1000 * battery_wh / mean_mw
-    return _replaced(record, duty=DutyCycle(rate_hz, busy_share, mean_mw, battery_wh, hours))
+    return dataclasses.replace(energy, duty=DutyCycle(rate_hz, busy_share, mean_mw, battery_wh, hours))
 
 
 def is_estimate(words: str) -> bool:
@@ -71,9 +68,3 @@ def _watts(text: str) -> float:
     if not 0 <= value < 1e6:
         raise UsageError(f"{text!r} is no power; write --energy 'estimated:5W?idle=2W'")
     return value
-
-
-def _replaced(record: Record, **changes: object) -> Record:
-    assert record.energy is not None
-    energy = dataclasses.replace(record.energy, **changes)  # type: ignore[arg-type]  # mypy: changes are fields
-    return dataclasses.replace(record, energy=energy)
