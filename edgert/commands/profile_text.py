@@ -20,6 +20,7 @@ def profile_text(record: Record) -> str:
         f"{record.model.name} {record.variant} on {record.device.name}{_processor(record)}",
         f"engine      {record.engine.name} {record.engine.version}, threads {record.engine.threads or 'default'}, "
         f"dot product {record.engine.dot_product}",
+        *_places(record),
         f"latency     p50 {format_ms(latency.p50_ms)} (95 % interval {low} to {high}), "
         f"p90 {format_ms(latency.p90_ms)}, p99 {format_ms(latency.p99_ms)}, mean {format_ms(latency.mean_ms)}, "
         f"{record.method.samples} samples",
@@ -35,6 +36,12 @@ def profile_text(record: Record) -> str:
     lines.append(f"verdict     {record.verdict.value}")
     lines += [f"            {reason.code}: {reason.text}" for reason in record.reasons]
     return "\n".join([*lines, *_layer_lines(record)])
+
+
+def _places(record: Record) -> list[str]:
+    """Which layers ran where, for engines that have several places."""
+    places = record.engine.layers_by_place
+    return [f"layers      {', '.join(f'{count} on {place}' for place, count in places.items())}"] if places else []
 
 
 def _processor(record: Record) -> str:

@@ -98,7 +98,7 @@ class DeviceFacts:
 
 @dataclass(frozen=True, slots=True)
 class EngineRecord:
-    """The engine as it really ran."""
+    """The engine as it really ran; `layers_by_place` is how many layers ran where, {} where it does not tell."""
 
     name: str
     version: str
@@ -109,6 +109,7 @@ class EngineRecord:
     numpy: str
     providers: tuple[str, ...] = ()
     options: dict[str, JsonValue] = field(default_factory=dict)
+    layers_by_place: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ Everything of a record is measured here, in a process that did nothing else, on 
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import hashlib
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,10 @@ from edgert.profiler.record import (
     Record,
     Verdict,
 )
+from edgert.profiler.self_timed import measure_self_timed
 from edgert.profiler.stages import measure_stages
 from edgert.profiler.validity import judge
+from edgert.runtime.engines import TIMES_ONLY
 from edgert.runtime.memory import return_freed_memory
 from edgert.runtime.plain_model import is_bundle
 from edgert.runtime.session import Session, load, load_profiled
@@ -107,6 +110,8 @@ def profile_here(request: ProfileRequest, arrays: Mapping[str, Array]) -> Record
 
 def _measure(request: ProfileRequest, arrays: Mapping[str, Array]) -> tuple[Record, dict[str, JsonValue]]:
     """The record; and `tuned`, the session's fact about a tuned choice, `intervals`, when it idled and when it ran."""
+    if request.engine in TIMES_ONLY:
+        return _self_timed_record(request), {"tuned": None, "intervals": []}
     energy = open_measurement(choose_sensor(request.energy), request.duration_s, request.schedule)
     reader = EnvironmentReader()
     reader.sample()
@@ -130,6 +135,7 @@ def _measure(request: ProfileRequest, arrays: Mapping[str, Array]) -> tuple[Reco
         stages = measure_stages(session, run, arrays, request.seed)
         facts, variant, manifest = session.facts(), session.variant, session.manifest
     no_layers, latency = facts.get("no_layer_times"), summarize(windows)
+    layers = _layers(request, arrays) if request.layers and not no_layers else ()
     samples = sum(window.size for window in windows)
     method = Method("perf_counter_ns", warmup.runs, warmup.steady, len(windows), samples, method_input, request.seed)
     verdict, reasons = judge(environment, method, latency, sustained)
@@ -142,7 +148,7 @@ def _measure(request: ProfileRequest, arrays: Mapping[str, Array]) -> tuple[Reco
         model=_model_facts(request.path, manifest.name, manifest.source.sha256, variant),
         variant=variant.id,
         device=read_device(target=request.target),
-        engine=_engine_record(facts),
+        engine=_engine_record(facts, layers),
         environment=environment,
         method=method,
         latency=latency,
@@ -150,13 +156,42 @@ def _measure(request: ProfileRequest, arrays: Mapping[str, Array]) -> tuple[Reco
         memory=memory,
         verdict=verdict,
         reasons=(*reasons, *spent.reasons),
-        layers=_layers(request, arrays) if request.layers and not no_layers else (),
+        layers=layers,
         energy=spent.record,
         energy_reason=spent.reason,
         sustained=sustained,
         layers_reason=no_layers,
     )
     return record, {"tuned": facts.get("tuned"), "intervals": to_plain(energy.intervals)}
+
+
+def _self_timed_record(request: ProfileRequest) -> Record:
+    reader = EnvironmentReader()
+    reader.sample()
+    before = reader.sample()
+    with _load(request) as session:
+        own = measure_self_timed(session, request.duration_s)
+        facts, variant, manifest = session.facts(), session.variant, session.manifest
+    environment = reader.record(before, [reader.sample()])
+    verdict, reasons = judge(environment, own.method, own.latency)
+    return Record(
+        schema=SCHEMA,
+        created=request.created,
+        source="measured",
+        model=_model_facts(request.path, manifest.name, manifest.source.sha256, variant),
+        variant=variant.id,
+        device=read_device(target=request.target),
+        engine=_engine_record(facts, own.layers),
+        environment=environment,
+        method=own.method,
+        latency=own.latency,
+        stages=own.stages,
+        memory=own.memory,
+        verdict=verdict,
+        reasons=reasons,
+        layers=own.layers if request.layers else (),
+        energy_reason=own.energy_reason,
+    )
 
 
 class ProfilerHandlers(SessionHandlers):
@@ -261,7 +296,10 @@ def _model_facts(path: str, name: str, source_sha256: str, variant: Variant) -> 
     return ModelFacts(name, source_sha256, digest, variant.format, variant.precision, len(data))
 
 
-def _engine_record(facts: dict[str, Any]) -> EngineRecord:  # Any: an engine's facts are JSON
+def _engine_record(facts: dict[str, Any], layers: Sequence[LayerRow]) -> EngineRecord:
+    # Any: an engine's facts are JSON
+    providers = tuple(facts.get("providers", ()))
+    counted = collections.Counter(row.provider for row in layers) if len(providers) > 1 else {}
     return EngineRecord(
         name=str(facts["engine"]),
         version=str(facts["version"]),
@@ -270,8 +308,9 @@ def _engine_record(facts: dict[str, Any]) -> EngineRecord:  # Any: an engine's f
         edgert=edgert.__version__,
         python=platform.python_version(),
         numpy=np.__version__,
-        providers=tuple(facts.get("providers", ())),
+        providers=providers,
         options={**facts.get("options", {}), "x64quantprecision_active": facts.get("x64quantprecision")},
+        layers_by_place=facts.get("layers_by_place") or dict(sorted(counted.items())),
     )
 
 

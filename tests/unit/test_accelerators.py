@@ -11,13 +11,17 @@ import pytest
 
 from edgert.bundle import Gate, Manifest, Source
 from edgert.cli import main
+from edgert.commands.profile_text import profile_text
 from edgert.devices import WorkerClient, connect
 from edgert.errors import EngineError, FallbackError, UsageError
 from edgert.plugins import EngineOptions
+from edgert.profiler import worker
+from edgert.profiler.record import LayerRow
 from edgert.runtime.engines import get_engine
 from edgert.runtime.engines.accelerators import choose_accelerated, choose_variant
 from edgert.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from tests import bundle_example as example
+from tests import record_example
 
 CPU = {"providers": "CPUExecutionProvider"}
 FLOAT = example.variant("onnx-fp32")
@@ -143,3 +147,27 @@ def test_the_fastest_form_that_the_gate_let_pass(gates: tuple[Gate, Gate], chose
     assert choose_variant(found, None, "cuda").id == chosen
     assert choose_variant(found, None, None).id == "onnx-int8"
     assert choose_variant(found, "tflite-fp32", "cuda").id == "tflite-fp32"
+
+
+def test_a_named_engine_gets_the_same_precision_in_a_format_that_it_reads() -> None:
+    found = manifest(
+        ("onnx-fp32", "fp32", Gate.NONE),
+        ("tflite-fp32", "fp32", Gate.PASSED),
+        ("tflite-int8", "int8", Gate.PASSED),
+        ("onnx-int8", "int8", Gate.PASSED),
+    )
+    assert choose_variant(found, None, None, "onnxruntime").id == "onnx-int8"
+    assert choose_variant(found, None, None, "litert").id == "tflite-int8"
+    other = dataclasses.replace(found, variants=found.variants[:1], default_variant="onnx-fp32")
+    assert choose_variant(other, None, None, "litert").id == "onnx-fp32"  # whose refusal then says why
+
+
+def test_a_record_says_which_layers_ran_where() -> None:
+    rows = (LayerRow("a", "Conv", 1.0, "CUDAExecutionProvider"), LayerRow("b", "TopK", 1.0, "CPUExecutionProvider"))
+    facts = {"engine": "onnxruntime", "version": "1", "providers": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
+    found = worker._engine_record(facts, [*rows, rows[0]])
+    assert found.layers_by_place == {"CPUExecutionProvider": 1, "CUDAExecutionProvider": 2}
+    told = worker._engine_record({**facts, "layers_by_place": {"GPU": 7, "DLA 0": 2}}, ())
+    assert told.layers_by_place == {"GPU": 7, "DLA 0": 2}
+    record = dataclasses.replace(record_example.record(), engine=told)
+    assert "layers      7 on GPU, 2 on DLA 0\n" in profile_text(record)

@@ -10,9 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgert.errors import EngineError
+import edgert
+from edgert.codec import from_plain
+from edgert.devices import WorkerClient, connect
+from edgert.errors import EngineError, UsageError
 from edgert.plugins import EngineOptions
 from edgert.profiler.candidates import list_entries
+from edgert.profiler.record import Record
 from edgert.runtime.engines import TIMES_ONLY, trtexec
 from edgert.runtime.engines.trtexec import TrtexecEngine, command_line
 from edgert.runtime.engines.trtexec_output import parse_layers, parse_summary, parse_times_ms, parse_version
@@ -155,6 +159,26 @@ def test_it_gives_no_outputs_and_says_so(program: Path) -> None:
     executor.close()
     assert "trtexec" in TIMES_ONLY
     assert not any(entry.choice.engine == "trtexec" for entry in list_entries((VARIANT,), "onnx-fp32", 1, 1))
+
+
+def test_a_profile_of_it(program: Path, tmp_path: Path) -> None:
+    """Through the real worker, which starts the script: latency and layers are the program's, energy is none."""
+    (tmp_path / "times").write_text(TIMES.replace("]", f", {TIMES.splitlines()[1]}" * 40 + "]"))
+    bundle = example.write(tmp_path)
+    request = {"path": str(bundle), "created": "now", "engine": "trtexec", "energy": "none", "variant": "onnx-fp32"}
+    with WorkerClient(connect(), "edgert.profiler.worker") as worker:
+        record = from_plain(Record, worker.call("profile", request).body["record"])
+    assert (record.engine.name, record.engine.version) == ("trtexec", "10.3.0")
+    assert (record.latency.p50_ms, record.latency.min_ms, record.method.samples) == (1.75, 1.5, 42)
+    assert record.method.clock == "trtexec"
+    assert [row.name for row in record.layers][-1] == "head_3 from nvm"
+    assert record.engine.layers_by_place == {}
+    assert record.energy is None
+    assert str(record.energy_reason).startswith("trtexec runs the model in a process of its own")
+    assert "gives no outputs" in record.stages.note
+    assert record.memory.peak_rss_bytes is None
+    with edgert.load(bundle) as session, pytest.raises(UsageError, match="onnxruntime does not time itself"):
+        session.measure_ms(1, 0)
 
 
 def test_a_program_that_fails_or_is_missing(program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
