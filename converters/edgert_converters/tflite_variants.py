@@ -11,6 +11,7 @@ import onnx_ir as ir
 from edgert.dtypes import DType
 from edgert.errors import ModelError
 from edgert.recipe import Recipe
+from edgert.target import get_target
 from edgert_converters.built import Built
 from edgert_converters.exporters.tflite import export_tflite
 from edgert_converters.quantize.insert import apply_plan
@@ -81,7 +82,7 @@ class _Writer:
     def _write(self, source: Built, precision: str, model: ir.Model) -> Built:
         recipe = self.recipe
         describe = partial(describe_file, recipe.model.stem, preprocess=recipe.preprocess, labels=recipe.labels)
-        file = export_tflite(model, float_io=recipe.float_io, describe=describe)
+        file = export_tflite(model, float_io=recipe.float_io, for_xnnpack=self._for_xnnpack(), describe=describe)
         shares = precision == source.precision
         return Built(
             id=f"tflite-{precision}",
@@ -95,6 +96,10 @@ class _Writer:
             encoding=_encoding(source.encoding) if shares else None,
             draft=source.draft if shares else None,
         )
+
+    def _for_xnnpack(self) -> bool:
+        """True where LiteRT runs the file on every target; compilers for NPUs and TFLM want depthwise operators."""
+        return all(any(e.name == "litert" for e in get_target(name).engines) for name in self.recipe.targets)
 
 
 def _encoding(source: DType | None) -> DType | None:

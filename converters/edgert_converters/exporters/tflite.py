@@ -22,6 +22,7 @@ from edgert_converters.tflite.model import TfModel, TfSignature, TfSubgraph
 from edgert_converters.tflite.runtime_versions import minimum_runtime_blob
 from edgert_converters.tflite.versions import with_versions
 from edgert_converters.tflite.wide_integers import with_wide_integers
+from edgert_converters.tflite.wide_windows import group_wide_windows
 from edgert_converters.tflite.write import serialize_tflite
 from edgert_converters.units import find_units, is_standard, static_params
 
@@ -51,7 +52,12 @@ class TfliteFile:
 
 
 def export_tflite(
-    model: ir.Model, *, float_io: bool = False, name: str = "main", describe: Describe | None = None
+    model: ir.Model,
+    *,
+    float_io: bool = False,
+    for_xnnpack: bool = False,
+    name: str = "main",
+    describe: Describe | None = None,
 ) -> TfliteFile:
     """Returns a model as TFLite: float, or quantized as its QuantizeLinear and DequantizeLinear nodes say.
 
@@ -61,6 +67,8 @@ def export_tflite(
         model: a clean, sorted graph; not changed.
         float_io: keep float inputs and outputs of a quantized model behind QUANTIZE and DEQUANTIZE; otherwise the file
             takes and gives the integers themselves.
+        for_xnnpack: give operators that XNNPACK computes slowly another form with the same integers, which takes more
+            bytes (wide_windows.py).
         name: of the graph.
         describe: gives the named blobs to store in the file, from what it takes and gives.
 
@@ -79,7 +87,8 @@ def export_tflite(
     for node in model.graph:
         _write_node(graph, node)
     stored_outputs = [graph.add_output(value, integers=not float_io) for value in model.graph.outputs]
-    subgraph, numbers = drop_unused_tensors(with_wide_integers(graph.subgraph(name)))
+    written = with_wide_integers(graph.subgraph(name))
+    subgraph, numbers = drop_unused_tensors(group_wide_windows(written) if for_xnnpack else written)
     ends = tuple(Stored(numbers[stored.index], stored.order) for stored in stored_outputs)
     homes = {
         value: Stored(numbers[stored.index], stored.order)

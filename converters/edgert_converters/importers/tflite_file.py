@@ -29,6 +29,7 @@ from edgert_converters.tflite.layout import Order, channels_first
 from edgert_converters.tflite.model import TfModel, TfOperator, TfSignature, TfSubgraph
 from edgert_converters.tflite.read import parse_tflite
 from edgert_converters.tflite.state import explicit_state, set_state_bindings
+from edgert_converters.tflite.wide_windows import ungroup_windows
 
 if TYPE_CHECKING:
     import onnx
@@ -113,7 +114,8 @@ def build_with_homes(
     original = file.subgraphs[entry.subgraph]
     if notes is not None:
         notes.extend(file_notes(file, original, states))
-    source = with_detection_shapes(merge_dilated(plain_constants(_with_input_names(original, entry))))
+    plain = plain_constants(_with_input_names(original, entry))
+    source = with_detection_shapes(merge_dilated(ungroup_windows(plain)))
     wide = has_wide_integers(source)
     opset = _WIDE_OPSET if wide else WORKING_OPSET
     graph = ImportGraph(source, opset, dynamic_batch=_has_dynamic_batch(source))

@@ -86,7 +86,7 @@ def write_form(
     """
     file = f"{name}.{site.format}"
     if site.format == "tflite":
-        exported = export_tflite(model)
+        exported = export_tflite(model, for_xnnpack=True)  # as convert writes it for this computer
         (folder / file).write_bytes(exported.data)
         return Form(file, "tflite", exported.inputs, exported.outputs)
     (folder / file).write_bytes(serialize(model))
