@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest -q
 # a file of tests stays with one worker, which makes its fixtures once
 PARALLEL := -n 2 --dist loadfile
 
-.PHONY: demo test test-fast test-install test-operators test-quantization test-microcontrollers test-devices test-full lint types layers format wheel docs debian bench clean
+.PHONY: demo test test-fast test-install test-operators test-quantization test-microcontrollers test-devices test-full lint types layers format wheel docs debian bench bench-arm clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edgert demo
@@ -64,6 +64,10 @@ docs: $(VENV)/.dev
 # benchmarks print tables; never part of CI
 bench: $(VENV)/.dev
 	for script in tests/bench/*.py; do $(BIN)/python $$script || exit 1; done
+
+# instructions per inference on emulated ARM cores; needs root once, for Debian's arm64 packages
+bench-arm: $(VENV)/.dev
+	$(BIN)/python -m tests.bench.arm
 
 # Debian packages that some tests use; without them those tests skip and say so
 debian:

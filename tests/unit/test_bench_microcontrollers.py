@@ -109,7 +109,7 @@ def test_cycles_of_what_was_executed() -> None:
     assert modelled_cycles(functions, executed[1]) == 10
 
 
-RECORDS = sorted(FOLDER.glob("*.json"))
+RECORDS = sorted(FOLDER.glob("microcontrollers-*.json"))
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)

@@ -24,6 +24,7 @@ SETTINGS = {
     "entropy": (CalibrationMethod.Entropy, QuantType.QUInt8, True, {}),
     "per-tensor": (CalibrationMethod.MinMax, QuantType.QUInt8, False, {}),
     "moving-average": (CalibrationMethod.MinMax, QuantType.QUInt8, True, {"CalibMovingAverage": True}),
+    "signed": (CalibrationMethod.MinMax, QuantType.QInt8, True, {}),
     "symmetric": (CalibrationMethod.MinMax, QuantType.QInt8, True, SYMMETRIC),
     "symmetric-percentile": (CalibrationMethod.Percentile, QuantType.QInt8, True, {**SYMMETRIC, **PERCENTILE}),
 }
