@@ -1,8 +1,12 @@
-"""Energy sensors whose curves are scripted, and curves whose energy is known exactly."""
+"""Energy sensors whose curves are scripted, and curves whose energy is known exactly.
+
+`python -m tests.energy_example` prints the table of docs/energy.md.
+"""
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,8 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgert.plugins import SensorKind, SensorReading
+from edgert.profiler.energy.evaluate import Interval, Intervals, evaluate
 
 Floats = NDArray[np.float64]
+
+IDLE_MW, BUSY_MW = 2000.0, 6000.0
+RUNS = 50
+INTERVALS = Intervals(
+    (Interval(0.5, 2.5), Interval(13.5, 15.5)),
+    tuple(Interval(3.0 + index, 4.0 + index, RUNS) for index in range(10)),
+)
+"""Idle, ten windows of a second with 50 runs each, idle."""
+NET_MJ, GROSS_MJ = (BUSY_MW - IDLE_MW) / RUNS, BUSY_MW / RUNS
+TIMES = np.arange(0, 16, 0.05)
 
 
 @dataclass(frozen=True)
@@ -68,3 +83,57 @@ class Script:
 
 def reading(time_s: Floats | list[float], power_mw: Floats | list[float]) -> SensorReading:
     return SensorReading(np.asarray(time_s, np.float64), np.asarray(power_mw, np.float64).reshape(-1, 1))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """How a run differs from the truth: the sensor's gain within `accuracy`, windows and samples by shares."""
+
+    name: str
+    accuracy: float
+    window_spread: float
+    noise: float
+
+
+SCENES = (
+    Scene("sensor and spread", 0.015, 0.01, 0.03),
+    Scene("spread alone", 0.0, 0.02, 0.03),
+    Scene("sensor alone", 0.02, 0.001, 0.01),
+    Scene("noisy samples", 0.01, 0.012, 0.05),
+)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many 95 % intervals hold the truth, and the median width of the net one as a share of the truth."""
+
+    net_share: float
+    gross_share: float
+    median_width: float
+
+
+def coverage(scene: Scene, runs: int, seed: int = 20) -> Coverage:
+    """Each run: a sensor with a gain of its own, noise on every sample, windows that differ among themselves."""
+    rng = np.random.default_rng(seed)
+    net, gross, widths = [], [], []
+    for _ in range(runs):
+        windows = np.repeat(BUSY_MW * rng.normal(1, scene.window_spread, 10), 20)
+        power = np.concatenate([np.full(60, IDLE_MW), windows, np.full(TIMES.size - 260, IDLE_MW)])
+        gain = rng.uniform(1 - scene.accuracy, 1 + scene.accuracy)
+        given = reading(TIMES - 0.025, power * gain * rng.normal(1, scene.noise, TIMES.size))
+        record = evaluate(Script(relative_accuracy=scene.accuracy or None), [given], INTERVALS).record
+        assert record is not None
+        assert record.net_ci95_mj is not None
+        assert record.gross_ci95_mj is not None
+        net.append(record.net_ci95_mj[0] <= NET_MJ <= record.net_ci95_mj[1])
+        gross.append(record.gross_ci95_mj[0] <= GROSS_MJ <= record.gross_ci95_mj[1])
+        widths.append((record.net_ci95_mj[1] - record.net_ci95_mj[0]) / NET_MJ)
+    return Coverage(float(np.mean(net)), float(np.mean(gross)), float(np.median(widths)))
+
+
+if __name__ == "__main__":
+    for scene in SCENES:
+        found = coverage(scene, 200)
+        errors = f"{scene.accuracy:.1%} | {scene.window_spread:.1%} | {scene.noise:.1%}"
+        shares = f"{found.net_share:.1%} | {found.gross_share:.1%} | {found.median_width:.1%}"
+        sys.stdout.write(f"| {scene.name} | {errors} | {shares} |\n")

@@ -157,6 +157,7 @@ def _energy(record: Json) -> str:
     spread = f" ({format_number(interval[0])} to {format_number(interval[1])})" if interval else ""
     return _list(
         f"{format_number(net)} mJ{spread} per inference above idle",
+        "estimated, not measured" if text_at(energy, "source") == "estimated" else None,
         f"sensor {sensor}" if sensor else None,
         f"leaves out {leaves_out}" if leaves_out else None,
     )

@@ -12,20 +12,24 @@ from hypothesis import strategies as st
 from edgert.plugins import SensorFault, SensorKind, SensorReading
 from edgert.profiler.energy.arrival import arrival_times
 from edgert.profiler.energy.curve import build_curve
-from edgert.profiler.energy.evaluate import EnergyOutcome, Interval, Intervals, evaluate
+from edgert.profiler.energy.evaluate import EnergyOutcome, Intervals, evaluate
 from edgert.profiler.energy.interval import Stretch, estimate_energy
 from edgert.profiler.energy.schedule import MIN_SAMPLES, Schedule, plan_schedule
 from edgert.profiler.record import ClockAlignment, Reason
-from tests.energy_example import Curve, Script, reading
-
-IDLE_MW, BUSY_MW = 2000.0, 6000.0
-RUNS = 50
-INTERVALS = Intervals(
-    (Interval(0.5, 2.5), Interval(13.5, 15.5)),
-    tuple(Interval(3.0 + index, 4.0 + index, RUNS) for index in range(10)),
+from tests.energy_example import (
+    BUSY_MW,
+    GROSS_MJ,
+    IDLE_MW,
+    INTERVALS,
+    NET_MJ,
+    SCENES,
+    TIMES,
+    Curve,
+    Scene,
+    Script,
+    coverage,
+    reading,
 )
-NET_MJ, GROSS_MJ = (BUSY_MW - IDLE_MW) / RUNS, BUSY_MW / RUNS
-TIMES = np.arange(0, 16, 0.05)
 
 
 def power_at(times: np.ndarray) -> np.ndarray:
@@ -116,31 +120,12 @@ def test_runs_count_not_windows() -> None:
     assert estimate.net_mj == pytest.approx(10.0 - 2.0 * 2 / 10)
 
 
-@pytest.mark.parametrize(
-    ("accuracy", "window_spread", "noise"),
-    [(0.015, 0.01, 0.03), (0.0, 0.02, 0.03), (0.02, 0.001, 0.01), (0.01, 0.012, 0.05)],
-    ids=["both", "spread", "sensor", "noisy"],
-)
-def test_intervals_cover_the_truth_over_200_runs(accuracy: float, window_spread: float, noise: float) -> None:
-    """Each run: a sensor with a gain of its own, noise on every sample, windows that differ among themselves."""
-    rng = np.random.default_rng(20)
-    covered, widths = {"net": 0, "gross": 0}, []
-    for _ in range(200):
-        levels = np.concatenate(
-            [np.full(60, IDLE_MW), *(np.full(20, BUSY_MW * rng.normal(1, window_spread)) for _ in range(10))]
-        )
-        levels = np.concatenate([levels, np.full(TIMES.size - levels.size, IDLE_MW)])
-        seen = levels * rng.uniform(1 - accuracy, 1 + accuracy) * rng.normal(1, noise, levels.size)
-        record = measured(reading(TIMES - 0.025, seen), Script(relative_accuracy=accuracy or None)).record
-        assert record is not None
-        assert record.net_ci95_mj is not None
-        assert record.gross_ci95_mj is not None
-        covered["net"] += record.net_ci95_mj[0] <= NET_MJ <= record.net_ci95_mj[1]
-        covered["gross"] += record.gross_ci95_mj[0] <= GROSS_MJ <= record.gross_ci95_mj[1]
-        widths.append((record.net_ci95_mj[1] - record.net_ci95_mj[0]) / record.net_mj)
-    shares = {name: count / 200 for name, count in covered.items()}
-    assert all(0.90 <= share <= 0.98 for share in shares.values()), shares
-    assert np.median(widths) <= 0.05
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
+def test_intervals_cover_the_truth_over_200_runs(scene: Scene) -> None:
+    found = coverage(scene, runs=200)
+    assert 0.90 <= found.net_share <= 0.98
+    assert 0.90 <= found.gross_share <= 0.98
+    assert found.median_width <= 0.05
 
 
 # faults
