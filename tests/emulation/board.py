@@ -13,41 +13,30 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
 from tests.emulation.controls import Controls
-from tests.emulation.facts import write_state, write_sys, write_tools
+from tests.emulation.disk import Disk
+from tests.emulation.facts import write_state, write_sys
+from tests.emulation.feeder import processor_time
 from tests.emulation.kinds import KINDS
 from tests.emulation.network import Link
+from tests.emulation.processes import Process, list_processes
 from tests.emulation.remains import RUN, cgroup_folders, claim_number, end_processes, namespace, remove
-from tests.emulation.rootfs import cached_rootfs
+from tests.emulation.rootfs import USERS, cached_rootfs
 
 _BOOT = Path(__file__).with_name("boot.py")
 _UNSHARE = ["unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--propagation", "private"]
 _LISTENS_ON_22 = ":0016 00000000:0000 0A"
 _FAKETIME = "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1"
-_USER = 1000
-_NEIGHBOUR = 1001
 _START_S = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Process:
-    """A process of a board; `host_pid` is its number on this machine."""
-
-    pid: int
-    host_pid: int
-    uid: int
-    command: str
 
 
 class EmulatedBoard:
@@ -78,12 +67,13 @@ class EmulatedBoard:
         self._number = claim_number()
         self._folder = RUN / str(self._number)
         self._main: subprocess.Popen[bytes] | None = None
+        self._running = ExitStack()
         with ExitStack() as on_failure:
             on_failure.callback(remove, self._number)
-            self._disk = self._mount_disk(disk_mib)
+            self._disk = Disk(self._folder / "disk", disk_mib)
             self._write_facts()
             self.link = Link(self._number)
-            on_failure.callback(self.close)
+            on_failure.callback(self._kill)
             self._flash()
             self.power_on()
             on_failure.pop_all()
@@ -112,15 +102,12 @@ class EmulatedBoard:
     @property
     def host_keys(self) -> list[str]:
         """Lines of the public host keys: kind of key, key."""
-        paths = sorted((self._disk / "upper/etc/ssh").glob("ssh_host_*_key.pub"))
-        return [" ".join(path.read_text().split()[:2]) for path in paths]
+        return self._disk.host_keys
 
     @property
     def fingerprint(self) -> str:
         """The ed25519 host key's fingerprint as OpenSSH prints it, `SHA256:...`."""
-        key = self._disk / "upper/etc/ssh/ssh_host_ed25519_key.pub"
-        shown = subprocess.run(["ssh-keygen", "-l", "-f", str(key)], check=True, capture_output=True, text=True)
-        return shown.stdout.split()[1]
+        return self._disk.fingerprint
 
     @property
     def log(self) -> str:
@@ -129,9 +116,7 @@ class EmulatedBoard:
 
     def power_on(self) -> None:
         """Starts the board with the disk that it has; returns when it listens for logins."""
-        shutil.rmtree(self._disk / "tmp", ignore_errors=True)
-        (self._disk / "tmp").mkdir()
-        (self._disk / "tmp").chmod(0o1777)
+        self._disk.empty_tmp()
         settings = self._folder / "settings.json"
         settings.write_text(json.dumps(self._settings()))
         self.link.up()
@@ -140,8 +125,10 @@ class EmulatedBoard:
             self._main = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
+        self._wait_for(self._listens)
         self._enter_cgroups()
-        self._wait_for(lambda: _LISTENS_ON_22 in Path(f"/proc/{self._first_pid()}/net/tcp").read_text())
+        stat = self._folder / "state/proc/stat"
+        self._running.enter_context(processor_time(cgroup_folders(self._number)[-1], self.kind.cores, stat))
 
     def power_cut(self) -> None:
         """The board falls silent and dies at once; nobody is told."""
@@ -156,8 +143,6 @@ class EmulatedBoard:
     def reflash(self) -> None:
         """Starts the board from a fresh disk with new host keys, as after writing its card anew."""
         self._kill()
-        for layer in ("upper", "work"):
-            shutil.rmtree(self._disk / layer)
         self._flash()
         self.power_on()
 
@@ -175,7 +160,7 @@ class EmulatedBoard:
             subprocess.CalledProcessError: its exit status is not 0.
         """
         done = subprocess.run(
-            [*self._nsenter(), "/bin/sh", "-c", command],
+            self._inside("/bin/sh", "-c", command),
             check=True,
             stdout=subprocess.PIPE,
             text=True,
@@ -185,7 +170,7 @@ class EmulatedBoard:
 
     def processes(self) -> list[Process]:
         """Returns the processes of `pi`, without those of the SSH server."""
-        return [found for found in self._all_processes() if found.uid == _USER and not _is_sshd(found)]
+        return [found for found in self._all_processes() if found.uid == USERS["pi"] and not found.is_ssh_server]
 
     def files(self, folder: str = "/home/pi") -> list[str]:
         """Returns the files and links below a folder of the board, relative to it, sorted."""
@@ -206,7 +191,7 @@ class EmulatedBoard:
 
     def kill_logins(self) -> int:
         """Kills the SSH server's processes of all logins; the server itself stays. Returns how many there were."""
-        found = [process for process in self._all_processes() if _is_sshd(process) and process.pid != 1]
+        found = [process for process in self._all_processes() if process.is_ssh_server and process.pid != 1]
         for process in found:
             os.kill(process.host_pid, signal.SIGKILL)
         return len(found)
@@ -214,9 +199,10 @@ class EmulatedBoard:
     @contextmanager
     def busy_neighbour(self, count: int = 1) -> Iterator[None]:
         """Inside the block, so many processes of another user use all the processor time they get."""
-        command = ["setpriv", f"--reuid={_NEIGHBOUR}", f"--regid={_NEIGHBOUR}", "--clear-groups"]
+        user = USERS["neighbour"]
+        command = self._inside("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups")
         command += ["/bin/sh", "-c", "while :; do :; done"]
-        started = [subprocess.Popen([*self._nsenter(), *command], env=self._environment()) for _ in range(count)]
+        started = [subprocess.Popen(command, env=self._environment()) for _ in range(count)]
         try:
             self._wait_for(lambda: len(self._neighbours()) >= count)
             yield
@@ -229,14 +215,8 @@ class EmulatedBoard:
     @contextmanager
     def full_disk(self, left_bytes: int = 0) -> Iterator[None]:
         """Inside the block, the disk has `left_bytes` (whole pages) of room."""
-        filler = self._disk / "filler"
-        with filler.open("wb") as file:
-            space = os.statvfs(self._disk)
-            os.posix_fallocate(file.fileno(), 0, max(1, space.f_bavail * space.f_frsize - left_bytes))
-        try:
+        with self._disk.full(left_bytes):
             yield
-        finally:
-            filler.unlink()
 
     @contextmanager
     def read_only_home(self) -> Iterator[None]:
@@ -264,38 +244,15 @@ class EmulatedBoard:
         file = next(group / name for name in names if (group / name).exists())
         file.write_text(str(mib * 2**20))
 
-    def _mount_disk(self, mib: int) -> Path:
-        for name in ("root", "disk", "sys", "state"):
-            (self._folder / name).mkdir()
-        disk = self._folder / "disk"
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=755", "edgert", str(disk)], check=True)
-        return disk
-
     def _write_facts(self) -> None:
+        (self._folder / "root").mkdir()
         write_sys(self.kind, self._folder / "sys")
         write_state(self.kind, self._folder / "state")
         (self._folder / "state/clock").write_text("+0.000\n")
         self.controls = Controls(self.kind, self._folder / "sys", self._folder / "state")
 
     def _flash(self) -> None:
-        """Writes what differs from the shared tree: name, tools, host keys, the key that may log in."""
-        upper = self._disk / "upper"
-        (self._disk / "work").mkdir()
-        (upper / "etc/ssh").mkdir(parents=True)
-        (upper / "etc/hostname").write_text(f"{self.hostname}\n")
-        (upper / "etc/hosts").write_text(f"127.0.0.1 localhost {self.hostname}\n")
-        if self.kind.nv_tegra_release:
-            (upper / "etc/nv_tegra_release").write_text(self.kind.nv_tegra_release)
-        write_tools(self.kind, upper / "usr/local/bin")
-        for kind in ("ed25519", "ecdsa"):
-            key = upper / f"etc/ssh/ssh_host_{kind}_key"
-            subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "board", "-f", str(key)], check=True)
-        ssh = upper / "home/pi/.ssh"
-        ssh.mkdir(parents=True, mode=0o700)
-        (ssh / "authorized_keys").write_text(self._authorized_key.strip() + "\n")
-        (ssh / "authorized_keys").chmod(0o600)
-        for path in (ssh.parent, ssh, ssh / "authorized_keys"):
-            os.chown(path, _USER, _USER)
+        self._disk.flash(self.kind, self.hostname, self._authorized_key)
 
     def _settings(self) -> dict[str, object]:
         login = {name: value for name, value in self._environment().items() if name != "PATH"}
@@ -315,8 +272,12 @@ class EmulatedBoard:
         path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         return {"PATH": path, "QEMU_CPU": self.kind.cpu, "QEMU_UNAME": self.kind.kernel}
 
+    def _listens(self) -> bool:
+        with suppress(OSError):  # there is no such process yet, or no more
+            return _LISTENS_ON_22 in Path(f"/proc/{self._first_pid()}/net/tcp").read_text()
+        return False
+
     def _enter_cgroups(self) -> None:
-        self._wait_for(lambda: self._first_pid() > 0)
         for group in cgroup_folders(self._number):
             group.mkdir(exist_ok=True)
             (group / "cgroup.procs").write_text(str(self._first_pid()))
@@ -335,47 +296,23 @@ class EmulatedBoard:
         children = Path(f"/proc/{self._main.pid}/task/{self._main.pid}/children").read_text().split()
         return int(children[0]) if children else 0
 
-    def _nsenter(self) -> list[str]:
-        return ["nsenter", "--target", str(self._first_pid()), "--mount", "--uts", "--ipc", "--net", "--pid"]
+    def _inside(self, *words: str) -> list[str]:
+        """Returns the command that runs `words` in the board's control groups and namespaces."""
+        groups = " ".join(f"{group}/cgroup.procs" for group in cgroup_folders(self._number))
+        script = f'for group in {groups}; do echo $$ >$group; done; exec nsenter --target {self._first_pid()} "$@"'
+        return ["/bin/sh", "-c", script, "sh", "--mount", "--uts", "--ipc", "--net", "--pid", *words]
 
     def _kill(self) -> None:
         if self._main is None:
             return
+        self._running.close()
         self._main.kill()
         end_processes(self._number)
         self._main.wait()
         self._main = None
 
     def _neighbours(self) -> list[Process]:
-        return [process for process in self._all_processes() if process.uid == _NEIGHBOUR]
+        return [process for process in self._all_processes() if process.uid == USERS["neighbour"]]
 
     def _all_processes(self) -> list[Process]:
-        """Every process in the namespace of the board's process 1, itself included."""
-        own = os.readlink(f"/proc/{self._first_pid()}/ns/pid")
-        found = []
-        for entry in os.listdir("/proc"):
-            process = _read_process(int(entry), own) if entry.isdigit() else None
-            if process is not None:
-                found.append(process)
-        return found
-
-
-def _read_process(host_pid: int, pid_namespace: str) -> Process | None:
-    folder = Path(f"/proc/{host_pid}")
-    try:
-        if os.readlink(folder / "ns/pid") != pid_namespace:
-            return None
-        status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines() if ":" in line)
-        words = (folder / "cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return None
-    if not words[0]:
-        return None  # a zombie
-    if words[0].endswith(b"aarch64-binfmt-P"):
-        words = words[2:]  # qemu and the path of the program
-    command = b" ".join(words).decode(errors="replace").strip()
-    return Process(int(status["NSpid"].split()[-1]), host_pid, int(status["Uid"].split()[0]), command)
-
-
-def _is_sshd(process: Process) -> bool:
-    return process.command.startswith(("/usr/sbin/sshd", "sshd", "/usr/lib/openssh/sshd-"))
+        return list_processes(self._first_pid())

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.emulation.facts import FIRMWARE_THROTTLED, INA3221, meminfo, tegrastats_line
+from tests.emulation.facts import FIRMWARE_THROTTLED, INA3221, meminfo, pressure, tegrastats_line
 from tests.emulation.kinds import Kind
 
 
@@ -45,6 +45,10 @@ class Controls:
         """Sets what /proc/meminfo says is left; it limits nothing."""
         self.write_state("proc/meminfo", meminfo(self._kind, kib), end="")
 
+    def set_memory_pressure(self, avg10: float) -> None:
+        """Sets the share of time, in %, for which /proc/pressure/memory says that some process waited for memory."""
+        self.write_state("proc/pressure/memory", pressure(avg10), end="")
+
     def set_ina3221(self, rails: Mapping[str, tuple[int, int]]) -> None:
         """Sets rails by label: bus voltage in mV and current in mA."""
         numbers = {label: number for number, (label, _, _) in enumerate(self._kind.rails, 1)}
@@ -63,11 +67,11 @@ class Controls:
 
     def write_sys(self, path: str, text: str) -> None:
         """Sets an existing file of /sys, path relative to it."""
-        _write_in_place(self._sys / path, f"{text}\n")
+        write_in_place(self._sys / path, f"{text}\n")
 
     def write_state(self, name: str, text: str, end: str = "\n") -> None:
         """Sets a file of /run/fakeboard, such as `tegrastats`, the line that the stand-in prints after the date."""
-        _write_in_place(self._state / name, text + end)
+        write_in_place(self._state / name, text + end)
 
     def remove_sys(self, path: str) -> None:
         """Removes a file of /sys, as when a driver goes away."""
@@ -87,7 +91,8 @@ def _pmic_line(line: str, volts_amps: Mapping[str, tuple[float, float]]) -> str:
     return f"{start}={volt:.8f}V" if name.endswith("_V") else f"{start}={amp:.8f}A"
 
 
-def _write_in_place(path: Path, text: str) -> None:
+def write_in_place(path: Path, text: str) -> None:
+    """Writes all of an existing file in one step; see above."""
     descriptor = os.open(path, os.O_WRONLY)
     try:
         length = os.fstat(descriptor).st_size

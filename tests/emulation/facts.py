@@ -126,6 +126,9 @@ def write_state(kind: Kind, folder: Path) -> None:
     """Writes the files of /run/fakeboard; those below its `proc` stand for files of /proc."""
     _write(folder / "proc/cpuinfo", _cpuinfo(kind), end="")
     _write(folder / "proc/meminfo", meminfo(kind, kind.memory_kib * 3 // 4), end="")
+    _write(folder / "proc/stat", "cpu  0 0 0 0 0 0 0 0 0 0")  # feeder.py keeps it up
+    for name in ("cpu", "io", "memory"):
+        _write(folder / "proc/pressure" / name, pressure(0.0), end="")
     if kind.revision:
         _write(folder / "throttled", "0x0")
         _write(folder / "temperature", f"{kind.zones[0][1] / 1000:.1f}")
@@ -154,6 +157,11 @@ def meminfo(kind: Kind, available_kib: int) -> str:
     """Returns /proc/meminfo of the board, in the kernel's format, without swap."""
     values = (kind.memory_kib, available_kib // 2, available_kib, 0, available_kib // 2, 0, 0)
     return "".join(f"{name + ':':<15} {value:>8} kB\n" for name, value in zip(_MEMINFO, values, strict=True))
+
+
+def pressure(avg10: float) -> str:
+    """Returns a file of /proc/pressure, in the kernel's format."""
+    return "".join(f"{who} avg10={avg10:.2f} avg60=0.00 avg300=0.00 total=0\n" for who in ("some", "full"))
 
 
 def _cpuinfo(kind: Kind) -> str:

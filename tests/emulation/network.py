@@ -84,6 +84,12 @@ class Link:
         for chain in ("INPUT", "OUTPUT"):
             self._iptables("--append", chain, *random, "--jump", "DROP")
 
+    def lost(self) -> int:
+        """Returns how many packets `lose` has lost since it was called."""
+        command = ["ip", "netns", "exec", self._namespace, "iptables", "--list", "--verbose", "--exact", "--numeric"]
+        counted = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return sum(int(line.split()[0]) for line in counted.splitlines() if "statistic" in line)
+
     def delay(self, delay_ms: float, *, jitter_ms: float = 0.0, loss: float = 0.0) -> None:
         """Delays every frame by `delay_ms` in each direction and loses a share of them; open connections stay."""
         self._disconnect()

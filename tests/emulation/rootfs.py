@@ -26,7 +26,7 @@ _PACKAGES = (
     "openssh-sftp-server openssh-client iproute2 procps ca-certificates tar gzip sed grep findutils util-linux mount "
     "passwd login hostname diffutils mawk libfaketime"
 )
-_USERS = {"pi": 1000, "neighbour": 1001}
+USERS = {"pi": 1000, "neighbour": 1001}
 PASSWORD = "raspberry"
 # `openssl passwd -6 -salt edgert raspberry`
 _PASSWORD_HASH = "$6$edgert$GBsNXu0YxA61B4IU5moHOEHmcgGq8uUk8Ae7UwYMZyEVdvmo9FEV5x63T67dCivq.n/r9Xu1lUEU3WyzL1hrb."
@@ -106,7 +106,7 @@ def _build(suite: Suite, tree: Path) -> None:
 
 
 def _unpack(suite: Suite, tree: Path) -> None:
-    command = ["mmdebstrap", "--quiet", "--mode=root", "--architectures=arm64", "--variant=extract"]
+    command = ["mmdebstrap", "--mode=root", "--architectures=arm64", "--variant=extract"]
     if suite.source is None:
         command.append("--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr")
     command += [f"--include={','.join(_PACKAGES.split())}", suite.name, str(tree)]
@@ -133,7 +133,7 @@ def _add_users(tree: Path) -> None:
     master = tree / "usr/share/base-passwd"
     passwd = (master / "passwd.master").read_text() + "sshd:x:102:65534::/run/sshd:/usr/sbin/nologin\n"
     group = (master / "group.master").read_text()
-    for name, number in _USERS.items():
+    for name, number in USERS.items():
         passwd += f"{name}:x:{number}:{number}::/home/{name}:/bin/bash\n"
         group += f"{name}:x:{number}:\n"
         home = tree / "home" / name
