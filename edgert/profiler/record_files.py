@@ -175,4 +175,4 @@ def _reserve(place: Path, stem: str) -> Path:
         except FileExistsError:
             continue
         return path
-    raise OSError(f"{stem}-{number}.json exists as well")
+    raise OSError(f"{_MOST_OF_A_DAY} records of this model and day are there")
