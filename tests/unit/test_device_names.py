@@ -87,7 +87,7 @@ def test_the_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["devices", "add", "board", "socket://host:4000"]) == 0
     capsys.readouterr()
     assert cli.main(["devices", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"devices": [{"name": "board", "url": "socket://host:4000"}]}
+    assert json.loads(capsys.readouterr().out)["devices"][0]["url"] == "socket://host:4000"
     assert cli.main(["devices", "remove", "board"]) == 0
     assert cli.main(["devices", "add", "board"]) == 2
     assert "write: edgert devices add NAME URL" in capsys.readouterr().err

@@ -40,7 +40,7 @@ def test_no_device_is_this_computer(device: str | None) -> None:
     assert connect(device).url == "local:"
 
 
-@pytest.mark.parametrize("device", ["ssh://pi", "local:x", "pi5"])
+@pytest.mark.parametrize("device", ["ftp://pi", "local:x", "pi5"])
 def test_unknown_devices_are_refused(device: str) -> None:
     with pytest.raises(UsageError, match=f"no device '{device}'.*{next(iter(TRANSPORTS))}:"):
         connect(device)
