@@ -16,6 +16,7 @@ import numpy as np
 
 SHAPE = (1, 4)
 MARK = b"PLAN"
+KINDS = {"x": "FLOAT", "y": "FLOAT"}
 
 
 class _ILogger:
@@ -140,8 +141,8 @@ class _Engine:
     def get_tensor_mode(self, name: str) -> _Mode:
         return _Mode.INPUT if name == "x" else _Mode.OUTPUT
 
-    def get_tensor_dtype(self, name: str) -> str:
-        return "float"
+    def get_tensor_dtype(self, name: str) -> object:
+        return types.SimpleNamespace(name=KINDS[name])
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         return SHAPE
@@ -219,7 +220,6 @@ def make_module(version: str = "10.3.0", dla_cores: int = 2, shape: tuple[int, .
         "ProfilingVerbosity": types.SimpleNamespace(DETAILED="detailed"),
         "DeviceType": types.SimpleNamespace(DLA="dla"),
         "LayerInformationFormat": types.SimpleNamespace(JSON="json"),
-        "nptype": lambda kind: np.float32,
         "builds": builds,
         "facts": facts,
     }

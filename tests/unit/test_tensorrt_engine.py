@@ -23,7 +23,7 @@ from edgert.runtime.engines.tensorrt import TensorRtEngine
 from edgert.runtime.engines.tensorrt_build import build_settings
 from edgert.runtime.engines.tensorrt_cuda import Cuda, load_cuda
 from tests import bundle_example as example
-from tests.tensorrt_stand_in import make_module
+from tests.tensorrt_stand_in import KINDS, make_module
 
 VARIANT = example.variant("onnx-fp32")
 INT8 = dataclasses.replace(example.variant("onnx-int8-trt"), precision="int8-symmetric")
@@ -55,6 +55,7 @@ def load(model: bytes = MODEL, variant: Any = VARIANT, profile: bool = False, **
 
 
 def test_values_go_there_and_back_and_nothing_is_left(module: types.ModuleType, library: ctypes.CDLL) -> None:
+    before = library.standin_live()
     executor = load()
     x = np.arange(4, dtype=np.float32).reshape(1, 4)
     (first,) = executor.run([x])
@@ -62,10 +63,10 @@ def test_values_go_there_and_back_and_nothing_is_left(module: types.ModuleType, 
     assert_array_equal(first, 2 * x)
     assert_array_equal(second, 2 * x + 2)
     assert [(spec.name, spec.shape) for spec in (*executor.inputs, *executor.outputs)] == [("x", (1, 4)), ("y", (1, 4))]
-    assert library.standin_live() == 3
+    assert library.standin_live() == before + 3
     executor.close()
     executor.close()
-    assert library.standin_live() == 0
+    assert library.standin_live() == before
 
 
 def test_the_engine_is_built_once_and_again_after_an_update(
@@ -154,6 +155,12 @@ def test_reasons_are_kept(module: types.ModuleType, monkeypatch: pytest.MonkeyPa
     free = make_module(shape=(-1, 3, -1, 8))
     monkeypatch.setitem(sys.modules, "tensorrt", free)
     with pytest.raises(ModelError, match="input 'x' has no fixed size .*; convert with --shape x=1,"):
+        load()
+
+
+def test_a_type_that_numpy_does_not_have(module: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KINDS, "y", "FP8")
+    with pytest.raises(ModelError, match="tensor 'y' has type FP8, which edgert does not run in tensorrt"):
         load()
 
 

@@ -31,6 +31,17 @@ from edgert.runtime.engines.tensorrt_places import count_places, count_types, re
 
 __all__ = ["OPTIONS", "TensorRtEngine", "affine_reason"]
 
+_TYPES = {
+    "FLOAT": DType.FLOAT,
+    "HALF": DType.FLOAT16,
+    "INT8": DType.INT8,
+    "UINT8": DType.UINT8,
+    "INT32": DType.INT32,
+    "INT64": DType.INT64,
+    "BOOL": DType.BOOL,
+}
+"""Its own table of them, `tensorrt.nptype`, names types in some releases that numpy no longer has."""
+
 _PACKAGE_HINT = (
     "the module 'tensorrt' is not there; JetPack brings it (sudo apt install nvidia-jetpack), and a private "
     "environment sees it only with --system-site-packages, which edgert devices setup takes care of"
@@ -151,13 +162,12 @@ class _Tensor:
 
     def __init__(self, trt: Any, cuda: Cuda, engine: Any, name: str) -> None:  # Any: no types
         shape = tuple(1 if axis == 0 and size == -1 else int(size) for axis, size in enumerate(_shape(engine, name)))
-        numpy_type = np.dtype(trt.nptype(engine.get_tensor_dtype(name)))
-        try:
-            self.spec = TensorSpec(name, shape, DType.from_numpy(numpy_type))
-        except ValueError as error:
-            raise ModelError(f"tensor {name!r} has type {numpy_type}, which edgert does not run in tensorrt") from error
+        kind = str(engine.get_tensor_dtype(name).name)
+        if kind not in _TYPES:
+            raise ModelError(f"tensor {name!r} has type {kind}, which edgert does not run in tensorrt")
+        self.spec = TensorSpec(name, shape, _TYPES[kind])
         self.is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
-        self.host = np.zeros(shape, numpy_type)
+        self.host = np.zeros(shape, _TYPES[kind].numpy)
         self.address = cuda.allocate(self.host.nbytes)
 
 
