@@ -66,7 +66,9 @@ def remove(number: int) -> None:
     if Path("/run/netns", namespace(number)).exists():
         subprocess.run(["ip", "netns", "delete", namespace(number)], check=True)
     subprocess.run(["umount", "--lazy", "--quiet", str(folder / "disk")], check=False, stderr=subprocess.DEVNULL)
-    shutil.rmtree(folder)
+    gone = RUN / f"gone-{number}-{os.getpid()}"  # in one step: a folder without its owner would be swept
+    folder.rename(gone)
+    shutil.rmtree(gone)
 
 
 def end_processes(number: int) -> None:

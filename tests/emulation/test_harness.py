@@ -42,6 +42,11 @@ def log_in_by_password(board: EmulatedBoard, laptop: Laptop, password: str) -> s
             "orin-nano",
             ["5.15.148-tegra aarch64", "NVIDIA Jetson Orin Nano Developer Kit", "Python 3.11.2", "6", "pi"],
         ),
+        pytest.param(
+            "pi4-trixie",
+            ["6.12.25+rpt-rpi-v8 aarch64", "Raspberry Pi 4 Model B Rev 1.4", "Python 3.13.5", "0", "pi"],
+            marks=pytest.mark.slow,  # its tree takes a minute or more to build
+        ),
         ("pi4-bullseye", ["6.1.21-v8+ aarch64", "Raspberry Pi 4 Model B Rev 1.4", "Python 3.9.2", "0", "pi"]),
     ],
 )
