@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgert.cli import main
 from edgert.codec import to_plain
 from edgert.commands.energy_arguments import energy_lines, parse_duty, with_asked_duty
 from edgert.commands.profile import profile
@@ -41,7 +44,7 @@ IDLE_MW, BUSY_MW = 1000.0, 4000.0
 def measured(sensor: Script, run: Callable[[], object]) -> EnergyOutcome:
     measurement = open_measurement((sensor, ""), 0.5)
     assert measurement.schedule == Schedule(10, 0.2, 2.0)
-    measurement.schedule = Schedule(6, 0.1, 0.3)  # shorter, for the test's sake
+    measurement.schedule = Schedule(5, 0.1, 0.3)  # shorter, for the test's sake
     measurement.measure_idle()
     return measurement.measure_runs(run)
 
@@ -70,6 +73,18 @@ def test_a_sensor_of_the_device() -> None:
     assert record.gross_mj == pytest.approx(BUSY_MW * one_s, rel=0.03)
     assert record.net_mj == pytest.approx((BUSY_MW - IDLE_MW) * one_s, rel=0.03)
     assert record.idle_mw == pytest.approx(IDLE_MW, rel=0.01)
+
+
+def test_a_sensor_that_is_slower_than_it_says() -> None:
+    def slow() -> SensorReading:
+        time.sleep(0.05)
+        return reading([time.monotonic()], [IDLE_MW])
+
+    measurement = open_measurement((Script(slow, rate_hz=100.0), ""), 0.5)
+    measurement.schedule = Schedule(5, 0.1, 0.5)
+    measurement.measure_idle()
+    assert 0.4 <= measurement.schedule.window_s < 1.0  # eight samples of 50 ms, and what sleep adds
+    assert measurement.measure_runs(lambda: time.sleep(0.01)).record is not None
 
 
 def test_a_sensor_that_fails_in_the_middle() -> None:
@@ -227,6 +242,28 @@ def test_a_meter_that_is_too_slow(device: OtherDevice) -> None:
     request = ProfileRequest("model", "2026-01-01", energy="um25c:serial:///dev/none?rate_hz=0.1")
     record, _ = profile_with_energy(device, request, {}, 60.0)  # type: ignore[arg-type]
     assert (record.energy, record.reasons[-1].code) == (None, "sensor-too-slow")
+
+
+def test_a_real_worker_with_a_sensor_of_its_own(
+    zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lines of a Jetson, printed by a program on the path of the worker, through the whole verb."""
+    script = tmp_path / "tegrastats"
+    body = "import time\nwhile True:\n    print('VDD_IN 5000mW/4000mW VDD_SOC 1mW/1mW', flush=True)\n    "
+    body += "time.sleep(0.05)\n"
+    script.write_text(f"#!{sys.executable} -SE\n{body}")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    model = str(zoo / "models/resnet20_cifar10.onnx")
+    words = ["--energy", "tegrastats?rate_hz=20", "--rate", "2/s", "--battery", "10Wh", "--duration", "0.2s"]
+    assert main(["profile", model, "--threads", "1", "--no-layers", "--no-record", "--json", *words]) == 0
+    record = json.loads(capsys.readouterr().out)
+    energy = record["energy"]
+    assert (energy["sensor"], energy["rails"]) == ("tegrastats", ["VDD_IN"])
+    assert energy["idle_mw"] == pytest.approx(5000.0)
+    assert energy["net_mj"] == pytest.approx(0.0, abs=1e-6)
+    assert (energy["duty"]["mean_mw"], energy["duty"]["hours"]) == pytest.approx((5000.0, 2.0))
+    assert "sensor-stuck" in {reason["code"] for reason in record["reasons"]}
 
 
 def test_a_real_worker_beside_a_meter(zoo: Path, meter: str) -> None:

@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from edgert.plugins import EnergySensor, SensorReading
 from edgert.profiler.energy.evaluate import EnergyOutcome, Interval, Intervals, evaluate, no_energy
 from edgert.profiler.energy.sampler import Sampler
-from edgert.profiler.energy.schedule import Schedule, plan_schedule
+from edgert.profiler.energy.schedule import MIN_SAMPLES, Schedule, plan_schedule
 from edgert.profiler.record import Reason
 
 __all__ = ["EnergyMeasurement", "open_measurement"]
@@ -44,6 +46,7 @@ class EnergyMeasurement:
         """Waits, with the model not loaded yet."""
         if self.schedule is not None:
             self._sampled(self._rest)
+            self._allow_for_pace(self.schedule)
 
     def measure_runs(self, run: Callable[[], object]) -> EnergyOutcome:
         """Runs the windows, waits once more, and returns the energy of one run."""
@@ -54,6 +57,15 @@ class EnergyMeasurement:
             return self.outcome
         return evaluate(self.sensor, self._readings, self.intervals)
 
+    def _allow_for_pace(self, schedule: Schedule) -> None:
+        """Lengthens the windows where the sensor turned out to be slower than it says."""
+        times_s = self._readings[-1].time_s if self._readings else np.zeros(0)
+        if times_s.size < MIN_SAMPLES:
+            return
+        slower = plan_schedule(1 / float(np.median(np.diff(times_s))), schedule.windows * schedule.window_s)
+        if isinstance(slower, Schedule):
+            self.schedule = Schedule(schedule.windows, slower.window_s, max(schedule.idle_s, slower.idle_s))
+
     def _sampled(self, action: Callable[[], None]) -> None:
         if self.sensor is None:
             action()
@@ -61,7 +73,6 @@ class EnergyMeasurement:
         sampler = Sampler(self.sensor)
         sampler.start()
         try:
-            time.sleep(2 / self.sensor.rate_hz)  # so that a sample lies before the interval
             action()
         finally:
             self._readings.append(sampler.stop())

@@ -20,7 +20,7 @@ from edgert.profiler.energy.settings import SensorSettings
 __all__ = ["PmicSensor", "open_sensor", "parse_adc"]
 
 _LINE = re.compile(r"^\s*(\w+)_([AV]) (?:current|volt)\(\d+\)=(-?\d+(?:\.\d+)?)([AV])\s*$")
-_RATE_HZ = 5.0
+_RATE_HZ = 10.0
 _TIMEOUT_S = 2.0
 _MOST_FAILURES = 5
 

@@ -12,8 +12,9 @@ from edgert.plugins import EnergySensor, SensorFault, SensorKind, SensorReading
 __all__ = ["Sampler", "join_readings"]
 
 _FASTEST_READS_S = 0.001
-_TAIL_PERIODS = 2.5
-_LONGEST_TAIL_S = 60.0
+_PATIENCE_PERIODS = 2.5
+_PATIENCE_S = 1.0
+_LONGEST_WAIT_S = 60.0
 _END_S = 10.0
 _LOOK_S = 0.005
 
@@ -28,11 +29,11 @@ class Sampler:
         self._sensor = sensor
         self._readings: list[SensorReading] = []
         self._ending = threading.Event()
-        self._last_s = 0.0
+        self._last_s = -1.0
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begins; a sensor that does not even start is a fault too."""
+        """Begins, and waits for the first sample; a sensor that does not even start is a fault too."""
         try:
             self._sensor.start()
         except Exception as error:  # sensors of third parties raise what they like
@@ -40,19 +41,23 @@ class Sampler:
             return
         self._thread = threading.Thread(target=self._sample, name="energy sensor", daemon=True)
         self._thread.start()
+        self._wait_for_sample(0.0)
 
     def stop(self) -> SensorReading:
-        """Waits until a sample was taken after this call (at most 2.5 periods), ends and returns everything."""
-        now = time.monotonic()
-        deadline = now + min(_TAIL_PERIODS / self._sensor.rate_hz + 0.1, _LONGEST_TAIL_S)
-        while self._is_running() and self._last_s <= now and time.monotonic() < deadline:
-            time.sleep(_LOOK_S)
+        """Waits for a sample after this call, ends and returns everything."""
+        self._wait_for_sample(time.monotonic())
         self._ending.set()
         if self._thread is not None:
             self._thread.join(_END_S)
             self._thread = None
         self._sensor.stop()
         return join_readings(self._readings, len(self._sensor.rails))
+
+    def _wait_for_sample(self, after_s: float) -> None:
+        """Waits until a sample is later than that: 2.5 periods and a second at most, not for a sensor that failed."""
+        deadline = time.monotonic() + min(_PATIENCE_PERIODS / self._sensor.rate_hz + _PATIENCE_S, _LONGEST_WAIT_S)
+        while self._is_running() and self._last_s <= after_s and time.monotonic() < deadline:
+            time.sleep(_LOOK_S)
 
     def _is_running(self) -> bool:
         return self._thread is not None and self._thread.is_alive()

@@ -10,6 +10,7 @@ import os
 import re
 import selectors
 import shutil
+import signal
 import subprocess
 import time
 
@@ -95,7 +96,11 @@ class TegrastatsSensor:
         command = [self._program or "tegrastats", "--interval", str(self._interval_ms())]
         try:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # so that what it started itself ends with it
             )
         except OSError as error:
             raise DeviceError(f"tegrastats cannot be started ({error.strerror or error})") from error
@@ -123,11 +128,11 @@ class TegrastatsSensor:
         process, self._process = self._process, None
         if process is None:
             return
-        process.terminate()
+        _signal_all(process, signal.SIGTERM)
         try:
             process.wait(_END_S)
         except subprocess.TimeoutExpired:
-            process.kill()
+            _signal_all(process, signal.SIGKILL)
             process.wait()
         if process.stdout is not None:
             process.stdout.close()
@@ -162,6 +167,11 @@ class TegrastatsSensor:
             raise DeviceError(f"tegrastats ended with status {process.wait()}")
         *lines, self._rest = (self._rest + data).split(b"\n")
         return [line.decode("utf-8", "replace") for line in lines if line.strip()]
+
+
+def _signal_all(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
 
 
 def open_sensor(settings: SensorSettings) -> TegrastatsSensor:
