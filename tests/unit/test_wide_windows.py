@@ -71,6 +71,14 @@ def test_the_way_back_gives_the_same_graph() -> None:
     assert [replace(t, data=None) for t in back.tensors] == [replace(t, data=None) for t in graph.tensors]
 
 
+def test_a_file_is_written_again_as_depthwise() -> None:
+    grouped = parse_tflite(write(group_wide_windows(_graph()))).subgraphs[0]
+    back = parse_tflite(write(ungroup_windows(grouped))).subgraphs[0]
+    assert [operator.name for operator in back.operators] == ["DEPTHWISE_CONV_2D"]
+    x = np.random.default_rng(1).integers(-128, 128, (1, SIZE, SIZE, CHANNELS)).astype(np.int8)
+    np.testing.assert_array_equal(run_litert(write(back), x)[0], run_litert(write(_graph()), x)[0])
+
+
 def test_groups_of_one_channel_each_are_told_from_others() -> None:
     grouped = group_wide_windows(_graph())
     weight = grouped.tensors[1]

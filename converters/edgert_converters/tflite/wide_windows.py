@@ -21,6 +21,8 @@ __all__ = ["MOST_DEPTHWISE_TAPS", "group_wide_windows", "ungroup_windows"]
 MOST_DEPTHWISE_TAPS = 25
 """Source: XNNPACK, src/configs/dwconv-config.c: `qs8_qc8w_dwconv_config` has kernels of 9 and 25 taps."""
 _GROUP = 8
+_OF_CONV_2D = {"quantized_bias_type"}
+"""Options that DEPTHWISE_CONV_2D has not."""
 
 
 def group_wide_windows(graph: TfSubgraph) -> TfSubgraph:
@@ -73,7 +75,8 @@ def ungroup_windows(graph: TfSubgraph) -> TfSubgraph:
         if _is_grouped(operator, graph):
             number = operator.inputs[1]
             tensors[number] = _own_channels(tensors[number])
-            options = {**operator.options, "depth_multiplier": 1}
+            options = {key: value for key, value in operator.options.items() if key not in _OF_CONV_2D}
+            options["depth_multiplier"] = 1
             operators[place] = replace(operator, name="DEPTHWISE_CONV_2D", options=options)
     return replace(graph, tensors=tuple(tensors), operators=tuple(operators))
 
