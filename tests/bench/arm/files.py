@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,17 @@ import edgert
 from edgert_converters.exporters.onnx import serialize
 from edgert_converters.importers import import_model
 from edgert_converters.quantize.existing import strip_quantization
+from edgert_converters.tflite.read import parse_tflite
+from edgert_converters.tflite.versions import with_versions
+from edgert_converters.tflite.wide_windows import ungroup_windows
+from edgert_converters.tflite.write import serialize_tflite
 from tests.bench.quantization.data import MODELS as BENCH_MODELS
 from tests.bench.quantization.data import ROOT, ZOO
 from tests.bench.quantization.workspace import Workspace
 
 Floats = NDArray[np.float32]
 QUANTIZE_STATIC, OF_CLEANED, PUBLISHED = "quantize_static", "quantize_static of edgert's float", "published int8"
+PLAIN_WINDOWS = "tflite-int8, 7 x 7 depthwise as such"
 TARGETS = ("raspberry-pi-4", "raspberry-pi-5")
 _SUFFIX_OF = {".onnx": "onnx", ".tflite": "tflite"}
 
@@ -79,6 +84,7 @@ def make_files(entry: Entry, folder: Path) -> list[Subject]:
     source, ours = ZOO / "models" / entry.file, folder / "edgert"
     edgert.convert(source, targets=TARGETS, calib=str(calibration), precisions=entry.precisions, output=ours)
     subjects = [Subject(path.stem, path, _SUFFIX_OF[path.suffix]) for path in _models(ours)]
+    subjects += _plain_windows(ours / "tflite-int8.tflite", folder)
     for label, graph in _float_graphs(source, ours, folder):
         quantized = folder / f"{label}.onnx"
         _quantize_static(graph, calibration, quantized)
@@ -90,6 +96,17 @@ def make_files(entry: Entry, folder: Path) -> list[Subject]:
 
 def _models(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix in _SUFFIX_OF)
+
+
+def _plain_windows(path: Path, folder: Path) -> list[Subject]:
+    """The same file without groups of eight channels, where it has some."""
+    file = parse_tflite(path.read_bytes())
+    plain = ungroup_windows(file.subgraphs[0])
+    if plain.operators == file.subgraphs[0].operators:
+        return []
+    output = folder / "plain.tflite"
+    output.write_bytes(serialize_tflite(replace(file, subgraphs=(with_versions(plain),))))
+    return [Subject(PLAIN_WINDOWS, output, "tflite")]
 
 
 def _float_graphs(source: Path, ours: Path, folder: Path) -> Iterator[tuple[str, Path]]:

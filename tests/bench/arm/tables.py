@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
 from tests.bench.arm.counts import Counts
-from tests.bench.arm.files import MODELS, OF_CLEANED, PUBLISHED, QUANTIZE_STATIC
+from tests.bench.arm.files import MODELS, OF_CLEANED, PLAIN_WINDOWS, PUBLISHED, QUANTIZE_STATIC
 from tests.bench.arm.machine import CORES
 from tests.bench.arm.records import Cell
 from tests.bench.quantization.table import markdown
@@ -15,7 +15,12 @@ PLACE = "emulator, instructions"
 ENGINES = {"onnx": "ONNX Runtime", "tflite": "LiteRT"}
 PEERS = (("onnx-int8", QUANTIZE_STATIC), ("onnx-int8", OF_CLEANED), ("tflite-int8", PUBLISHED))
 """Ours, and what it must not exceed."""
-CHOICES = (("onnx-int8", "onnx-fp32"), ("tflite-int8", "tflite-fp32"), ("tflite-int8", "onnx-int8"))
+CHOICES = (
+    ("onnx-int8", "onnx-fp32"),
+    ("tflite-int8", "tflite-fp32"),
+    ("tflite-int8", "onnx-int8"),
+    ("tflite-int8", PLAIN_WINDOWS),
+)
 """Choices of edgert's own files that the counts compare."""
 _COLUMNS = ("instructions", "of them multiply-add")
 
@@ -91,4 +96,4 @@ def _ratio(first: Counts | None, second: Counts | None) -> str:
 
 
 def _name(file: str) -> str:
-    return f"`{file}`" if "-" in file else file
+    return f"`{file}`" if "-" in file and " " not in file else file
