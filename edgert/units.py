@@ -33,9 +33,11 @@ def format_count(count: int) -> str:
 
 
 def format_ms(latency_ms: float) -> str:
-    """Returns a latency with three significant digits, in microseconds below 0.1 ms."""
+    """Returns a latency with three significant digits, in microseconds below 0.1 ms and in seconds from 1 s on."""
     if latency_ms < 0.1:
         return f"{latency_ms * 1000:.3g} us"
+    if latency_ms >= 999.5:
+        return f"{latency_ms / 1000:.3g} s"
     return f"{latency_ms:.3g} ms"
 
 

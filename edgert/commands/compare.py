@@ -92,7 +92,13 @@ def _plain(pairs: tuple[Pair, ...], results: list[AnyComparison], alone: tuple[L
 
 def _table(pairs: tuple[Pair, ...], results: list[AnyComparison]) -> str:
     header = ("model", "variant", "device", "engine", "A", "B", "ratio", "verdict")
-    return format_table(header, [_row(pair, result) for pair, result in zip(pairs, results, strict=True)])
+    table = format_table(header, [_row(pair, result) for pair, result in zip(pairs, results, strict=True)])
+    notes = [
+        f"note: {pair.new.record.model.name} {pair.new.record.variant}: {note}"
+        for pair, result in zip(pairs, results, strict=True)
+        for note in result.notes
+    ]
+    return "\n".join([table, *dict.fromkeys(notes)])
 
 
 def _row(pair: Pair, result: AnyComparison) -> tuple[str, ...]:

@@ -68,9 +68,10 @@ def read_device(root: Path = _ROOT, target: str | None = None) -> DeviceFacts:
     board = read_text(root / "proc/device-tree/model") or read_text(root / "sys/class/dmi/id/product_name")
     cpuinfo = read_text(root / "proc/cpuinfo") or ""
     soc = _soc(root) or _cpu_name(cpuinfo) or platform.processor() or None
+    core = _core(cpuinfo)
     memory = read_fields(root / "proc/meminfo").get("MemTotal")
     return DeviceFacts(
-        name=board or soc or platform.machine(),
+        name=board or soc or core or platform.machine(),
         board=board,
         soc=soc,
         architecture=platform.machine(),
@@ -78,7 +79,7 @@ def read_device(root: Path = _ROOT, target: str | None = None) -> DeviceFacts:
         ram_bytes=None if memory is None else memory * 1024,
         system=platform.system(),
         kernel=platform.release(),
-        core=_core(cpuinfo),
+        core=core,
         target=target,
         release=_release(root),
     )

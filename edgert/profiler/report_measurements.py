@@ -67,10 +67,12 @@ def _device(record: Json) -> str:
     cores, memory = number_at(device, "cores"), number_at(device, "ram_bytes")
     return _list(
         text_at(device, "soc"),
+        text_at(device, "core"),
         text_at(device, "architecture"),
         None if cores is None else f"{cores:.0f} cores",
         None if memory is None else f"{format_bytes(int(memory))} memory",
         _words(text_at(device, "system"), text_at(device, "kernel")),
+        text_at(device, "release"),
     )
 
 
@@ -96,10 +98,14 @@ def _surroundings(record: Json) -> str:
     clocks = [clock for sample in samples for clock in _numbers(_listed(sample, "clocks_mhz"))]
     heat = [t for sample in samples for t in _numbers(list(mapping_at(sample, "temperatures_c").values()))]
     load = [value for sample in samples if (value := number_at(sample, "competing_cores")) is not None]
+    flags = dict.fromkeys(text for sample in samples if (text := text_at(sample, "throttle_flags")))
+    mode = text_at(environment, "power_mode")
     return _list(
+        f"power mode {mode}" if mode else None,
         f"governor {', '.join(governors)}" if governors else "governor unreadable",
         _range(clocks, "{:.0f}", "MHz") or "clocks unreadable",
         _range(heat, "{:.0f}", "\u00b0C") or "temperature unreadable",
+        f"throttle flags {', '.join(flags)}" if flags else None,
         f"other processes used up to {max(load):.2f} cores" if load else None,
     )
 

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from edgert.bundle import Bundle
 from edgert.codec import JsonValue, from_plain, to_plain
 from edgert.devices import WorkerClient
-from edgert.errors import DeviceError, EdgertError, EngineError, ModelError, UsageError
+from edgert.errors import DeviceError, EdgertError, EngineError, UsageError
 from edgert.plugins import ProgressReporter, Transport
 from edgert.profiler.candidates import Entry
 from edgert.profiler.crew import Crew
+from edgert.profiler.energy.laptop import profile_with_energy
 from edgert.profiler.race import Lap, choose
 from edgert.profiler.race_table import why_not_raced
 from edgert.profiler.record import Record, Verdict
@@ -170,12 +171,12 @@ def _profile(
     )
     try:
         with WorkerClient(transport, _WORKER) as client:
-            reply = client.call("profile", to_plain(mine), inputs, timeout_s=mine.call_limit_s, crash=ModelError)
+            record, _ = profile_with_energy(client, mine, inputs, mine.call_limit_s)
     except DeviceError:
         raise
     except EdgertError as error:
         return SweepRow(entry.name, choice, None, f"failed: {error}")
-    return SweepRow(entry.name, choice, from_plain(Record, reply.body["record"]))
+    return SweepRow(entry.name, choice, record)
 
 
 def _best(model: Path, rows: list[SweepRow]) -> SweepRow:

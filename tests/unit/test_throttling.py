@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from edgert.bundle import Bundle
+from edgert.codec import to_plain
 from edgert.profiler.device_facts import read_device
 from edgert.profiler.environment import EnvironmentReader
+from edgert.profiler.report import build_report
 from edgert.profiler.throttling import ThrottleReader, read_power_mode
+from tests import bundle_example
 from tests import record_example as example
 
 PI_4 = {
@@ -143,3 +147,16 @@ def test_a_soc_that_no_table_knows_keeps_its_string(tmp_path: Path) -> None:
 def test_the_new_facts_do_not_change_who_may_be_compared() -> None:
     told = dataclasses.replace(example.DEVICE, core="Cortex-A72", target="raspberry-pi-4", release="Debian 12")
     assert told.identity() == example.DEVICE.identity()
+
+
+def test_the_report_shows_board_mode_and_flags(tmp_path: Path) -> None:
+    bundle = bundle_example.write(tmp_path)
+    device = dataclasses.replace(example.DEVICE, core="Cortex-A78AE", release="L4T R36.4.3")
+    quiet = example.environment(example.sample(1, throttle_flags="0x50005"))
+    with Bundle.open(bundle) as opened:
+        variant = opened.manifest.variant("onnx-fp32")
+        model = dataclasses.replace(example.record().model, variant_sha256=opened.manifest.files[variant.path].sha256)
+        environment = dataclasses.replace(quiet, power_mode="MAXN_SUPER")
+        record = example.record(device=device, environment=environment, model=model, variant="onnx-fp32")
+        page = build_report(opened, [to_plain(record)])
+    assert all(word in page for word in ("Cortex-A78AE", "L4T R36.4.3", "power mode MAXN_SUPER", "flags 0x0, 0x50005"))

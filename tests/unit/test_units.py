@@ -18,7 +18,10 @@ def test_counts(count: int, text: str) -> None:
     assert format_count(count) == text
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.0451, "45.1 us"), (0.1, "0.1 ms"), (12.345, "12.3 ms")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0451, "45.1 us"), (0.1, "0.1 ms"), (12.345, "12.3 ms"), (999.4, "999 ms"), (999.6, "1 s"), (7890.0, "7.89 s")],
+)
 def test_milliseconds(value: float, text: str) -> None:
     assert format_ms(value) == text
 
