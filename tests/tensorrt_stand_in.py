@@ -200,12 +200,14 @@ def make_module(version: str = "10.3.0", dla_cores: int = 2, shape: tuple[int, .
 
     class Runtime:
         def __init__(self, logger: _ILogger) -> None:
-            pass
+            if facts["does_not_start"]:
+                logger.log(_ILogger.Severity.ERROR, "CUDA initialization failure with error: 35")  # type: ignore[attr-defined]  # edgert's logger
+                raise TypeError("pybind11::init(): factory function returned nullptr")
 
         def deserialize_cuda_engine(self, data: bytes) -> _Engine | None:
             return _Engine() if data.startswith(MARK) and not facts["stale"] else None
 
-    facts: dict[str, bool] = {"fails": False, "refuses": False, "stale": False}
+    facts: dict[str, bool] = {"fails": False, "refuses": False, "stale": False, "does_not_start": False}
     names = {
         "__version__": version,
         "ILogger": _ILogger,

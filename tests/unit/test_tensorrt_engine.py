@@ -152,6 +152,9 @@ def test_reasons_are_kept(module: types.ModuleType, monkeypatch: pytest.MonkeyPa
         ModelError, match="cannot build variant 'onnx-fp32': Could not find any implementation for node"
     ):
         load()
+    module.facts.update(fails=False, does_not_start=True)
+    with pytest.raises(EngineError, match="does not start on this device: CUDA initialization failure with error: 35"):
+        load()
     free = make_module(shape=(-1, 3, -1, 8))
     monkeypatch.setitem(sys.modules, "tensorrt", free)
     with pytest.raises(ModelError, match="input 'x' has no fixed size .*; convert with --shape x=1,"):

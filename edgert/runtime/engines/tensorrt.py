@@ -24,12 +24,12 @@ from edgert.errors import EngineError, ModelError
 from edgert.plugins import EngineOptions, Executor, LayerTime
 from edgert.runtime.cpu import dot_product
 from edgert.runtime.engines.options import one_line
-from edgert.runtime.engines.tensorrt_build import OPTIONS, build_engine, build_settings, make_logger
+from edgert.runtime.engines.tensorrt_build import OPTIONS, build_engine, build_settings, make_logger, start
 from edgert.runtime.engines.tensorrt_cache import Identity, cache_folder, load_engine, store_engine
 from edgert.runtime.engines.tensorrt_cuda import Cuda, Gpu, load_cuda
 from edgert.runtime.engines.tensorrt_places import count_places, count_types, read_layer_types
 
-__all__ = ["OPTIONS", "TensorRtEngine", "affine_reason"]
+__all__ = ["OPTIONS", "TensorRtEngine", "affine_reason", "make_profiler"]
 
 _TYPES = {
     "FLOAT": DType.FLOAT,
@@ -86,7 +86,7 @@ class TensorRtEngine:
 
         Raises:
             UsageError: an unknown option or value.
-            EngineError: TensorRT or CUDA is missing, or there is no GPU.
+            EngineError: TensorRT or CUDA is missing or does not start, or there is no GPU.
             ModelError: TensorRT cannot read or build the model.
         """
         settings = build_settings(options.options, variant, model)
@@ -109,7 +109,7 @@ class _Plan:
     def __init__(self, trt: Any, logger: Any, gpu: Gpu, settings: dict[str, str]) -> None:
         # Any: the module tensorrt has no types
         self._trt, self._logger, self._gpu, self._settings = trt, logger, gpu, settings
-        self._runtime = trt.Runtime(logger)
+        self._runtime = start(trt.Runtime, logger)
         self._dla = None if settings["dla_core"] == "none" else f"DLA {settings['dla_core']}"
         if self._dla is not None:
             self._runtime.DLA_core = int(settings["dla_core"])
@@ -191,7 +191,7 @@ class _TensorRtExecutor:
             if tensor.is_input and -1 in _shape(engine, tensor.spec.name):
                 self._context.set_input_shape(tensor.spec.name, tensor.host.shape)
             self._context.set_tensor_address(tensor.spec.name, tensor.address)
-        self._times: Any = _make_profiler(trt) if profile else None
+        self._times: Any = make_profiler(trt) if profile else None
         if profile:
             self._context.profiler = self._times
             self._types = read_layer_types(_information(trt, engine))
@@ -251,7 +251,9 @@ def _information(trt: Any, engine: Any) -> str:  # Any: the module tensorrt has 
     return str(engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON))
 
 
-def _make_profiler(trt: Any) -> Any:  # Any: the module tensorrt has no types
+def make_profiler(trt: Any) -> Any:  # Any: the module tensorrt has no types
+    """Returns a profiler that keeps the times of every layer by its name."""
+
     class Times(trt.IProfiler):  # type: ignore[misc]  # a class of an untyped module
         def __init__(self) -> None:
             trt.IProfiler.__init__(self)

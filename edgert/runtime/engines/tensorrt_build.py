@@ -7,14 +7,14 @@ strongly typed by itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from edgert.bundle import Variant
 from edgert.errors import EngineError, ModelError, UsageError
 from edgert.runtime.engines.options import OptionTable, checked_options, one_line
 
-__all__ = ["OPTIONS", "build_engine", "build_settings", "make_logger"]
+__all__ = ["OPTIONS", "build_engine", "build_settings", "make_logger", "start"]
 
 OPTIONS: OptionTable = {
     "float_precision": ("auto", ("auto", "fp32", "fp16"), "of float layers; auto: fp16 in fp16 and int8 variants"),
@@ -75,6 +75,20 @@ def make_logger(trt: Any) -> Any:  # Any: the module tensorrt has no types
     return Log()
 
 
+def start(make: Callable[[Any], Any], logger: Any) -> Any:
+    """Returns a builder or runtime.
+
+    Raises:
+        EngineError: TensorRT does not start, for which its bindings have only a TypeError: no GPU, a driver that does
+            not fit.
+    """
+    # Any: the module tensorrt has no types
+    try:
+        return make(logger)
+    except TypeError as error:
+        raise EngineError(f"tensorrt does not start on this device: {logger.errors()}") from error
+
+
 def build_engine(trt: Any, model: bytes, variant_id: str, settings: Mapping[str, str], logger: Any) -> bytes:
     """Returns a serialized engine; takes seconds to minutes.
 
@@ -83,7 +97,7 @@ def build_engine(trt: Any, model: bytes, variant_id: str, settings: Mapping[str,
         EngineError: the DLA core that was asked for is not there.
     """
     # Any: the module tensorrt has no types
-    builder = trt.Builder(logger)
+    builder = start(trt.Builder, logger)
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(model):
