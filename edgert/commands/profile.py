@@ -26,6 +26,7 @@ from edgert.profiler.board import MeterEnergy, profile_board
 from edgert.profiler.energy.laptop import profile_with_energy
 from edgert.profiler.record import Record, Verdict
 from edgert.profiler.record_files import AnyRecord, append_record, records_folder, write_any_record
+from edgert.profiler.sweep import SweepRow
 from edgert.profiler.worker import ProfileRequest
 from edgert.units import parse_duration_s
 
@@ -85,7 +86,12 @@ def execute(arguments: argparse.Namespace, console: Console) -> int:
 def _execute_sweep(
     arguments: argparse.Namespace, request: ProfileRequest, inputs: Mapping[str, Array], console: Console
 ) -> int:
-    result = sweep(arguments.model, inputs, arguments.device, request, console.progress)
+    measured = sweep(arguments.model, inputs, arguments.device, request, console.progress)
+    result = dataclasses.replace(
+        measured,
+        rows=tuple(_with_duty(row, arguments) for row in measured.rows),
+        best=_with_duty(measured.best, arguments),
+    )
     for note in result.notes:
         console.note(f"edgert: {note}")
     console.result(to_plain(result), sweep_text(result))
@@ -93,6 +99,10 @@ def _execute_sweep(
     assert best is not None
     _keep(arguments, [row.record for row in result.rows if row.record is not None], best, console)
     return _status(arguments, best, console)
+
+
+def _with_duty(row: SweepRow, arguments: argparse.Namespace) -> SweepRow:
+    return row if row.record is None else dataclasses.replace(row, record=with_asked_duty(row.record, arguments))
 
 
 def _execute_on_board(arguments: argparse.Namespace, console: Console) -> int:
