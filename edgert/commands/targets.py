@@ -39,7 +39,8 @@ def targets() -> tuple[Target, ...]:
 
 
 def _verified(target: Target) -> str:
-    return target.hardware_verified or "not yet"
+    """The card that says so, by the last time the tables were made from profiles/ (docs/selftest.md)."""
+    return target.hardware_verified or "not verified"
 
 
 def _engine(engine: EngineFacts) -> str:
@@ -56,6 +57,7 @@ def _describe(target: Target) -> str:
         f"int8 activations      {target.activation_encoding.value}",
         f"on a real board       {_verified(target)}",
     ]
+    lines += [f"accelerator           {target.accelerator}"] if target.accelerator else []
     lines += [f"engine                {_engine(engine)}" for engine in target.engines]
     lines += [f"source                {source}" for source in target.sources]
     return "\n".join(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import os
 import re
 import shutil
 import subprocess
@@ -27,6 +28,7 @@ from tests.tensorrt_stand_in import KINDS, make_module
 
 VARIANT = example.variant("onnx-fp32")
 INT8 = dataclasses.replace(example.variant("onnx-int8-trt"), precision="int8-symmetric")
+REAL_CUDART = [word for word in os.environ.get("EDGERT_LIBCUDART", "").split(os.pathsep) if word]
 MODEL, QUANTIZED = b"a float model", b"a model with QuantizeLinear"
 
 
@@ -214,3 +216,19 @@ def test_cuda_says_what_it_is_and_what_failed(library: ctypes.CDLL) -> None:
     with pytest.raises(EngineError, match=re.escape("CUDA failed in cudaMalloc with error 2 (out of memory)")):
         cuda.allocate(16)
     library.cudaFree(None)
+
+
+@pytest.mark.skipif(not REAL_CUDART, reason="no libcudart; name one in EDGERT_LIBCUDART (it is in nvidia-cuda-runtime)")
+@pytest.mark.parametrize("path", REAL_CUDART)
+def test_the_real_library_answers(path: str) -> None:
+    """With a GPU it names it; without one, NVIDIA's own words come through."""
+    cuda = load_cuda((path,))
+    try:
+        gpu = cuda.gpu()
+    except EngineError as error:
+        assert re.search(r"CUDA failed in counting GPUs with error (35|100) \(.*(driver|device).*\)", str(error))  # noqa: PT017  # either is right
+    else:
+        assert gpu.name.isprintable()
+        assert gpu.runtime >= 11000
+    for name in ("cudaFree", "cudaStreamDestroy", "cudaStreamSynchronize", "cudaMemcpyAsync", "cudaDeviceGetAttribute"):
+        assert hasattr(cuda._library, name)
