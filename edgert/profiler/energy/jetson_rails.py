@@ -11,7 +11,7 @@ __all__ = ["choose_rails", "left_out"]
 
 _TOTALS = ("VDD_IN", "POM_5V_IN")
 _SETS = (
-    ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"),  # AGX Orin: there is no total; VIN_SYS_5V0 feeds the memory's rail
+    ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"),  # AGX Orin: there is no total
     ("GPU", "CPU", "SOC", "CV", "VDDRQ", "SYS5V"),  # AGX Xavier
 )
 
