@@ -96,7 +96,7 @@ def _load(path: Path, asked: Choice, tuned: bool, accelerator: str | None, profi
     with Bundle.open(path) as bundle:
 
         def load_as(choice: Choice) -> Session:
-            variant = choose_variant(bundle.manifest, choice.variant, accelerator, choice.engine)
+            variant = choose_variant(bundle.manifest, choice.variant, accelerator, choice.engine, choice.options)
             engine, settings = choose_accelerated(variant, choice.engine, choice.options, accelerator)
             options = EngineOptions(choice.threads, settings, profile_layers)
             executor = engine.load(bundle.read(variant.path), variant, options)

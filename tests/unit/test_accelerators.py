@@ -106,6 +106,8 @@ def test_onnx_runtime_gets_the_gpu_where_its_build_has_it(monkeypatch: pytest.Mo
     assert engine.name == "onnxruntime"
     assert options == {"providers": "CUDAExecutionProvider,CPUExecutionProvider", "allow_spinning": "0"}
     assert choose_accelerated(FLOAT, "onnxruntime", CPU, "cuda")[1] == CPU
+    both = {"providers": "TensorrtExecutionProvider, CUDAExecutionProvider"}
+    assert choose_accelerated(FLOAT, "onnxruntime", both, "cuda")[1] == both
 
 
 def test_a_provider_that_does_not_start_is_no_silent_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,6 +149,8 @@ def test_the_fastest_form_that_the_gate_let_pass(gates: tuple[Gate, Gate], chose
     assert choose_variant(found, None, "cuda").id == chosen
     assert choose_variant(found, None, None).id == "onnx-int8"
     assert choose_variant(found, "tflite-fp32", "cuda").id == "tflite-fp32"
+    assert choose_variant(found, None, "cuda", "onnxruntime").id == chosen
+    assert choose_variant(found, None, "cuda", "onnxruntime", CPU).id == "onnx-int8"
 
 
 def test_a_named_engine_gets_the_same_precision_in_a_format_that_it_reads() -> None:

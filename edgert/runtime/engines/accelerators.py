@@ -8,6 +8,7 @@ is asked for by naming an engine that knows nothing else (`--engine litert`), or
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 from edgert.bundle import Gate, Manifest, Variant
@@ -80,11 +81,18 @@ def choose_accelerated(
     )
 
 
-def choose_variant(manifest: Manifest, name: str | None, accelerator: str | None, engine: str | None = None) -> Variant:
+def choose_variant(
+    manifest: Manifest,
+    name: str | None,
+    accelerator: str | None,
+    engine: str | None = None,
+    options: Mapping[str, str] = MappingProxyType({}),
+) -> Variant:
     """Returns the variant of a bundle to run: the named one, else for an accelerator the fastest form that it takes.
 
     Variants that the accuracy gate did not let pass are left out; the float one is always there. Where only an engine
-    was named, it gets the default variant, or the same precision in a format that it reads.
+    was named, it gets the default variant, or the same precision in a format that it reads; so does the CPU of a device
+    with an accelerator, where it was asked for.
 
     Raises:
         BundleError: there is no variant of that name.
@@ -94,7 +102,7 @@ def choose_variant(manifest: Manifest, name: str | None, accelerator: str | None
         return manifest.variant(name)
     default = manifest.variant(None)
     wanted = [default, *(variant for variant in manifest.variants if variant.precision == default.precision)]
-    if accelerator is not None:
+    if accelerator is not None and (engine is None or not _asks_for_cpu(get_engine(engine), options)):
         taken = [variant for variant in manifest.variants if _is_taken(variant, manifest)]
         wanted = [*sorted(taken, key=lambda variant: _PRECISIONS.index(variant.precision)), *wanted]
     if engine is None:
@@ -109,7 +117,8 @@ def _is_taken(variant: Variant, manifest: Manifest) -> bool:
 
 
 def _asks_for_cpu(engine: Engine, options: Mapping[str, str]) -> bool:
-    return not isinstance(engine, AcceleratedEngine) or "providers" in options
+    asked = [word.strip() for word in options.get("providers", "").split(",") if word.strip()]
+    return not isinstance(engine, AcceleratedEngine) or asked == ["CPUExecutionProvider"]
 
 
 def _why_on_cpu(engine: Engine, accelerator: str) -> str | None:
