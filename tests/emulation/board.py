@@ -16,8 +16,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -31,12 +30,12 @@ from tests.emulation.network import Link
 from tests.emulation.processes import Process, list_processes
 from tests.emulation.remains import RUN, cgroup_folders, claim_number, end_processes, namespace, remove
 from tests.emulation.rootfs import USERS, cached_rootfs
+from tests.emulation.waiting import wait_for
 
 _BOOT = Path(__file__).with_name("boot.py")
 _UNSHARE = ["unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--propagation", "private"]
 _LISTENS_ON_22 = ":0016 00000000:0000 0A"
 _FAKETIME = "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1"
-_START_S = 30.0
 
 
 class EmulatedBoard:
@@ -125,7 +124,9 @@ class EmulatedBoard:
             self._main = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        self._wait_for(self._listens)
+        wait_for(self._listens_or_ended, "the board does not start; its log:\n" + self.log[-2000:])
+        if not self._listens():
+            raise AssertionError(f"the board has ended; its log:\n{self.log[-2000:]}")
         self._enter_cgroups()
         stat = self._folder / "state/proc/stat"
         self._running.enter_context(processor_time(cgroup_folders(self._number)[-1], self.kind.cores, stat))
@@ -178,13 +179,16 @@ class EmulatedBoard:
         found = [os.path.join(where, name) for where, _, names in os.walk(top) for name in names]
         return sorted(os.path.relpath(path, top) for path in found)
 
-    def kill(self, word: str) -> int:
-        """Kills (SIGKILL, as the kernel does when memory runs out) the user's processes whose command has the word.
+    def kill(self, command: str, *, exact: bool = False) -> int:
+        """Kills (SIGKILL, as the kernel does when memory runs out) the user's processes whose command contains a text.
+
+        A shell that runs the command contains it too; `exact` takes what is the command and nothing else.
 
         Returns:
             How many there were.
         """
-        found = [process for process in self.processes() if word in process.command]
+        found = [process for process in self.processes() if command in process.command]
+        found = [process for process in found if not exact or process.command == command]
         for process in found:
             os.kill(process.host_pid, signal.SIGKILL)
         return len(found)
@@ -204,7 +208,7 @@ class EmulatedBoard:
         command += ["/bin/sh", "-c", "while :; do :; done"]
         started = [subprocess.Popen(command, env=self._environment()) for _ in range(count)]
         try:
-            self._wait_for(lambda: len(self._neighbours()) >= count)
+            wait_for(lambda: len(self._neighbours()) >= count, "the neighbour does not start")
             yield
         finally:
             for process in self._neighbours():
@@ -282,13 +286,9 @@ class EmulatedBoard:
             group.mkdir(exist_ok=True)
             (group / "cgroup.procs").write_text(str(self._first_pid()))
 
-    def _wait_for(self, is_so: Callable[[], bool]) -> None:
+    def _listens_or_ended(self) -> bool:
         assert self._main is not None
-        deadline_s = time.monotonic() + _START_S
-        while not is_so():
-            if self._main.poll() is not None or time.monotonic() > deadline_s:
-                raise AssertionError(f"the board did not get there; its log:\n{self.log[-2000:]}")
-            time.sleep(0.01)
+        return self._listens() or self._main.poll() is not None
 
     def _first_pid(self) -> int:
         """Number on this machine of the board's process 1, or 0 before there is one."""

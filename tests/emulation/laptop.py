@@ -55,7 +55,7 @@ class Laptop:
         with self.known_hosts.open("a") as file:
             file.writelines(f"{board.address} {key}\n" for key in board.host_keys)
 
-    def ssh(self, board: EmulatedBoard, command: str, *, timeout_s: float = 30.0) -> subprocess.CompletedProcess[str]:
+    def ssh(self, board: EmulatedBoard, command: str, *, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Runs a command on the board with the `ssh` of PATH, never asking anything; does not look at its status."""
         words = ["ssh", "-o", "BatchMode=yes", f"pi@{board.address}", command]
         return subprocess.run(

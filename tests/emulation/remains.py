@@ -13,15 +13,15 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
+from tests.emulation.waiting import wait_for
+
 RUN = Path("/run/edgert-emulation")
 _MAX_BOARDS = 16384
-_PATIENCE_S = 20.0
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -62,7 +62,7 @@ def remove(number: int) -> None:
     folder = RUN / str(number)
     end_processes(number)
     for group in cgroup_folders(number):
-        _wait_for(partial(_is_removed, group), f"{group} stays busy")
+        wait_for(partial(_is_removed, group), f"{group} stays busy")
     if Path("/run/netns", namespace(number)).exists():
         subprocess.run(["ip", "netns", "delete", namespace(number)], check=True)
     subprocess.run(["umount", "--lazy", "--quiet", str(folder / "disk")], check=False, stderr=subprocess.DEVNULL)
@@ -73,15 +73,7 @@ def remove(number: int) -> None:
 
 def end_processes(number: int) -> None:
     """Kills everything in the board's network namespace, and waits until it is gone."""
-    _wait_for(lambda: not _killed(number), f"processes of {namespace(number)} do not end")
-
-
-def _wait_for(is_so: Callable[[], bool], otherwise: str) -> None:
-    deadline_s = time.monotonic() + _PATIENCE_S
-    while not is_so():
-        if time.monotonic() > deadline_s:
-            raise AssertionError(otherwise)
-        time.sleep(0.005)
+    wait_for(lambda: not _killed(number), f"processes of {namespace(number)} do not end")
 
 
 def _is_removed(group: Path) -> bool:
@@ -149,8 +141,9 @@ def _start_time(pid: int) -> int | None:
 
 def start_warden() -> subprocess.Popen[bytes]:
     """Starts a process that removes this process's boards as soon as this process has ended, however it ended."""
-    command = [sys.executable, str(Path(__file__).resolve()), str(os.getpid())]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    repository = Path(__file__).resolve().parents[2]
+    command = [sys.executable, "-m", __name__, str(os.getpid())]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, cwd=repository, start_new_session=True)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from tests.emulation.facts import INA3221
 from tests.emulation.feeder import Played, playing
 from tests.emulation.laptop import Laptop
 from tests.emulation.rootfs import PASSWORD
+from tests.emulation.waiting import wait_for
 
 pytestmark = pytest.mark.emulation
 
@@ -29,7 +30,7 @@ def seen_by_login(board: EmulatedBoard, laptop: Laptop, command: str) -> str:
 def log_in_by_password(board: EmulatedBoard, laptop: Laptop, password: str) -> subprocess.CompletedProcess[str]:
     laptop.trust(board)
     words = ["sshpass", "-p", password, "ssh", "-o", "PubkeyAuthentication=no", f"pi@{board.address}", "whoami"]
-    return subprocess.run(words, check=False, capture_output=True, text=True, env=laptop.env, timeout=30)
+    return subprocess.run(words, check=False, capture_output=True, text=True, env=laptop.env, timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -137,23 +138,23 @@ def test_a_busy_neighbour_is_the_only_load(shared_board: MakeBoard) -> None:
     def busy_ticks() -> int:
         return int((board.root / "run/fakeboard/proc/stat").read_text().split()[1])
 
+    def is_quiet() -> bool:
+        before = busy_ticks()
+        time.sleep(0.2)
+        return busy_ticks() - before <= 2  # of 20 for each core of this machine, however busy that is
+
     before = busy_ticks()
     with board.busy_neighbour():
-        deadline_s = time.monotonic() + 30
-        while busy_ticks() < before + 20 and time.monotonic() < deadline_s:
-            time.sleep(0.01)
-        assert board.processes() == []  # it is somebody else's
-    after = busy_ticks()
-    assert after >= before + 20
-    time.sleep(0.3)
-    assert busy_ticks() <= after + 2  # however busy this machine is
+        wait_for(lambda: busy_ticks() >= before + 20, "the neighbour does not show")
+        assert "while" not in " ".join(process.command for process in board.processes())  # it is somebody else's
+    wait_for(is_quiet, "something still competes")
 
 
 def test_processes_and_files_of_the_user(shared_board: MakeBoard, laptop: Laptop) -> None:
     board = shared_board("pi4")
-    assert board.processes() == []
+    wait_for(lambda: board.processes() == [], "an earlier login goes on")
     seen_by_login(board, laptop, "mkdir -p a/b; echo x >a/b/c; (sleep 60 </dev/null >/dev/null 2>&1 &)")
-    assert [process.command for process in board.processes()] == ["sleep 60"]
+    wait_for(lambda: [process.command for process in board.processes()] == ["sleep 60"], "no such process")
     assert board.files() == [".ssh/authorized_keys", "a/b/c"]
     assert board.kill("sleep") == 1
     seen_by_login(board, laptop, "rm -r a")

@@ -11,6 +11,7 @@ import pytest
 from tests.emulation.board import EmulatedBoard
 from tests.emulation.conftest import MakeBoard
 from tests.emulation.laptop import Laptop
+from tests.emulation.waiting import wait_for
 
 pytestmark = pytest.mark.emulation
 
@@ -45,6 +46,10 @@ def clocks_apart(session: subprocess.Popen[str]) -> tuple[float, float]:
     session.stdin.flush()
     wall_s, monotonic_s = map(float, session.stdout.readline().split())
     return wall_s - time.time(), monotonic_s - time.monotonic()
+
+
+def commands(board: EmulatedBoard) -> list[str]:
+    return [process.command for process in board.processes()]
 
 
 def end(process: subprocess.Popen[str]) -> None:
@@ -105,7 +110,8 @@ def test_a_far_board_answers_late(board: EmulatedBoard, laptop: Laptop) -> None:
 
 
 def test_a_power_cut_leaves_the_disk_alone(board: EmulatedBoard, laptop: Laptop) -> None:
-    session = start(board, laptop, "echo kept >kept; echo gone >/tmp/gone; sleep 60")
+    assert laptop.ssh(board, "echo kept >kept; echo gone >/tmp/gone").returncode == 0
+    session = start(board, laptop, "cat")
     board.power_cut()
     assert session.poll() is None  # nobody has told the laptop
     board.power_on()
@@ -161,12 +167,11 @@ def test_killed_logins_end_and_the_next_one_works(board: EmulatedBoard, laptop: 
 
 
 def test_a_killed_process_reports_its_signal(board: EmulatedBoard, laptop: Laptop) -> None:
-    session = start(board, laptop, "sleep 60; echo $?")
-    while not any("sleep 60" in process.command for process in board.processes()):
-        time.sleep(0.01)
-    assert board.kill("sleep 60") >= 1
-    session.communicate(timeout=60)
-    assert board.processes() == []
+    session = start(board, laptop, "sleep 600; echo $?")
+    wait_for(lambda: "sleep 600" in commands(board), "the command did not start")
+    assert board.kill("sleep 600", exact=True) == 1
+    out, _ = session.communicate(timeout=60)
+    assert out == "137\n"
 
 
 def test_memory_runs_out(make_board: MakeBoard, laptop: Laptop) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from tests.emulation.conftest import MakeBoard
 from tests.emulation.kinds import KINDS
 from tests.emulation.remains import RUN, cgroup_folders, claim_number, namespace, sweep
 from tests.emulation.rootfs import BuildError, Suite, cached_rootfs
+from tests.emulation.waiting import wait_for
 
 pytestmark = pytest.mark.emulation
 
@@ -57,10 +57,7 @@ def test_a_killed_owner_leaves_nothing(laptop_key: Path, warden: bool) -> None:
     owner.communicate()
     if not warden:
         assert number in sweep()
-    deadline_s = time.monotonic() + 30
-    while left_of(number) and time.monotonic() < deadline_s:
-        time.sleep(0.01)
-    assert left_of(number) == []
+    wait_for(lambda: not left_of(number), f"not all of board {number} went")
 
 
 def test_a_closed_board_leaves_nothing(make_board: MakeBoard) -> None:
@@ -83,7 +80,7 @@ def test_a_board_that_does_not_start_says_why_and_leaves_nothing(
 
     monkeypatch.setattr("tests.emulation.board.claim_number", claim)
     monkeypatch.setattr("tests.emulation.board.cached_rootfs", lambda suite: Path("/no/such/tree"))
-    with pytest.raises(AssertionError, match="the board did not get there; its log:\n(.|\n)*mount overlay"):
+    with pytest.raises(AssertionError, match="the board has ended; its log:\n(.|\n)*mount overlay"):
         make_board("pi4")
     assert left_of(claimed[0]) == []
 
