@@ -533,6 +533,33 @@ def test_usb_meters(port: tuple[int, str], name: str, head: tuple[int, int, int]
     assert (sensor.relative_accuracy, sensor.rate_hz) == (0.01, 4.0)
 
 
+def test_an_instrument_that_speaks_scpi() -> None:
+    server = socket.create_server(("127.0.0.1", 0))
+    asked: list[bytes] = []
+
+    def instrument() -> None:
+        connection, _ = server.accept()
+        with connection, connection.makefile("rwb") as line:
+            for answer in (b"+5.000E+00\n", b"0.25\r\n", b"5.0\n", b"ERR\n"):
+                asked.append(line.readline())
+                line.write(answer)
+                line.flush()
+
+    thread = threading.Thread(target=instrument)
+    thread.start()
+    sensor = open_meter_sensor(f"scpi:socket://127.0.0.1:{server.getsockname()[1]}?amperes=MEAS:CURR? CH1&rate_hz=10")
+    sensor.start()
+    good, bad = sensor.read(), sensor.read()
+    sensor.stop()
+    thread.join()
+    server.close()
+    assert good.values.item() == pytest.approx(1250.0)
+    assert asked == [b"MEAS:VOLT?\n", b"MEAS:CURR? CH1\n"] * 2
+    assert "MEAS:CURR? CH1 was answered by 'ERR', which is no number" in bad.faults[0].text
+    with pytest.raises(UsageError, match="write --energy 'scpi:socket"):
+        open_meter_sensor("scpi")
+
+
 # names and settings
 
 

@@ -13,6 +13,7 @@ from edgert.plugins import EnergySensor
 from edgert.profiler.energy.gated import GatedSensor, PowerStream
 from edgert.profiler.energy.joulescope import JoulescopeStream
 from edgert.profiler.energy.ppk2 import Ppk2Stream
+from edgert.profiler.energy.scpi import open_sensor as open_scpi
 from edgert.profiler.energy.serial_meter import SerialMeterSensor, SerialMeterStream
 from edgert.profiler.energy.settings import SensorSettings, parse_words
 from edgert.profiler.energy.stated import state_accuracy
@@ -75,6 +76,7 @@ METER_SENSORS: dict[str, Callable[[SensorSettings], EnergySensor]] = {
     "ppk2": lambda settings: StreamSensor(_ppk2(settings), _PPK2_LIMIT_MW),
     "joulescope": lambda settings: StreamSensor(_joulescope(settings), _JOULESCOPE_LIMIT_MW),
     "serial-meter": _serial_sensor,
+    "scpi": open_scpi,
     **{model.name: _usb_meter for model in MODELS.values()},
 }
 """Name -> what makes the meter beside a board with a clock."""
