@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgert.codec import JsonValue, to_plain
 from edgert.commands.console import Console, format_table
-from edgert.commands.execution import open_worker, parse_engine_options
+from edgert.commands.execution import expected_accelerator, open_worker, parse_engine_options
 from edgert.commands.shapes import parse_shapes
 from edgert.devices import connect
 from edgert.errors import OutputError, UsageError
@@ -98,7 +98,15 @@ def tune(
         EngineError: nothing can run the model there, or nothing that runs it passes.
         InputFileError: the model or the data is damaged.
     """
-    request = TuneRequest(Path(model), seconds, threads, evaluation, dict(shapes or {}), timeout_s=timeout_s)
+    request = TuneRequest(
+        Path(model),
+        seconds,
+        threads,
+        evaluation,
+        dict(shapes or {}),
+        timeout_s=timeout_s,
+        accelerator=expected_accelerator(device),
+    )
     transport = connect(device)
     try:
         return tune_on(transport, request, progress or _silent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from edgert.bundle import Gate, Variant
 from edgert.runtime.engines import ENGINES, EXTRAS, TIMES_ONLY, get_engine
+from edgert.runtime.engines.accelerators import AcceleratedEngine
 from edgert.runtime.settings import Choice, describe
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "Entry",
     "list_entries",
     "physical_cores",
+    "refuse_cpu",
     "thread_counts",
     "without_effect",
 ]
@@ -117,6 +120,20 @@ def without_effect(entry: Entry, facts: Facts, earlier: Iterable[tuple[Entry, Fa
     return None
 
 
+def refuse_cpu(entries: Sequence[Entry], accelerator: str | None) -> tuple[Entry, ...]:
+    """Returns the candidates, those that know nothing but the CPU refused where a device is expected to use more.
+
+    Who wants the CPU of such a device names its engine (edgert.runtime.engines.accelerators).
+    """
+    if accelerator is None:
+        return tuple(entries)
+    reason = f"runs on the CPU of a device that is expected to use {accelerator}"
+    return tuple(
+        entry if entry.refusal or _is_accelerated(entry) else dataclasses.replace(entry, refusal=reason)
+        for entry in entries
+    )
+
+
 def physical_cores(root: Path = Path("/")) -> int:
     """Returns how many physical cores this process may use; logical ones where the system does not tell them apart."""
     allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
@@ -137,6 +154,10 @@ def _choices(variant: str, engine: str, counts: Sequence[int]) -> list[Choice]:
         for count in counts
         if count > 1 or not _NEEDS_THREADS & set(options)
     ]
+
+
+def _is_accelerated(entry: Entry) -> bool:
+    return entry.choice.engine is not None and isinstance(get_engine(entry.choice.engine), AcceleratedEngine)
 
 
 def _absent(engine: str) -> Entry:

@@ -78,8 +78,10 @@ class Crew:
         shapes: Mapping[str, Sequence[int]],
         seed: int,
         timeout_s: float = 600.0,
+        accelerator: str | None = None,
     ) -> None:
         self._transport, self._model, self._golden, self._timeout_s = transport, model, golden, timeout_s
+        self._accelerator = accelerator
         self._inputs = {"shapes": {name: list(shape) for name, shape in shapes.items()}, "seed": seed}
         self.members: list[Member] = []
 
@@ -134,7 +136,7 @@ class Crew:
 
     def open_reference(self) -> WorkerClient:
         """Returns a new worker with the float reference on its default engine; the caller closes it."""
-        client = WorkerClient(self._transport, _MODULE)
+        client = WorkerClient(self._transport, _MODULE, self._accelerator)
         try:
             client.load(self._model, variant=self._golden.reference, tuned=False)
         except BaseException:
@@ -162,7 +164,7 @@ class Crew:
 
     def _open(self, member: Member) -> None:
         choice = member.entry.choice
-        member.client = WorkerClient(self._transport, _MODULE)
+        member.client = WorkerClient(self._transport, _MODULE, self._accelerator)
         loaded = member.client.load(
             self._model,
             variant=choice.variant,

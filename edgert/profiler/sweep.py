@@ -20,7 +20,7 @@ from edgert.codec import JsonValue, from_plain, to_plain
 from edgert.devices import WorkerClient
 from edgert.errors import DeviceError, EdgertError, EngineError, UsageError
 from edgert.plugins import ProgressReporter, Transport
-from edgert.profiler.candidates import Entry
+from edgert.profiler.candidates import Entry, refuse_cpu
 from edgert.profiler.crew import Crew
 from edgert.profiler.energy.laptop import profile_with_energy
 from edgert.profiler.race import Lap, choose
@@ -28,8 +28,7 @@ from edgert.profiler.race_table import why_not_raced
 from edgert.profiler.record import Record, Verdict
 from edgert.profiler.tuning import load_golden, make_tuned
 from edgert.profiler.worker import ProfileRequest
-from edgert.runtime.engines import get_engine
-from edgert.runtime.engines.accelerators import AcceleratedEngine, choose_variant
+from edgert.runtime.engines.accelerators import choose_variant
 from edgert.runtime.plain_model import is_bundle
 from edgert.runtime.settings import Choice
 
@@ -94,7 +93,9 @@ def sweep_on(
     field = _survey(transport, model, request)
     golden = load_golden(model, str(field.facts["reference"]))
     rows = []
-    with Crew(transport, model, golden, request.shapes, request.seed, request.call_limit_s) as crew:
+    with Crew(
+        transport, model, golden, request.shapes, request.seed, request.call_limit_s, request.accelerator
+    ) as crew:
         for done, entry in enumerate(field.entries):
             progress("profile", done, len(field.entries))
             refusal = crew.vet(entry)
@@ -118,6 +119,8 @@ def _survey(transport: Transport, model: Path, request: ProfileRequest) -> _Fiel
             if threads < cores:
                 found += client.call("survey", {"path": path, "threads": threads}).body["entries"]
     entries = [from_plain(Entry, row) for row in found]
+    if request.engine is None:
+        entries = list(refuse_cpu(entries, request.accelerator))
     default = _default_variant(model, request) or str(facts["reference"])
     wanted = [entry for entry in entries if _takes_part(entry, entries, default, request)]
     if not wanted:
@@ -138,18 +141,12 @@ def _takes_part(entry: Entry, entries: list[Entry], default: str, request: Profi
     """The default variant, and unless one was named those of its precision that may win a race without data."""
     if entry.refusal is not None or entry.choice.options or request.engine not in {None, entry.choice.engine}:
         return False
-    if request.accelerator is not None and request.engine is None and not _is_accelerated(entry):
-        return False
+    if request.accelerator is not None and request.engine is None and _threads(entry) > 1:
+        return False  # threads say little to an accelerator
     if entry.choice.variant == default:
         return True
     precisions = {other.precision for other in entries if other.choice.variant == default}
     return request.variant is None and entry.precision in precisions and why_not_raced(entry, False) is None
-
-
-def _is_accelerated(entry: Entry) -> bool:
-    """Nobody asked for the CPU of a device that has more; and threads say little to an accelerator."""
-    engine = entry.choice.engine
-    return engine is not None and isinstance(get_engine(engine), AcceleratedEngine) and _threads(entry) <= 1
 
 
 def _threads(entry: Entry) -> int:

@@ -15,7 +15,7 @@ from edgert.codec import JsonValue, from_plain, to_plain
 from edgert.devices import WorkerClient
 from edgert.errors import EngineError, UsageError
 from edgert.plugins import Judgement, ProgressReporter, Transport, load_converter
-from edgert.profiler.candidates import Entry
+from edgert.profiler.candidates import Entry, refuse_cpu
 from edgert.profiler.crew import Crew, Golden, Member
 from edgert.profiler.race import choose, race
 from edgert.profiler.race_table import RaceResult, build_notes, build_rows, lap_of, why_not_raced
@@ -34,7 +34,8 @@ _MODULE = "edgert.profiler.race_worker"
 class TuneRequest:
     """What to race: `seconds` of measuring time; `threads` None: 1 and all cores; `evaluation`: data for the gate.
 
-    A candidate that does not answer one call within `timeout_s` is left out.
+    A candidate that does not answer one call within `timeout_s` is left out. With `accelerator`, what the device is
+    expected to use besides the CPU, engines that know nothing but the CPU are left out.
     """
 
     model: Path
@@ -44,6 +45,7 @@ class TuneRequest:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     seed: int = 0
     timeout_s: float = 600.0
+    accelerator: str | None = None
 
     def __post_init__(self) -> None:
         if not self.seconds >= MIN_SECONDS:
@@ -66,11 +68,12 @@ def tune_on(transport: Transport, request: TuneRequest, progress: ProgressReport
     progress("survey", 0, 0)
     with WorkerClient(transport, _MODULE) as client:
         survey = client.call("survey", {"path": client.put(request.model), "threads": request.threads}).body
-    entries = tuple(from_plain(Entry, row) for row in survey["entries"])
+    entries = refuse_cpu([from_plain(Entry, row) for row in survey["entries"]], request.accelerator)
     golden = load_golden(request.model, str(survey["reference"]))
     has_data = request.evaluation is not None
     able = [entry for entry in entries if why_not_raced(entry, has_data) is None]
-    with Crew(transport, request.model, golden, request.shapes, request.seed, request.timeout_s) as crew:
+    shapes, seed, accelerator = request.shapes, request.seed, request.accelerator
+    with Crew(transport, request.model, golden, shapes, seed, request.timeout_s, accelerator) as crew:
         measured_s = _measure(crew, able, request, progress)
         if not any(member.refusal is None for member in crew.members):
             raise EngineError(_nobody(request.model, entries, crew.members, has_data))

@@ -7,7 +7,7 @@ import pytest
 
 from edgert.bundle import Gate, Variant
 from edgert.profiler import candidates
-from edgert.profiler.candidates import LATENCY_OPTIONS, Entry, list_entries, physical_cores, without_effect
+from edgert.profiler.candidates import LATENCY_OPTIONS, Entry, list_entries, physical_cores, refuse_cpu, without_effect
 from edgert.profiler.race_table import why_not_raced
 from edgert.runtime.engines import ENGINES, TIMES_ONLY, get_engine, litert, onnxruntime, openvino, tensorrt
 from edgert.runtime.engines.options import checked_options
@@ -106,3 +106,16 @@ def test_cores_that_share_an_arithmetic_unit_count_once(tmp_path: Path, monkeypa
         (folder / "thread_siblings_list").write_text(siblings + "\n")
     assert physical_cores(tmp_path) == 2
     assert physical_cores(tmp_path / "elsewhere") == 4
+
+
+def test_the_cpu_of_a_device_that_is_expected_to_use_more_is_refused() -> None:
+    def entry(engine: str, refusal: str | None = None) -> Entry:
+        return Entry(Choice("v", engine, 1), "fp16", Gate.PASSED, False, False, refusal=refusal)
+
+    entries = [entry("onnxruntime"), entry("litert"), entry("openvino", "not installed")]
+    assert refuse_cpu(entries, None) == tuple(entries)
+    assert [found.refusal for found in refuse_cpu(entries, "cuda")] == [
+        None,
+        "runs on the CPU of a device that is expected to use cuda",
+        "not installed",
+    ]

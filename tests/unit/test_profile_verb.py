@@ -13,6 +13,7 @@ from edgert.codec import to_plain
 from edgert.commands.sweep import sweep_text
 from edgert.errors import EngineError
 from edgert.profiler import sweep as sweeping
+from edgert.profiler.candidates import refuse_cpu
 from edgert.profiler.record import Reason, Record, Verdict, load_record
 from edgert.profiler.sweep import SweepResult, SweepRow
 from edgert.runtime.session import load
@@ -154,7 +155,8 @@ def test_a_sweep_leaves_the_cpu_of_a_jetson_alone_unless_its_engine_is_named() -
     request = sweeping.ProfileRequest("net.edge", "2026", accelerator="cuda")
 
     def names(asked: sweeping.ProfileRequest) -> list[tuple[str | None, int | None]]:
-        took = [e.choice for e in entries if sweeping._takes_part(e, entries, "trt", asked)]
+        able = entries if asked.engine else list(refuse_cpu(entries, asked.accelerator))
+        took = [e.choice for e in able if sweeping._takes_part(e, able, "trt", asked)]
         return [(choice.engine, choice.threads) for choice in took]
 
     assert names(request) == [("onnxruntime", 1)]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,3 +118,11 @@ def test_some_codes_invalidate(code: str) -> None:
     verdict, reasons = judge(environment, method, QUIET.latency)
     assert verdict is Verdict.INVALID
     assert code in {reason.code for reason in reasons}
+
+
+def test_every_code_stands_on_the_page() -> None:
+    root = Path(__file__).parents[2]
+    given = set(re.findall(r'Reason\(\s*"([a-z-]+)"', (root / "edgert/profiler/validity.py").read_text()))
+    listed = set(re.findall(r"^\| `([a-z-]+)` \|", (root / "docs/profile.md").read_text(), re.MULTILINE))
+    assert len(given) >= 12
+    assert given <= listed
