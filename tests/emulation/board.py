@@ -242,10 +242,16 @@ class EmulatedBoard:
         self.controls.write_state("clock", f"{seconds:+.3f}")
 
     def limit_memory(self, mib: int) -> None:
-        """Limits the memory of all the board's processes together; beyond it, the kernel kills the largest."""
+        """Limits the memory of all the board's processes together; beyond it, the kernel kills the largest.
+
+        Raises:
+            NotImplementedError: this machine's control groups do not limit memory.
+        """
         group = cgroup_folders(self._number)[0]
         names = ("memory.max", "memory.limit_in_bytes")
-        file = next(group / name for name in names if (group / name).exists())
+        file = next((group / name for name in names if (group / name).exists()), None)
+        if file is None:
+            raise NotImplementedError(f"{group} has no memory controller")
         file.write_text(str(mib * 2**20))
 
     def _write_facts(self) -> None:
@@ -283,6 +289,8 @@ class EmulatedBoard:
 
     def _enter_cgroups(self) -> None:
         for group in cgroup_folders(self._number):
+            with suppress(OSError):  # version 2 hands controllers on only when told; version 1 has no such file
+                (group.parent / "cgroup.subtree_control").write_text("+memory +cpu")
             group.mkdir(exist_ok=True)
             (group / "cgroup.procs").write_text(str(self._first_pid()))
 
