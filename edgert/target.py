@@ -126,7 +126,8 @@ class Target:
     `activation_encoding` is the signedness in which the engine's int8 kernels are fast (int8 or uint8);
     `dot_product` names the 8-bit dot-product instructions of its CPU in the words of `edgert.runtime.cpu.DotProduct`,
     None where boards of this kind differ; `is_this_computer` marks the target that measurements made here speak for;
-    `hardware_verified` is None until a measured card from a real board exists, else where it stands;
+    `hardware_verified` is None until a card of `edgert selftest` from a real board exists, else where it stands:
+    `python -m edgert_targets.table` writes it from the cards in profiles/, and `extends` does not inherit it;
     `microcontroller` is set for boards that run C instead of an engine.
 
     `compatible` are the names in a board's device tree (/proc/device-tree/compatible) that say it is of this kind.
@@ -237,7 +238,11 @@ def _resolve(name: str, seen: tuple[str, ...]) -> dict[str, JsonValue]:
     if facts.get("schema") != SCHEMA:
         raise InternalError(f"target {name!r}: schema {facts.get('schema')!r}, expected {SCHEMA}")
     parent = facts.get("extends")
-    return _resolve(parent, (*seen, name)) | facts if parent else facts
+    if not parent:
+        return facts
+    inherited = _resolve(parent, (*seen, name))
+    inherited.pop("hardware_verified", None)  # a card speaks for one kind of board and no other
+    return inherited | facts
 
 
 @functools.cache

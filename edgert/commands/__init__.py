@@ -17,6 +17,7 @@ VERBS = {
     "profile": "measure latency, memory and energy",
     "compare": "compare two profile records",
     "report": "write the HTML page of a bundle or record",
+    "selftest": "try edgert on a device of your own and write a card about it",
     "demo": "convert, run and profile a small model that comes with edgert",
     "doctor": "check this computer and say what to install or set",
     "devices": "store boards by name, and flash them",
