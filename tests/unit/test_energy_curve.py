@@ -22,6 +22,7 @@ from tests.energy_example import (
     IDLE_MW,
     INTERVALS,
     NET_MJ,
+    RUNS,
     SCENES,
     TIMES,
     Curve,
@@ -238,6 +239,15 @@ def test_a_baseline_that_moves() -> None:
     outcome = measured(reading(TIMES, power))
     assert codes(outcome) == {"idle-drift"}
     assert "between 2000 and 3000 mW" in outcome.reasons[0].text
+
+
+def test_runs_that_slow_down() -> None:
+    slower = tuple(
+        dataclasses.replace(one, runs=RUNS if index < 5 else 40) for index, one in enumerate(INTERVALS.windows)
+    )
+    outcome = measured(reading(TIMES, power_at(TIMES)), intervals=dataclasses.replace(INTERVALS, windows=slower))
+    assert codes(outcome) == {"runs-unsteady"}
+    assert "a run took 20 ms in one window and 25 ms in another" in outcome.reasons[0].text
 
 
 def test_clocks_that_agree_badly() -> None:

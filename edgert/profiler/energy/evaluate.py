@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -22,6 +23,7 @@ __all__ = ["EnergyOutcome", "Interval", "Intervals", "evaluate", "no_energy"]
 MAX_FAULT_SHARE = 0.05
 MAX_IDLE_DRIFT = 0.10
 MAX_CLOCK_SHARE = 0.02
+MAX_PACE_RATIO = 1.1
 _GAP_PERIODS = 5.0
 _GAP_SHARE = 0.1
 _IDLE_STRETCHES = 8
@@ -48,6 +50,9 @@ class Intervals:
 
     idle: tuple[Interval, ...]
     windows: tuple[Interval, ...]
+
+
+_Covered: TypeAlias = "list[tuple[EnergyCurve, Interval]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +96,17 @@ def evaluate(
     if not enough or share > MAX_FAULT_SHARE or any(fault.code in _FATAL for fault in faults):
         return no_energy(*(reasons or (Reason("sensor-stopped", f"{sensor.name} gave no samples"),)))
     reasons += _doubts(curves, idle, clock, intervals)
-    windows = [
-        Stretch(curve.energy_between_mj(*_ends(one)), one.stop_s - one.start_s, one.runs) for curve, one in usable
+    return EnergyOutcome(_record(sensor, usable, idle, reasons, clock), None, reasons)
+
+
+def _record(
+    sensor: EnergySensor, windows: _Covered, idle: _Covered, reasons: tuple[Reason, ...], clock: ClockAlignment | None
+) -> EnergyRecord:
+    spent = [
+        Stretch(curve.energy_between_mj(*_ends(one)), one.stop_s - one.start_s, one.runs) for curve, one in windows
     ]
-    estimate = estimate_energy(windows, _idle_stretches(idle), sensor.relative_accuracy)
-    record = EnergyRecord(
+    estimate = estimate_energy(spent, _idle_stretches(idle), sensor.relative_accuracy)
+    return EnergyRecord(
         sensor=sensor.name,
         rails=sensor.rails,
         rate_hz=sensor.rate_hz,
@@ -109,11 +120,10 @@ def evaluate(
         relative_accuracy=sensor.relative_accuracy,
         sensor_source=sensor.source,
         windows=len(windows),
-        samples=sum(curve.count(*_ends(one)) for curve, one in usable),
+        samples=sum(curve.count(*_ends(one)) for curve, one in windows),
         reasons=reasons,
         clock=clock,
     )
-    return EnergyOutcome(record, None, reasons)
 
 
 def _ends(interval: Interval) -> tuple[float, float]:
@@ -122,7 +132,7 @@ def _ends(interval: Interval) -> tuple[float, float]:
 
 def _usable(
     curves: list[EnergyCurve], intervals: Sequence[Interval], sensor: EnergySensor
-) -> tuple[list[tuple[EnergyCurve, Interval]], list[SensorFault]]:
+) -> tuple[_Covered, list[SensorFault]]:
     """The intervals with enough samples, and why each of the others is left out."""
     usable, missing = [], []
     for interval in intervals:
@@ -161,7 +171,7 @@ def _reasons(faults: Sequence[SensorFault], missing: Sequence[SensorFault]) -> t
 
 def _doubts(
     curves: Sequence[EnergyCurve],
-    idle: Sequence[tuple[EnergyCurve, Interval]],
+    idle: _Covered,
     clock: ClockAlignment | None,
     intervals: Intervals,
 ) -> tuple[Reason, ...]:
@@ -171,6 +181,10 @@ def _doubts(
     if max(powers) - min(powers) > MAX_IDLE_DRIFT * float(np.mean(powers)):
         text = f"idle power was between {min(powers):.4g} and {max(powers):.4g} mW before and after the runs"
         found.append(Reason("idle-drift", text))
+    paces_ms = [1000 * (one.stop_s - one.start_s) / one.runs for one in intervals.windows]
+    if max(paces_ms) > MAX_PACE_RATIO * min(paces_ms):
+        text = f"a run took {min(paces_ms):.4g} ms in one window and {max(paces_ms):.4g} ms in another"
+        found.append(Reason("runs-unsteady", f"{text}: throttling, or other work"))
     shown = [np.diff(curve.energy_mj) if curve.power_mw is None else curve.power_mw for curve in curves]
     if np.ptp(np.concatenate(shown)) == 0:
         found.append(Reason("sensor-stuck", "every sample was the same, at rest and at work"))
@@ -183,7 +197,7 @@ def _doubts(
     return tuple(found)
 
 
-def _idle_stretches(idle: Sequence[tuple[EnergyCurve, Interval]]) -> list[Stretch]:
+def _idle_stretches(idle: _Covered) -> list[Stretch]:
     """The idle intervals cut into a few stretches each, so that their spread shows."""
     stretches = []
     for curve, interval in idle:
