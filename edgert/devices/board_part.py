@@ -6,6 +6,7 @@ import functools
 import hashlib
 import io
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,24 +33,25 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class BoardPart:
-    """A zip and its SHA-256 in hex."""
+    """A zip, its SHA-256 in hex, and the zip as it travels: compressed by zlib as a whole."""
 
     data: bytes
     sha256: str
+    packed: bytes
 
 
 @functools.cache
 def board_part() -> BoardPart:
-    """Returns the board part of this edgert."""
+    """Returns the board part of this edgert; the zip stores, since versions of zlib differ in what they write."""
     package = Path(edgert.__file__).resolve().parent
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(buffer, "w") as archive:
         for path in sorted(package.rglob("*.py")):
             name = path.relative_to(package).as_posix()
             if not name.startswith(_LAPTOP_ONLY):
                 archive.writestr(zipfile.ZipInfo(f"edgert/{name}", _EPOCH), path.read_bytes())
     data = buffer.getvalue()
-    return BoardPart(data, hashlib.sha256(data).hexdigest())
+    return BoardPart(data, hashlib.sha256(data).hexdigest(), zlib.compress(data, 9))
 
 
 def bootstrap_text() -> str:

@@ -1,8 +1,9 @@
 """One connection to a Linux board: the OpenSSH client as a child, frames over its stdin and stdout.
 
 Every wait has a deadline that holds when the link goes silent: the board answers a heartbeat every few seconds, and
-without any byte for `SILENCE_S` the client is ended and LinkLostError raised wherever somebody waits. What the board
-does then is in edgert.onboard.server: it ends what it started and keeps what was uploaded.
+without any byte for as long as edgert.devices.silence says, the client is ended and LinkLostError raised wherever
+somebody waits. What the board does then is in edgert.onboard.server: it ends what it started, and keeps what was
+uploaded.
 """
 
 from __future__ import annotations
@@ -20,20 +21,19 @@ from typing import Any, BinaryIO, cast
 
 from edgert.codec import JsonValue
 from edgert.devices.board_part import board_part, bootstrap_text
+from edgert.devices.silence import read_limits
 from edgert.devices.ssh_login import Login
-from edgert.devices.ssh_words import explain, has_used_password
+from edgert.devices.ssh_words import UnreachableError, add_remedy, explain, has_used_password
 from edgert.errors import DeviceError
 from edgert.onboard.frames import CHUNK_BYTES, WINDOW_BYTES, Frame, FrameError, Kind, read_frame, write_frame
 
-__all__ = ["SILENCE_S", "Link", "LinkChannel", "LinkLostError"]
+__all__ = ["Link", "LinkChannel", "LinkLostError"]
 
-SILENCE_S = 20.0
-_BEAT_S = 4.0
 _POLL_S = 0.2
-_START_S = 60.0
 _START_WITH_TERMINAL_S = 300.0  # somebody may have to look up a password
 _LAST_LINES = 60
 _END_S = 3.0
+_TERMINATED_S = 1.0
 
 
 class LinkLostError(DeviceError):
@@ -51,6 +51,7 @@ class Link:
         """
         self.name = name
         self._login = login
+        self._limits = read_limits()
         self._lines: deque[str] = deque(maxlen=_LAST_LINES)
         self._sending = threading.Lock()
         self.lock = threading.Condition()
@@ -59,7 +60,8 @@ class Link:
         self._failure: DeviceError | None = None
         self._is_closed = False
         part = board_part()
-        remote = f"python3 -I -c {shlex.quote(bootstrap_text())} {part.sha256} {len(part.data)}"
+        words = [bootstrap_text(), part.sha256, str(len(part.packed)), f"{self._limits.board_silence_s:g}"]
+        remote = f"python3 -I -c {shlex.join(words)}"
         try:
             self._child = subprocess.Popen(
                 login.command(remote), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -70,12 +72,12 @@ class Link:
         self._output = cast("BinaryIO", self._child.stdout)
         self._errors = threading.Thread(target=self._keep_lines, daemon=True)
         self._errors.start()
-        self._heard_s = time.monotonic()
         try:
-            self._begin(part.data)
+            self._begin(part.packed)
         except BaseException:
             self.close()
             raise
+        self._heard_s = time.monotonic()
         threading.Thread(target=self._listen, daemon=True).start()
         threading.Thread(target=self._beat, daemon=True).start()
 
@@ -118,8 +120,9 @@ class Link:
 
     def check(self) -> None:
         """Raises LinkLostError where the connection has ended or is silent."""
-        if self._failure is None and time.monotonic() - self._heard_s > SILENCE_S:
-            self._fail(LinkLostError(f"{self.name}: no answer for {SILENCE_S:g} s; is it on, is the network up?"))
+        silence_s = self._limits.silence_s
+        if self._failure is None and time.monotonic() - self._heard_s > silence_s:
+            self._fail(LinkLostError(f"{self.name}: no answer for {silence_s:g} s; is it on, is the network up?"))
         if self._failure is not None:
             raise self.lost()
 
@@ -159,8 +162,7 @@ class Link:
         try:
             self._child.wait(_END_S if self._failure is None else 0.0)
         except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
+            self._end_client()
         self._errors.join(1.0)
         self._fail(LinkLostError(f"{self.name}: the connection was closed"))
 
@@ -171,34 +173,53 @@ class Link:
         self.close()
 
     def _begin(self, part: bytes) -> None:
-        limit_s = _START_WITH_TERMINAL_S if sys.stdin.isatty() else _START_S
-        watchdog = threading.Timer(limit_s, self._child.kill)
-        watchdog.daemon = True
-        watchdog.start()
-        try:
-            said = self._read_line()
-            if "need" in said:
-                self._send_part(part)
-                said = self._read_line()
-        finally:
-            watchdog.cancel()
+        limit_s = self._limits.start_s
+        first_s = max(limit_s, _START_WITH_TERMINAL_S) if sys.stdin.isatty() else limit_s
+        said = self._read_line(first_s)
+        if "need" in said:
+            threading.Thread(target=self._send_part, args=(part,), daemon=True).start()
+            while "need" in said or "left" in said:
+                said = self._read_line(limit_s)
         if "too_old" in said:
             raise DeviceError(f"{self.name}: {_too_old(said)}")
         if "error" in said:
-            raise DeviceError(f"{self.name}: edgert cannot be brought to the board: {said['error']}")
+            text = add_remedy(str(said["error"]))
+            raise DeviceError(f"{self.name}: edgert cannot be brought to the board: {text}")
+
+    def _end_client(self) -> None:
+        """Ends the client: on SIGTERM it ends the programs of its ProxyJump or ProxyCommand as well."""
+        self._child.terminate()
+        try:
+            self._child.wait(_TERMINATED_S)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
 
     def _send_part(self, part: bytes) -> None:
-        try:
+        with contextlib.suppress(OSError), self._sending:  # whoever reads hears of it
             self._input.write(part)
             self._input.flush()
-        except OSError as error:
-            raise self._ended() from error
 
-    def _read_line(self) -> dict[str, Any]:
-        while line := self._output.readline(1 << 16):
-            if line.startswith(b"edgert:"):
-                found: dict[str, Any] = json.loads(line[len(b"edgert:") :])
-                return found
+    def _read_line(self, limit_s: float) -> dict[str, Any]:
+        """Returns the next thing that the board says before frames begin; with the limit, the client ends."""
+        is_late = threading.Event()
+
+        def give_up() -> None:
+            is_late.set()
+            self._end_client()
+
+        watchdog = threading.Timer(limit_s, give_up)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            while line := self._output.readline(1 << 16):
+                if line.startswith(b"edgert:"):
+                    found: dict[str, Any] = json.loads(line[len(b"edgert:") :])
+                    return found
+        finally:
+            watchdog.cancel()
+        if is_late.is_set():
+            raise UnreachableError(f"{self.name}: no answer for {limit_s:g} s; is it on, is the network up?")
         raise self._ended()
 
     def _ended(self) -> DeviceError:
@@ -215,7 +236,7 @@ class Link:
                 self._failure = error
             self.lock.notify_all()
         if self._child.poll() is None:
-            self._child.kill()
+            self._end_client()
 
     def _listen(self) -> None:
         try:
@@ -242,7 +263,7 @@ class Link:
                     return  # the listener tells why
                 finally:
                     self._sending.release()
-            time.sleep(_BEAT_S)
+            time.sleep(self._limits.beat_s)
 
     def _keep_lines(self) -> None:
         for line in cast("BinaryIO", self._child.stderr):
@@ -277,7 +298,7 @@ class LinkChannel:
         self._link.await_change(lambda: bool(self._replies), timeout_s, call.replace("_", " "))
         reply = self._replies.popleft()
         if "error" in reply:
-            raise DeviceError(f"{self._link.name}: {reply['error']}")
+            raise DeviceError(f"{self._link.name}: {add_remedy(str(reply['error']))}")
         return reply
 
     def write(self, data: bytes | memoryview) -> None:

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, cast
 from edgert.devices.link import Link, LinkChannel, LinkLostError
 from edgert.devices.names import Device
 from edgert.devices.ssh_login import Login, parse_login
+from edgert.devices.ssh_words import UnreachableError, add_remedy
 from edgert.errors import DeviceError, InputFileError
 from edgert.plugins import WorkerChannel
 
@@ -100,13 +101,18 @@ class SshTransport:
         for attempt in range(_ATTEMPTS):
             try:
                 return self._put(local, sha256, size_bytes)
-            except LinkLostError:  # noqa: PERF203  # three times at most
-                may_retry = attempt + 1 < _ATTEMPTS and not any(worker.is_running for worker in self._workers)
-                if not may_retry or (self._link is not None and self._link.used_password):
+            except (LinkLostError, UnreachableError) as error:  # noqa: PERF203  # three times at most
+                if attempt + 1 == _ATTEMPTS or not self._may_resume(error, attempt):
                     raise
                 self.close()
                 time.sleep(_PAUSE_S)
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _may_resume(self, error: DeviceError, attempt: int) -> bool:
+        """False where a worker would be lost, somebody would be asked for a password again, or there was no link."""
+        if any(worker.is_running for worker in self._workers) or (self._link is not None and self._link.used_password):
+            return False
+        return attempt > 0 or isinstance(error, LinkLostError)
 
     def _put(self, local: Path, sha256: str, size_bytes: int) -> str:
         with self.link.open_channel() as channel, local.open("rb") as stream:
@@ -119,7 +125,7 @@ class SshTransport:
                 channel.write(block)
             end = channel.await_end(_PUT_S)
         if "error" in end:
-            raise DeviceError(f"{self._name}: {end['error']}")
+            raise DeviceError(f"{self._name}: {add_remedy(str(end['error']))}")
         return str(end["path"])
 
 

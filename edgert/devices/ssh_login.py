@@ -1,7 +1,7 @@
 """How to log in to a board: its URL, and the command line of the OpenSSH client, which does the rest.
 
 The user's ~/.ssh/config, agent, keys, jump hosts and known_hosts are honoured because OpenSSH itself reads them
-(docs/decisions/0012-openssh.md). Host keys are always checked.
+(docs/decisions/0012-openssh-client.md). Host keys are always checked.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from edgert.devices.names import SSH_EXAMPLE
+from edgert.devices.silence import read_limits
 from edgert.errors import MissingToolError, UsageError
 
 __all__ = ["Login", "parse_login", "resolve_login"]
 
-_CONNECT_TIMEOUT_S = 10
 _TOOL_TIMEOUT_S = 20.0
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]*")
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*|[0-9A-Fa-f:]+(%[A-Za-z0-9_.-]+)?")
@@ -48,7 +48,7 @@ class Login:
         checking = "accept-new" if self.accept_new_host_key else "yes"
         values = [
             "LogLevel=VERBOSE",
-            f"ConnectTimeout={_CONNECT_TIMEOUT_S}",
+            f"ConnectTimeout={read_limits().connect_s}",
             f"StrictHostKeyChecking={checking}",
             "ClearAllForwardings=yes",
             "RequestTTY=no",

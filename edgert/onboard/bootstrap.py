@@ -1,13 +1,14 @@
-"""What the laptop puts on the command line of a board: `python3 -I -c TEXT-OF-THIS-FILE HASH SIZE`.
+"""What the laptop puts on the command line of a board: `python3 -I -c TEXT-OF-THIS-FILE HASH SIZE SILENCE`.
 
-It takes the board part of edgert from stdin where the board does not have it yet, and goes on in it. Every answer is
-one line that begins with `edgert:`, since a login shell may print anything before. Python 3.5 and later must be able to
-read this file, so that a board with an older Python hears what is wrong; it holds no single quote, so that any shell
-can quote it.
+SIZE is in bytes as they travel; SILENCE in seconds: without a byte for that long, this ends. It takes the board part of
+edgert from stdin where the board does not have it yet, and goes on in it. Every answer is one line that begins with
+`edgert:`, since a login shell may print anything before. Python 3.5 and later must be able to read this file, so that a
+board with an older Python hears what is wrong; it holds no single quote, so that any shell can quote it.
 """
 
 import json
 import os
+import select
 import sys
 
 
@@ -33,25 +34,47 @@ def find_newer() -> "str | None":
     return None
 
 
-def receive(size: int) -> bytes:
+def receive(size: int, silence_s: float) -> bytes:
     parts = []
+    told = 0
     while size:
+        if not select.select([0], [], [], silence_s)[0]:
+            raise ValueError("the connection fell silent")
         part = os.read(0, min(size, 65536))
         if not part:
             raise ValueError("the connection ended")
         parts.append(part)
         size -= len(part)
+        told += len(part)
+        if told >= 16384:
+            say(left=size)
+            told = 0
     return b"".join(parts)
 
 
-def install(folder: str, digest: str, size: int) -> None:
+def flush(folder: str) -> None:
+    """Brings what was written to the disk: after a power cut, a renamed folder may else hold empty files."""
+    import ctypes
+
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        ctypes.CDLL(None).syncfs(opened)
+    finally:
+        os.close(opened)
+
+
+def install(folder: str, digest: str, packed: bytes) -> None:
     import hashlib
     import io
     import shutil
     import tempfile
     import zipfile
+    import zlib
 
-    data = receive(size)
+    try:
+        data = zlib.decompress(packed)
+    except zlib.error as error:
+        raise ValueError("what arrived is damaged") from error
     if hashlib.sha256(data).hexdigest() != digest:
         raise ValueError("what arrived is damaged")
     above = os.path.dirname(folder)
@@ -60,6 +83,7 @@ def install(folder: str, digest: str, size: int) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             archive.extractall(made)
+        flush(made)
         try:
             os.rename(made, folder)
         except OSError:
@@ -69,7 +93,7 @@ def install(folder: str, digest: str, size: int) -> None:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def start(digest: str, size: int) -> int:
+def start(digest: str, size: int, silence_s: float) -> int:
     if sys.version_info < (3, 10):
         newer = find_newer()
         if newer:
@@ -84,25 +108,22 @@ def start(digest: str, size: int) -> int:
             system=(system or [""])[0],
         )
         return 3
-    import signal
-
     home = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
     base = os.path.join(home, "edgert")
     folder = os.path.join(base, "code", digest)
-    signal.alarm(300)
     try:
         if not os.path.isdir(folder):
             say(need=size)
-            install(folder, digest, size)
+            install(folder, digest, receive(size, silence_s))
     except (OSError, ValueError) as error:
         say(error=str(error))
         return 4
-    signal.alarm(0)
     sys.path.insert(0, folder)
     from edgert.onboard.server import main
 
     say(ready=True)
-    return main(base, folder)
+    return main(base, folder, silence_s)
 
 
-sys.exit(start(sys.argv[1], int(sys.argv[2])))
+if __name__ == "__main__":
+    sys.exit(start(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))

@@ -12,12 +12,15 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
+import time
 import zipfile
 from dataclasses import dataclass
 from fnmatch import fnmatchcase as fnmatch
 from pathlib import Path, PurePosixPath
 
-from edgert.onboard.folder import BoardFolder
+from edgert.onboard.folder import BoardFolder, flush_disk
+from edgert.onboard.workers import become_child
 
 __all__ = ["Environment", "SetupError", "current_environment", "make_environment", "pip_environment"]
 
@@ -70,7 +73,7 @@ def make_environment(
     with folder.staging("environment") as place:
         made = _bare(place / "made", system_site_packages=system_site_packages)
         for wheel in wheels:
-            _unpack(wheel, made.site_packages, leave_out)
+            _unpack(wheel, made.site_packages, leave_out, folder.is_ending)
         return _put_to_use(folder, name, made)
 
 
@@ -88,21 +91,32 @@ def pip_environment(
         where = ["--target", str(made.site_packages), "--no-deps", "--only-binary=:all:", "--no-compile"]
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *where]
         environment = {**os.environ, "PYTHONPATH": "", "TMPDIR": str(place)}
-        try:
-            done = subprocess.run(
-                [*command, *index, *requirements],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_PIP_TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise SetupError(f"pip on the board did not finish within {_PIP_TIMEOUT_S:g} s") from error
-        if done.returncode:
-            said = done.stderr.decode(errors="replace").strip().splitlines()
-            raise SetupError(f"pip on the board failed: {' / '.join(said[-3:])}")
+        _run_pip([*command, *index, *requirements], environment, folder.is_ending)
         return _put_to_use(folder, name, made)
+
+
+def _run_pip(command: list[str], environment: dict[str, str], is_ending: threading.Event) -> None:
+    """Runs it, in the thread of the request: with that, or with the connection, it ends."""
+    deadline_s = time.monotonic() + _PIP_TIMEOUT_S
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        preexec_fn=become_child,  # noqa: PLW1509  # only system calls, and no thread holds a lock it needs
+    ) as child:
+        while True:
+            try:
+                said = child.communicate(timeout=0.5)[1].decode(errors="replace").strip().splitlines()
+                break
+            except subprocess.TimeoutExpired as error:
+                if is_ending.is_set() or time.monotonic() > deadline_s:
+                    child.kill()
+                    why = "the connection ended" if is_ending.is_set() else f"not done within {_PIP_TIMEOUT_S:g} s"
+                    raise SetupError(f"pip on the board was ended: {why}") from error
+    if child.returncode:
+        raise SetupError(f"pip on the board failed: {' / '.join(said[-3:])}")
 
 
 def _bare(place: Path, *, system_site_packages: bool) -> Environment:
@@ -123,6 +137,7 @@ def _put_to_use(folder: BoardFolder, name: str, made: Environment) -> Environmen
     if _NAME.fullmatch(name) is None:
         raise SetupError(f"no name for an environment: {name!r}")
     folder.environments.mkdir(parents=True, exist_ok=True)
+    flush_disk(made.folder)
     final = Environment(folder.environments / name)
     if final.folder.exists():
         shutil.rmtree(final.folder)
@@ -136,11 +151,13 @@ def _put_to_use(folder: BoardFolder, name: str, made: Environment) -> Environmen
     return final
 
 
-def _unpack(wheel: Path, site_packages: Path, leave_out: list[str]) -> None:
+def _unpack(wheel: Path, site_packages: Path, leave_out: list[str], is_ending: threading.Event) -> None:
     try:
         with zipfile.ZipFile(wheel) as archive:
             for entry in archive.infolist():
                 place = _place(entry.filename)
+                if is_ending.is_set():
+                    raise SetupError("the connection ended")
                 if place is None or entry.is_dir() or any(fnmatch(str(place), pattern) for pattern in leave_out):
                     continue
                 target = site_packages / place

@@ -10,25 +10,33 @@ config/ cache/       settings and caches of the workers
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import fcntl
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["BoardFolder"]
+__all__ = ["BoardFolder", "flush_disk"]
 
 _KEPT_PARTS_S = 7 * 86400.0
 _UNLOCKED_S = 60.0
 
 
 class BoardFolder:
-    """The folder, and rules that keep it clean. Whatever is made is made in `tmp` and renamed when it is whole."""
+    """The folder, and rules that keep it clean. Whatever is made is made in `tmp` and renamed when it is whole.
+
+    Attributes:
+        is_ending: set when the connection has ended; whoever makes something then stops and removes it.
+    """
 
     def __init__(self, base: Path) -> None:
+        self.is_ending = threading.Event()
         self.base = base
         self.code, self.environments = base / "code", base / "environments"
         self.files, self.incoming = base / "files", base / "incoming"
@@ -62,14 +70,18 @@ class BoardFolder:
             os.close(lock)
 
     def sweep(self, now_s: float | None = None) -> None:
-        """Removes code and temporary files that nobody holds, and uploads that nobody resumed for a week."""
+        """Removes code and temporary files that nobody holds, and uploads that nobody resumed for a week.
+
+        What cannot be removed stays: a disk that takes no writes must not keep anybody from reading.
+        """
         for place in (*_entries(self.tmp), *_entries(self.code)):
             if _is_abandoned(place):
                 shutil.rmtree(place, ignore_errors=True)
         oldest_s = (time.time() if now_s is None else now_s) - _KEPT_PARTS_S
         for part in _entries(self.incoming):
-            if part.stat().st_mtime < oldest_s:
-                part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                if part.stat().st_mtime < oldest_s and _is_free(part):
+                    part.unlink()
 
     def remove(self) -> None:
         """Removes everything.
@@ -89,6 +101,15 @@ class BoardFolder:
         return found.f_bavail * found.f_frsize
 
 
+def flush_disk(folder: Path) -> None:
+    """Brings what was written to the disk: after a power cut, a renamed folder may else hold empty files."""
+    opened = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        ctypes.CDLL(None).syncfs(opened)
+    finally:
+        os.close(opened)
+
+
 def _entries(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
@@ -98,7 +119,15 @@ def _is_abandoned(place: Path) -> bool:
     try:
         if time.time() - place.stat().st_mtime < _UNLOCKED_S:
             return False
-        lock = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    return _is_free(place)
+
+
+def _is_free(place: Path) -> bool:
+    """True where no process holds the lock of a file or folder."""
+    try:
+        lock = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:

@@ -1,7 +1,7 @@
 """Serves one laptop over stdin and stdout: requests are JSON, uploads and workers are channels of their own.
 
-It ends, and all it started with it, when stdin ends, when a signal says so, or when the laptop was silent for
-`SILENCE_S`: a link that is down says nothing, and no process may stay on a board that nobody talks to.
+It ends, and all it started with it, when stdin ends, when a signal says so, or when the laptop was silent for as long
+as it said itself: a link that is down says nothing, and no process may stay on a board that nobody talks to.
 """
 
 from __future__ import annotations
@@ -23,21 +23,29 @@ from edgert.onboard.frames import Frame, FrameError, Kind, read_frame, write_fra
 from edgert.onboard.uploads import Upload, UploadError, find_file, open_upload
 from edgert.onboard.workers import Worker
 
-__all__ = ["PROTOCOL", "SILENCE_S", "Server", "main"]
+__all__ = ["PROTOCOL", "Server", "main"]
 
 PROTOCOL = 1
-SILENCE_S = 30.0
-_POLL_S = 1.0
+_POLL_S = 0.5
+_MAKING_S = 5.0
+_SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
 _REFUSALS = (UploadError, SetupError, AuthorizeError, OSError, KeyError, TypeError, ValueError)
 
 Body = dict[str, Any]  # Any: JSON values
 
 
 class Server:
-    """The state of one connection. `code` is the folder that edgert's board part was unpacked to."""
+    """The state of one connection.
 
-    def __init__(self, folder: BoardFolder, code: Path) -> None:
-        self._folder, self._code = folder, code
+    Args:
+        folder: of edgert on the board.
+        code: the folder that edgert's board part was unpacked to.
+        silence_s: without a frame from the laptop for that long, this process ends.
+    """
+
+    def __init__(self, folder: BoardFolder, code: Path, silence_s: float) -> None:
+        self._folder, self._code, self._silence_s = folder, code, silence_s
+        self._making: list[threading.Thread] = []
         self._output = os.fdopen(os.dup(1), "wb")
         os.dup2(2, 1)  # whatever prints cannot break the frames
         self._sending = threading.Lock()
@@ -63,11 +71,15 @@ class Server:
                 self._take(frame)
 
     def end(self) -> None:
-        """Ends every worker; uploads stay to be resumed."""
+        """Ends every worker and whatever is being made; uploads stay to be resumed."""
+        self._folder.is_ending.set()
         for worker in list(self._workers.values()):
             worker.kill()
         for upload in list(self._uploads.values()):
             upload.close()
+        deadline_s = time.monotonic() + _MAKING_S
+        for thread in self._making:
+            thread.join(max(0.0, deadline_s - time.monotonic()))
 
     def _take(self, frame: Frame) -> None:
         channel = frame.channel
@@ -93,7 +105,9 @@ class Server:
         if call is None:
             self._send(Frame.of(Kind.REPLY, frame.channel, {"error": f"no call {body.get('call')!r}"}))
             return
-        threading.Thread(target=self._reply, args=(frame.channel, body, call), daemon=True).start()
+        thread = threading.Thread(target=self._reply, args=(frame.channel, body, call), daemon=True)
+        self._making.append(thread)
+        thread.start()
 
     def _reply(self, channel: int, body: Body, call: Callable[[Body], Body]) -> None:
         try:
@@ -114,7 +128,11 @@ class Server:
         found = find_file(self._folder, *wanted)
         if found is not None:
             return {"path": str(found)}
-        upload = open_upload(self._folder, *wanted)
+        upload = open_upload(self._folder, *wanted, wait_s=1.5 * self._silence_s)
+        found = find_file(self._folder, *wanted)
+        if found is not None:  # from another laptop, which was waited for
+            upload.drop()
+            return {"path": str(found)}
         if not upload.missing_bytes:
             return {"path": str(upload.finish())}
         self._uploads[int(body["channel"])] = upload
@@ -124,13 +142,24 @@ class Server:
         upload = self._uploads[channel]
         try:
             upload.write(data)
-            if upload.missing_bytes:
-                self._send(Frame(Kind.CREDIT, channel, len(data).to_bytes(4, "little")))
-                return
+        except (UploadError, OSError) as error:
+            self._uploads.pop(channel).close()
+            self._send(Frame.of(Kind.END, channel, {"error": _words(error)}))
+            return
+        if upload.missing_bytes:
+            self._send(Frame(Kind.CREDIT, channel, len(data).to_bytes(4, "little")))
+            return
+        self._uploads.pop(channel)
+        thread = threading.Thread(target=self._finish, args=(channel, upload), daemon=True)
+        self._making.append(thread)
+        thread.start()  # a slow card takes longer to write and read a large file than the laptop waits for a heartbeat
+
+    def _finish(self, channel: int, upload: Upload) -> None:
+        try:
             end = {"path": str(upload.finish())}
         except (UploadError, OSError) as error:
             end = {"error": _words(error)}
-        self._uploads.pop(channel).close()
+        upload.close()
         self._send(Frame.of(Kind.END, channel, end))
 
     def _make_environment(self, body: Body) -> Body:
@@ -176,26 +205,28 @@ class Server:
             return
 
     def _watch(self) -> None:
-        while time.monotonic() - self._heard_s < SILENCE_S:
+        while time.monotonic() - self._heard_s < self._silence_s:
             time.sleep(_POLL_S)
         self.end()
         os._exit(1)  # the main thread waits for a frame that never comes
 
 
-def main(base: str, code: str) -> int:
-    """Serves until the end; `base` is edgert's folder on the board."""
+def main(base: str, code: str, silence_s: float) -> int:
+    """Serves until the end; `base` is edgert's folder on the board, `silence_s` as in Server."""
     folder = BoardFolder(Path(base))
-    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+    for number in _SIGNALS:
         signal.signal(number, _stop)
     with folder.using(Path(code)):
         folder.sweep()
-        server = Server(folder, Path(code))
+        server = Server(folder, Path(code), silence_s)
         try:
             server.serve()
         except (FrameError, KeyboardInterrupt) as error:
             sys.stderr.write(f"edgert: {error}\n")
             return 1
         finally:
+            for number in _SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
             server.end()
     return 0
 

@@ -79,6 +79,11 @@ class Upload:
         self.close()
         return final
 
+    def drop(self) -> None:
+        """Throws away what came."""
+        self.close()
+        Path(self._stream.name).unlink(missing_ok=True)
+
     def close(self) -> None:
         """Keeps what came for the next time; safe to call twice."""
         try:
@@ -107,10 +112,10 @@ def find_file(folder: BoardFolder, sha256: str, size_bytes: int, name: str) -> P
     return None
 
 
-def open_upload(folder: BoardFolder, sha256: str, size_bytes: int, name: str, wait_s: float = 45.0) -> Upload:
+def open_upload(folder: BoardFolder, sha256: str, size_bytes: int, name: str, wait_s: float) -> Upload:
     """Returns an upload that goes on where an earlier one of the same content stopped.
 
-    `wait_s` is longer than a server outlives its link, so that a laptop which comes back can go on.
+    `wait_s` must be longer than a server outlives its link, so that a laptop which comes back can go on.
 
     Raises:
         UploadError: hash, size or name cannot be one, another process is uploading it, or there is no room.
@@ -118,9 +123,8 @@ def open_upload(folder: BoardFolder, sha256: str, size_bytes: int, name: str, wa
     """
     wanted = _Wanted(sha256, size_bytes, name)
     folder.incoming.mkdir(parents=True, exist_ok=True)
-    stream = (folder.incoming / wanted.sha256).open("ab")
+    stream = _open_locked(folder.incoming / wanted.sha256, wait_s, name)
     try:
-        _lock(stream, wait_s, name)
         if stream.tell() > size_bytes:
             stream.truncate(0)
             stream.seek(0)
@@ -138,18 +142,23 @@ def _check_room(folder: BoardFolder, missing_bytes: int, name: str) -> None:
         raise UploadError(f"{name} needs {missing_bytes} bytes, the board's disk has {free_bytes} left")
 
 
-def _lock(stream: BinaryIO, wait_s: float, name: str) -> None:
+def _open_locked(path: Path, wait_s: float, name: str) -> BinaryIO:
+    """The part, held by nobody else; whoever held it may have gone on with it, or finished it and taken it away."""
     deadline = time.monotonic() + wait_s
     while True:
+        stream = path.open("ab")
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
+            if path.exists() and path.stat().st_ino == os.fstat(stream.fileno()).st_ino:
+                stream.seek(0, os.SEEK_END)
+                return stream
         except OSError as error:
             if time.monotonic() > deadline:
+                stream.close()
                 text = f"{name} is being sent to this board by somebody else; wait for that to end"
                 raise UploadError(text) from error
+        stream.close()
         time.sleep(_POLL_S)
-    stream.seek(0, os.SEEK_END)  # the other one may have gone on
 
 
 def _sha256(path: Path) -> str:

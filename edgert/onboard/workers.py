@@ -16,12 +16,13 @@ from typing import BinaryIO, cast
 from edgert.onboard.folder import BoardFolder
 from edgert.onboard.frames import CHUNK_BYTES, Frame, Kind
 
-__all__ = ["Worker"]
+__all__ = ["Worker", "become_child"]
 
 Send = Callable[[Frame], None]
 
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
+_KILLED_S = 5.0
 _TAKE_ME_FIRST = b"500"
 """oom_score_adj: when memory runs out, the worker goes and the connection stays, which then tells."""
 
@@ -34,6 +35,7 @@ class Worker:
     ) -> None:
         self._channel, self._send = channel, send
         self._place = contextlib.ExitStack()
+        self._removing = threading.Lock()
         tmp = str(self._place.enter_context(folder.staging("worker")))
         settings = {"XDG_CONFIG_HOME": str(folder.config), "XDG_CACHE_HOME": str(folder.cache)}
         try:
@@ -46,7 +48,7 @@ class Worker:
                 cwd=tmp,
                 env={**environment, **settings, "TMPDIR": tmp},
                 start_new_session=True,
-                preexec_fn=_become_worker,  # noqa: PLW1509  # only system calls, and no thread holds a lock it needs
+                preexec_fn=become_child,  # noqa: PLW1509  # only system calls, and no thread holds a lock it needs
             )
         except BaseException:
             self._place.close()
@@ -72,9 +74,10 @@ class Worker:
         """Ends the child and all its descendants, and removes its temporary files."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._child.pid, signal.SIGKILL)
-        with contextlib.suppress(OSError):
-            self._child.wait(5.0)
-        self._place.close()
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            self._child.wait(_KILLED_S)
+        with self._removing:  # who comes second waits until the files are gone
+            self._place.close()
 
     def _feed(self) -> None:
         stdin = cast("BinaryIO", self._child.stdin)
@@ -106,7 +109,8 @@ class Worker:
         self._send(Frame.of(Kind.END, self._channel, {"status": status}))
 
 
-def _become_worker() -> None:
+def become_child() -> None:
+    """Ties a new child to the thread that made it, and offers it to the kernel when memory runs out."""
     if sys.platform == "linux":
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "wb", buffering=0) as file:
