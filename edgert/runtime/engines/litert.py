@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import importlib.util
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -195,7 +195,14 @@ def _installed() -> str | None:
 
 
 def _version(package: str) -> str:
+    import importlib.metadata  # 1.5 MB that a worker with the package loaded does not need
+
     return importlib.metadata.version(_DISTRIBUTIONS[package])
+
+
+def _loaded_version(package: str) -> str:
+    """The version of a package that is loaded, by its own word where it has one."""
+    return str(getattr(sys.modules.get(package), "__version__", None) or _version(package))
 
 
 def _import(package: str) -> Any:  # Any: untyped package
@@ -215,7 +222,7 @@ def _facts(loaded: _Loaded, interpreter: Any) -> dict[str, JsonValue]:  # Any: u
     kernels = "reference kernels" if reference else "built-in kernels"
     facts: dict[str, JsonValue] = {
         "engine": LiteRtEngine.name,
-        "version": _version(loaded.package),
+        "version": _loaded_version(loaded.package),
         "package": _DISTRIBUTIONS[loaded.package],
         "providers": [],
         "threads": loaded.threads,
