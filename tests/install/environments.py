@@ -56,6 +56,7 @@ class Environment:
         """Runs a command of the environment, which sees neither this repository nor the variables of this process."""
         command = [str(self.folder / "bin" / str(words[0])), *map(str, words[1:])]
         settings = {"PATH": "/usr/bin:/bin", "HOME": str(self.folder), "LANG": os.environ.get("LANG", "C.UTF-8")}
+        settings["EDGERT_RECORDS"] = str(self.folder / "records")  # the folder of this repository is not for tests
         done = subprocess.run(
             command,
             capture_output=True,
