@@ -5,20 +5,15 @@ Everything of a record is measured here, in a process that did nothing else, on 
 
 from __future__ import annotations
 
-import collections
 import dataclasses
-import hashlib
-import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-import edgert
-from edgert.bundle import Bundle, Variant
+from edgert.bundle import Bundle
 from edgert.codec import JsonValue, from_plain, to_plain
 from edgert.profiler.device_facts import read_device
 from edgert.profiler.energy import choose_sensor, sensor_reasons
@@ -29,18 +24,17 @@ from edgert.profiler.measure import Plan, measure_sustained, measure_windows, su
 from edgert.profiler.model_input import choose_input
 from edgert.profiler.record import (
     SCHEMA,
-    EngineRecord,
     EnvironmentSample,
     LayerRow,
     MemoryRecord,
     Method,
-    ModelFacts,
     Record,
     Verdict,
 )
 from edgert.profiler.self_timed import measure_self_timed
 from edgert.profiler.stages import measure_stages
 from edgert.profiler.validity import judge
+from edgert.profiler.what_ran import describe_engine, describe_model
 from edgert.runtime.engines import TIMES_ONLY
 from edgert.runtime.memory import return_freed_memory
 from edgert.runtime.plain_model import is_bundle
@@ -145,10 +139,10 @@ def _measure(request: ProfileRequest, arrays: Mapping[str, Array]) -> tuple[Reco
         schema=SCHEMA,
         created=request.created,
         source="measured",
-        model=_model_facts(request.path, manifest.name, manifest.source.sha256, variant),
+        model=describe_model(request.path, manifest.name, manifest.source.sha256, variant),
         variant=variant.id,
         device=read_device(target=request.target),
-        engine=_engine_record(facts, layers),
+        engine=describe_engine(facts, layers),
         environment=environment,
         method=method,
         latency=latency,
@@ -178,10 +172,10 @@ def _self_timed_record(request: ProfileRequest) -> Record:
         schema=SCHEMA,
         created=request.created,
         source="measured",
-        model=_model_facts(request.path, manifest.name, manifest.source.sha256, variant),
+        model=describe_model(request.path, manifest.name, manifest.source.sha256, variant),
         variant=variant.id,
         device=read_device(target=request.target),
-        engine=_engine_record(facts, own.layers),
+        engine=describe_engine(facts, own.layers),
         environment=environment,
         method=own.method,
         latency=own.latency,
@@ -283,35 +277,6 @@ def _timed(function: Callable[[], Any]) -> tuple[Any, float]:
     start = time.perf_counter_ns()
     result = function()
     return result, (time.perf_counter_ns() - start) / 1e6
-
-
-def _model_facts(path: str, name: str, source_sha256: str, variant: Variant) -> ModelFacts:
-    file = Path(path)
-    if is_bundle(file):
-        with Bundle.open(file) as bundle:
-            entry = bundle.manifest.files[variant.path]
-            return ModelFacts(name, source_sha256, entry.sha256, variant.format, variant.precision, entry.size_bytes)
-    data = file.read_bytes()
-    digest = hashlib.sha256(data).hexdigest()
-    return ModelFacts(name, source_sha256, digest, variant.format, variant.precision, len(data))
-
-
-def _engine_record(facts: dict[str, Any], layers: Sequence[LayerRow]) -> EngineRecord:
-    # Any: an engine's facts are JSON
-    providers = tuple(facts.get("providers", ()))
-    counted = collections.Counter(row.provider for row in layers) if len(providers) > 1 else {}
-    return EngineRecord(
-        name=str(facts["engine"]),
-        version=str(facts["version"]),
-        threads=facts.get("threads"),
-        dot_product=facts.get("dot_product"),
-        edgert=edgert.__version__,
-        python=platform.python_version(),
-        numpy=np.__version__,
-        providers=providers,
-        options={**facts.get("options", {}), "x64quantprecision_active": facts.get("x64quantprecision")},
-        layers_by_place=facts.get("layers_by_place") or dict(sorted(counted.items())),
-    )
 
 
 if __name__ == "__main__":

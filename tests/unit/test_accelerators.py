@@ -15,8 +15,8 @@ from edgert.commands.profile_text import profile_text
 from edgert.devices import WorkerClient, connect
 from edgert.errors import EngineError, FallbackError, UsageError
 from edgert.plugins import EngineOptions
-from edgert.profiler import worker
 from edgert.profiler.record import LayerRow
+from edgert.profiler.what_ran import describe_engine
 from edgert.runtime.engines import get_engine
 from edgert.runtime.engines.accelerators import choose_accelerated, choose_variant
 from edgert.runtime.engines.onnxruntime import OnnxRuntimeEngine
@@ -169,9 +169,9 @@ def test_a_named_engine_gets_the_same_precision_in_a_format_that_it_reads() -> N
 def test_a_record_says_which_layers_ran_where() -> None:
     rows = (LayerRow("a", "Conv", 1.0, "CUDAExecutionProvider"), LayerRow("b", "TopK", 1.0, "CPUExecutionProvider"))
     facts = {"engine": "onnxruntime", "version": "1", "providers": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
-    found = worker._engine_record(facts, [*rows, rows[0]])
+    found = describe_engine(facts, [*rows, rows[0]])
     assert found.layers_by_place == {"CPUExecutionProvider": 1, "CUDAExecutionProvider": 2}
-    told = worker._engine_record({**facts, "layers_by_place": {"GPU": 7, "DLA 0": 2}}, ())
+    told = describe_engine({**facts, "layers_by_place": {"GPU": 7, "DLA 0": 2}}, ())
     assert told.layers_by_place == {"GPU": 7, "DLA 0": 2}
     record = dataclasses.replace(record_example.record(), engine=told)
     assert "layers      7 on GPU, 2 on DLA 0\n" in profile_text(record)
