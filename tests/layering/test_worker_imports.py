@@ -31,3 +31,17 @@ def test_a_worker_loads_nothing_of_the_laptop(worker: str) -> None:
         name for name in loaded if any(name == bad or name.startswith((f"{bad}.", f"{bad}_")) for bad in banned)
     ] == []
     assert "numpy" in loaded
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="resident memory is read from /proc")
+def test_the_worker_without_a_model_fits_its_budget() -> None:
+    """Above numpy, before an engine is loaded; tests/bench/worker_memory.py measures it with engines and models."""
+
+    def resident_mb(imports: str) -> float:
+        script = f"import {imports}; print([line for line in open('/proc/self/status') if line.startswith('VmRSS')][0])"
+        environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return int(done.stdout.split()[1]) * 1024 / 1e6
+
+    assert resident_mb("edgert.profiler.worker") - resident_mb("numpy") < 12.0
