@@ -53,7 +53,7 @@ class _Step:
 
 _STEPS = (
     _Step("parity", check_parity, 20.0, 180.0),
-    _Step("worker killed", check_worker_killed, 10.0, 60.0),
+    _Step("worker killed", check_worker_killed, 10.0, 90.0),
     _Step("upload cut off", check_resumed_upload, 10.0, 60.0, needs_board=True),
     _Step("damaged bundle", check_damaged_bundle, 5.0, 60.0),
     _Step("model that does not load", check_unloadable_model, 5.0, 60.0),
@@ -137,8 +137,11 @@ def selftest(
             steps = _all_steps(bench, clock, say)
         except KeyboardInterrupt:
             progress("removing what was brought", 0, 0)
+            bench.disconnect()
             _remove_quietly(bench)
             raise
+        finally:
+            bench.disconnect()
         card = make_card(bench, steps, created)
     return write_both(output, card)
 
@@ -179,6 +182,8 @@ def _taken(step: _Step, bench: Bench, clock: TestClock, reserve_s: float = _LAST
         raise
     except EdgertError as error:
         finding = Finding(Outcome.FAILED, f"{type(error).__name__}: {error}", {"error": type(error).__name__})
+    if finding.outcome is not Outcome.PASSED:
+        bench.disconnect()  # it may be what did not work
     return CardStep(step.name, finding.outcome, round(time.monotonic() - start_s, 1), finding.text, finding.figures)
 
 

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from edgert.bundle import Bundle
 from edgert.codec import JsonValue, from_plain
-from edgert.commands.execution import open_worker
 from edgert.demo import PREPROCESS
 from edgert.devices.client import WorkerClient
 from edgert.devices.names import Device
-from edgert.plugins import ProgressReporter, load_converter
+from edgert.devices.registry import connect
+from edgert.plugins import ProgressReporter, Transport, load_converter
 from edgert.profiler.card import Outcome, Surroundings
 from edgert.profiler.record import DeviceFacts, Record
 from edgert.recipe import Recipe
@@ -76,6 +76,19 @@ class Bench:
     brought: set[Path] = field(default_factory=set)
     temporary: set[str] = field(default_factory=set)
     records: list[Record] = field(default_factory=list)
+    _transport: Transport | None = None
+
+    def transport(self) -> Transport:
+        """The connection that the steps share, made where there is none."""
+        if self._transport is None:
+            self._transport = connect(self.word)
+        return self._transport
+
+    def disconnect(self) -> None:
+        """Ends the connection; the next step makes a new one."""
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
 
     @property
     def is_local(self) -> bool:
@@ -102,22 +115,17 @@ class Bench:
         """What asks for the CPU explicitly, where a board has an accelerator."""
         return {} if self.target.accelerator is None else dict(_ON_CPU.get(engine, {}))
 
-    def load(self, worker: WorkerClient, file: Path) -> None:
-        """Loads float in a worker: of a bundle, or a plain model file.
+    def load(self, worker: WorkerClient, file: Path, variant: str | None = None, engine: str | None = None) -> None:
+        """Loads a variant of a bundle (else float, in the first engine), or a plain model file, in a worker.
 
         Raises:
             InputFileError: the file is damaged.
         """
         self.brought.add(file)
-        engine = self.cpu_engines()[0]
-        worker.load(
-            file,
-            variant=self.float_variant if file.suffix == ".edge" else None,
-            engine=engine.name,
-            options=self.cpu_options(engine.name),
-            tuned=False,
-            timeout_s=_CALL_S,
-        )
+        name = engine or self.cpu_engines()[0].name
+        chosen = (variant or self.float_variant) if file.suffix == ".edge" else None
+        options = self.cpu_options(name)
+        worker.load(file, variant=chosen, engine=name, options=options, tuned=False, timeout_s=_CALL_S)
 
     @property
     def float_variant(self) -> str:
@@ -171,7 +179,7 @@ def convert_small_model(output: Path, target: Target, progress: ProgressReporter
 @contextmanager
 def open_card_worker(bench: Bench) -> Iterator[WorkerClient]:
     """Gives a worker with the calls of the self-test; remembers where its temporary files lie."""
-    with open_worker(bench.word, WORKER) as worker:
+    with WorkerClient(bench.transport(), WORKER) as worker:
         here = worker.call("here", timeout_s=_CALL_S).body
         bench.board_tmp = str(here["tmp"])
         bench.temporary.add(bench.board_tmp)

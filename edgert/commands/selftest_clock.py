@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +33,15 @@ class TestClock:
         return self.total_s - (self._now() - self._start_s)
 
 
+def _interrupt() -> None:
+    """Does to the main thread what Ctrl-C does; a real signal, where there is one, also ends a wait in the system."""
+    main = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main is not None:
+        signal.pthread_kill(main, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
+
+
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
     """Ends the block after that many seconds by what Ctrl-C does, so that everything in it closes in order.
@@ -48,7 +58,7 @@ def limited(seconds: float) -> Iterator[None]:
         with lock:
             if not state["is_over"]:
                 state["is_cut"] = True
-                _thread.interrupt_main()
+                _interrupt()
 
     timer = threading.Timer(seconds, cut)
     timer.daemon = True
