@@ -83,19 +83,13 @@ def _verdict_words(tested: Card) -> str:
 
 
 def _steps(tested: Card) -> Html:
-    rows = [_step_row(step) for step in tested.steps]
-    heads = (("step", "text"), ("outcome", "text"), ("time", ""), ("", "text"))
-    return card("Steps", None, table(heads, rows))
+    return card("Steps", None, element("ul", *(_step(step) for step in tested.steps), class_="verdicts"))
 
 
-def _step_row(step: CardStep) -> Html:
-    return element(
-        "tr",
-        element("td", step.name, class_="name"),
-        element("td", chip(step.outcome.value, _TONES[step.outcome]), class_="text"),
-        element("td", f"{step.seconds:.1f} s"),
-        element("td", step.text, class_="wide"),
-    )
+def _step(step: CardStep) -> Html:
+    took = f", {step.seconds:.1f} s" if step.seconds else ""
+    words = element("div", element("strong", step.name), took, element("small", step.text))
+    return element("li", element("div", chip(step.outcome.value, _TONES[step.outcome])), words)
 
 
 def _latency(tested: Card) -> Html:
