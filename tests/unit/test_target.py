@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from edgert import target
 from edgert.dtypes import DType
 from edgert.errors import UsageError
 from edgert.runtime.engines import ENGINES
@@ -26,13 +27,21 @@ def test_a_target_inherits_from_what_it_extends() -> None:
     assert parent.cores is None
 
 
+def test_a_card_verifies_no_target_that_extends_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = target._read_facts
+    card = {"hardware_verified": "profiles/arm-cpu/card.json"}
+    monkeypatch.setattr(target, "_read_facts", lambda name: plain(name) | (card if name == "arm-cpu" else {}))
+    assert target._resolve("arm-cpu", ())["hardware_verified"] == "profiles/arm-cpu/card.json"
+    assert "hardware_verified" not in target._resolve("raspberry-pi-5", ())
+
+
 def test_an_unknown_target_suggests_the_nearest() -> None:
     with pytest.raises(UsageError, match="no target 'raspberry-pi5'; did you mean 'raspberry-pi-5'"):
         get_target("raspberry-pi5")
 
 
 def test_facts_are_checked() -> None:
-    engine = EngineFacts("onnxruntime", "1.17.0", 20, 9)
+    engine = EngineFacts("onnxruntime", "1.17.0", max_opset=20, max_ir_version=9)
     with pytest.raises(ValueError, match="int8 or uint8"):
         Target("a", "A", "x", (engine,), DType.FLOAT)
     with pytest.raises(ValueError, match="at least one engine"):
