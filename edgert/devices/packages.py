@@ -117,7 +117,7 @@ def download_wheels(requirements: Sequence[str], system: System, sources: Sequen
     Args:
         requirements: as pip takes them; their dependencies are not followed.
         system: what they must fit.
-        sources: further words for pip: where to look.
+        sources: words for pip: where to look, and nowhere else; none: PyPI, and what is kept where that is not reached.
 
     Raises:
         EngineError: there is no such wheel, or it cannot be downloaded.
@@ -128,9 +128,10 @@ def download_wheels(requirements: Sequence[str], system: System, sources: Sequen
     kept = _cache_folder()
     kept.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept) as place:
-        said = _pip(requirements, system, [*sources, "--find-links", str(kept)], place)
+        own = ["--find-links", str(kept)]
+        said = _pip(requirements, system, sources or own, place)
         if said is not None and not sources:
-            said = _pip(requirements, system, ["--no-index", "--find-links", str(kept)], place) and said
+            said = _pip(requirements, system, ["--no-index", *own], place) and said
         if said is not None:
             raise EngineError(_not_found(requirements, system, said))
         wheels = sorted(Path(place).glob("*.whl"))

@@ -22,7 +22,7 @@ from edgert.devices.packages import (
 from edgert.devices.ssh import SshTransport
 from edgert.errors import DeviceError, EngineError, UsageError
 from edgert.plugins import ProgressReporter
-from edgert.target import Target, get_target, list_targets
+from edgert.target import EngineFacts, Target, get_target, list_targets
 
 __all__ = ["SetupResult", "clean_board", "fitting_target", "read_board_facts", "set_up_board"]
 
@@ -153,18 +153,28 @@ def _find(
     for facts in target.engines:
         if facts.name not in engines or facts.package is None or sources:
             continue
-        extra = [word for url in facts.index_urls for word in ("--extra-index-url", url)]
         try:
-            own = download_wheels([package_of(facts.name, facts).requirement], system, extra)
+            own = _from_own_index(facts, system)
         except EngineError as error:
-            notes.append(
-                f"{facts.name} runs on the CPU only, since its package for {target.title} is not to be had: {error}"
-            )
+            text = f"{facts.name} runs on the CPU only, since its package for {target.title} is not to be had: {error}"
+            notes.append(text)
             continue
         plain = package_of(facts.name).requirement.replace("-", "_")
         found = {name: wheel for name, wheel in found.items() if not name.startswith(f"{plain}-")}
         found |= {wheel.name: wheel for wheel in own}
     return tuple(found[name] for name in sorted(found))
+
+
+def _from_own_index(facts: EngineFacts, system: System) -> tuple[Path, ...]:
+    """The wheel that only the target's own indexes have: one of the same name elsewhere is for other machines."""
+    requirement = package_of(facts.name, facts).requirement
+    error = EngineError(f"no index for {requirement} is known")
+    for url in facts.index_urls:
+        try:
+            return download_wheels([requirement], system, ["--index-url", url])
+        except EngineError as failed:  # noqa: PERF203  # one or two indexes
+            error = failed
+    raise error
 
 
 def _requirements(packages: Sequence[Package]) -> list[str]:

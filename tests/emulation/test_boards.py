@@ -1,0 +1,212 @@
+"""From nothing to a profile in three commands on every board, and the same numbers there as here."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.emulation.board import EmulatedBoard
+from tests.emulation.laptop import Laptop
+
+pytestmark = pytest.mark.emulation
+
+KINDS = ("pi4", "pi5", "orin-nano")
+TARGETS = {"pi4": "raspberry-pi-4", "pi5": "raspberry-pi-5", "orin-nano": "jetson-orin-nano"}
+CORES = {"pi4": "Cortex-A72", "pi5": "Cortex-A76", "orin-nano": "Cortex-A78AE"}
+DOT_PRODUCT = {"pi4": "none", "pi5": "neon_dotprod", "orin-nano": "neon_dotprod"}
+MODELS = ("kws", "proxyless")
+ON_CPU = {"onnxruntime": ["--engine-option", "providers=CPUExecutionProvider"], "litert": []}
+FORMATS = {"onnxruntime": "onnx", "litert": "tflite"}
+PIP_CACHE = os.environ.get("PIP_CACHE_DIR", os.path.expanduser("~/.cache/pip"))
+"""Wheels that were downloaded before are found here; nothing depends on that."""
+STEPS = 0
+"""How far a board's integers may lie from this computer's integer interpreter."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command gave."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:  # Any: JSON
+        return json.loads(self.out)
+
+
+def edgert(laptop: Laptop, *words: object, timeout_s: float = 240.0) -> Done:
+    """Runs the command line as a user of that laptop would."""
+    done = subprocess.run(
+        [sys.executable, "-m", "edgert", *map(str, words)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=laptop.env | {"EDGERT_RECORDS": str(laptop.home / "records"), "PIP_CACHE_DIR": PIP_CACHE},
+        stdin=subprocess.DEVNULL,
+        timeout=timeout_s,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A board that was added and set up, and what those two commands said."""
+
+    kind: str
+    board: EmulatedBoard
+    laptop: Laptop
+    added: Any  # Any: JSON
+    setup: Any
+
+
+@pytest.fixture(scope="module")
+def bundles(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Float and int8 of both models, in both formats, for all boards."""
+    folder = tmp_path_factory.mktemp("bundles")
+    with np.load(zoo / "data" / "speech_commands_v2_test_mfcc_4890.npz") as data:
+        clips = data["mfcc"][:64].astype(np.float32).reshape(-1, 49, 10, 1)
+    np.savez(folder / "clips.npz", x=clips)
+    images = np.random.default_rng(0).standard_normal((16, 3, 112, 112)).astype(np.float32)
+    np.savez(folder / "images.npz", x=images)
+    sources = {
+        "kws": ("mlperf_tiny_kws_dscnn_float.tflite", "clips.npz"),
+        "proxyless": ("proxyless_w025_r112_imagenet.onnx", "images.npz"),
+    }
+    made = {}
+    for name, (model, calib) in sources.items():
+        made[name] = folder / f"{name}.edge"
+        boards = [word for target in TARGETS.values() for word in ("-t", target)]
+        words = [sys.executable, "-m", "edgert", "convert", zoo / "models" / model, *boards]
+        done = subprocess.run([*words, "--calib", folder / calib, "-o", made[name]], check=False, capture_output=True)
+        assert made[name].is_file(), done.stderr.decode()
+    return made
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def ready(
+    request: pytest.FixtureRequest, laptop_key: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Ready]:
+    """The first two of the three commands; at the end, clean leaves nothing behind."""
+    kind = str(request.param)
+    laptop = Laptop(tmp_path_factory.mktemp("home"), laptop_key)
+    with EmulatedBoard(kind, authorized_key=laptop_key.with_suffix(".pub").read_text()) as board:
+        added = edgert(laptop, "devices", "add", kind, board.url, "--accept-new-host-key", "--json")
+        assert added.status == 0, added.err
+        done = edgert(
+            laptop, "devices", "setup", kind, "--offline", "--json", "--engine", "onnxruntime", "--engine", "litert"
+        )
+        assert done.status == 0, done.err
+        yield Ready(kind, board, laptop, added.json, done.json)
+        cleaned = edgert(laptop, "devices", "clean", kind)
+        assert cleaned.status == 0, cleaned.err
+        assert board.files() == [".ssh/authorized_keys"]
+        assert board.processes() == []
+        assert not os.listdir(f"{board.root}/tmp")
+
+
+def test_a_board_is_found_to_be_what_it_is(ready: Ready) -> None:
+    assert ready.added["target"] == TARGETS[ready.kind]
+    assert ready.added["facts"]["machine"] == "aarch64"
+    assert set(ready.setup["engines"]) >= {"onnxruntime", "litert"}
+    assert all(ready.setup["engines"][name] for name in FORMATS)
+    assert ready.setup["environment_bytes"] < 120 << 20
+    if ready.kind == "orin-nano":  # the index of its own wheels is out of reach here
+        assert (
+            "runs on the CPU only, since its package for NVIDIA Jetson Orin Nano is not to be had"
+            in ready.setup["notes"][0]
+        )
+    again = edgert(
+        ready.laptop,
+        "devices",
+        "setup",
+        ready.kind,
+        "--offline",
+        "--json",
+        "--engine",
+        "onnxruntime",
+        "--engine",
+        "litert",
+    )
+    assert again.json["was_there"] is True
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("engine", FORMATS)
+def test_a_profile_names_what_ran_where(ready: Ready, bundles: dict[str, Path], model: str, engine: str) -> None:
+    if model == "proxyless" and ready.kind != "pi5":
+        pytest.skip("the larger model is profiled on one board: emulated boards are slow")
+    words = [
+        "--variant",
+        f"{FORMATS[engine]}-int8",
+        "--engine",
+        engine,
+        *ON_CPU[engine],
+        "--duration",
+        "0.3s",
+        "--no-layers",
+    ]
+    done = edgert(ready.laptop, "profile", bundles[model], "--device", ready.kind, *words, "--json")
+    assert done.status == 0, done.err
+    record = done.json
+    assert record["device"]["target"] == TARGETS[ready.kind]
+    assert record["device"]["board"] == ready.added["facts"]["board"]
+    assert record["device"]["core"] == CORES[ready.kind]
+    assert record["engine"]["name"] == engine
+    assert record["engine"]["dot_product"] == DOT_PRODUCT[ready.kind]
+    assert record["verdict"] in {"degraded", "invalid"}  # an emulated board is no place to measure
+    if ready.kind == "pi4":
+        assert record["energy"] is None
+        assert "pmic" in record["energy_reason"]
+    else:
+        assert record["energy"] is None or record["energy"]["rails"]
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("engine", FORMATS)
+def test_integers_equal_those_of_this_computer(ready: Ready, bundles: dict[str, Path], model: str, engine: str) -> None:
+    if model == "proxyless" and ready.kind != "pi5":
+        pytest.skip("the larger model is compared on one board: emulated boards are slow")
+    variant = ["--variant", f"{FORMATS[engine]}-int8", "--mode", "end_to_end", "--samples", "1"]
+    name = {"onnxruntime": "onnxruntime", "litert": "litert-xnnpack"}[engine]
+    done = edgert(ready.laptop, "verify", bundles[model], "--device", ready.kind, "--engine", name, *variant, "--json")
+    assert done.status == 0, done.err
+    (pair,) = [pair for pair in done.json["pairs"] if pair["b"] == f"{name} on {ready.kind}"]
+    assert pair["layers"]
+    assert pair["max_steps"] <= STEPS, pair["first_divergence"]
+
+
+def test_float_outputs_are_close_to_those_of_this_computer(
+    ready: Ready, bundles: dict[str, Path], tmp_path: Path
+) -> None:
+    x = np.random.default_rng(1).standard_normal((1, 49, 10, 1)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    found = []
+    for place in ([], ["--device", ready.kind]):
+        output = tmp_path / f"y{len(found)}.npz"
+        words = ["--input", tmp_path / "x.npy", "--variant", "tflite-fp32", "--engine", "litert", "--output", output]
+        done = edgert(ready.laptop, "run", bundles["kws"], *words, *place)
+        assert done.status == 0, done.err
+        with np.load(output) as data:
+            found.append(next(iter(data.values())))
+    np.testing.assert_allclose(found[1], found[0], atol=1e-5)
+
+
+def test_a_jetson_on_its_cpu_is_refused_unless_asked_for(ready: Ready, bundles: dict[str, Path]) -> None:
+    done = edgert(ready.laptop, "profile", bundles["kws"], "--device", ready.kind, "--duration", "0.1s", "--no-layers")
+    if ready.kind == "orin-nano":
+        assert done.status == 1
+        assert "would run on the CPU" in done.err
+        assert "providers=CPUExecutionProvider" in done.err
+    else:
+        assert done.status == 0, done.err
