@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from edgert.commands.profile import profile
 from edgert.commands.selftest_bench import PEERS, Bench, Finding, open_card_worker
 from edgert.commands.verify import verify
 from edgert.devices.client import WorkerClient
+from edgert.devices.names import store_device
 from edgert.devices.ssh import SshTransport
 from edgert.errors import EngineError
 from edgert.profiler.card import Outcome
@@ -116,6 +118,8 @@ def _set_up_board(bench: Bench) -> tuple[str, dict[str, JsonValue]]:
     if facts["engines"]:
         return f"was set up, Python {facts['python']}", {"was_there": True, "python": facts["python"]}
     made = set_up_board(bench.device, transport, offline=True, progress=bench.progress)
+    if bench.device.facts:
+        store_device(dataclasses.replace(bench.device, facts=read_board_facts(transport)))
     size = format_bytes(made.environment_bytes or 0)
     figures = {"was_there": made.was_there, "python": made.python, "environment_bytes": made.environment_bytes}
     return f"set up offline, {size}, Python {made.python}", figures
