@@ -134,7 +134,7 @@ def test_set_up_names_the_engines_of_this_computer(bench: Bench) -> None:
 def test_a_killed_worker_is_named_and_the_next_one_runs(bench: Bench) -> None:
     found = check_worker_killed(bench)
     assert found.outcome is Outcome.PASSED, found.text
-    assert "the worker killed" in found.text
+    assert "killed, most likely because memory ran out" in found.text
     clean = check_clean(bench)
     assert clean.outcome is Outcome.PASSED, clean.text
     assert clean.text == "temporary files of 3 workers are gone"
