@@ -32,8 +32,10 @@ _ROOT = Path("/")
 _OWN_FILE = re.compile(r".*/edgert/(files/[0-9a-f]{64}/[^/]+|incoming/[0-9a-f]{64})")
 _EMULATED_TREES = ("linux,dummy-virt", "QEMU")
 _HARNESS_MARK = "run/fakeboard"
-_ELF_MACHINES = {"x86_64": 62, "aarch64": 183, "i686": 3, "armv7l": 40, "riscv64": 243}
-"""uname -m -> e_machine of its programs. Source: System V ABI, ELF header."""
+_ELF_NAMES = {3: "x86", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv64"}
+"""e_machine of a program. Source: System V ABI, ELF header."""
+_NATIVE = {"x86_64": (62, 3), "aarch64": (183, 40), "i686": (3,), "armv7l": (40,), "riscv64": (243,)}
+"""uname -m -> programs that it runs by itself: a 64-bit kernel may have 32-bit programs above it."""
 _SERIALS = ("proc/device-tree/serial-number", "etc/machine-id", "sys/class/dmi/id/product_serial")
 _LOOKED_AT = (
     "the program file of the parent process (another processor's: user-mode emulation)",
@@ -164,13 +166,12 @@ def _foreign_parent(machine: str) -> str | None:
             head = stream.read(20)
     except OSError:
         return None
-    if len(head) < 20 or not head.startswith(b"\x7fELF") or machine not in _ELF_MACHINES:
+    if len(head) < 20 or not head.startswith(b"\x7fELF") or machine not in _NATIVE:
         return None
     found = struct.unpack_from("<H" if head[5] == 1 else ">H", head, 18)[0]
-    if found == _ELF_MACHINES[machine]:
+    if found in _NATIVE[machine]:
         return None
-    names = {number: name for name, number in _ELF_MACHINES.items()}
-    return f"the parent process runs a program for {names.get(found, f'ELF machine {found}')} on a {machine}"
+    return f"the parent process runs a program for {_ELF_NAMES.get(found, f'ELF machine {found}')} on {machine}"
 
 
 def _virtual_signs(root: Path) -> Iterator[str]:

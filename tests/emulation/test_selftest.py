@@ -74,7 +74,7 @@ def test_the_card_says_that_the_board_is_emulated_and_verifies_nothing(tested: T
     assert card.target == "raspberry-pi-4"
     assert card.device.board == "Raspberry Pi 4 Model B Rev 1.4"
     assert card.surroundings.machine is Machine.EMULATED
-    assert "the parent process runs a program for x86_64 on a aarch64" in card.surroundings.seen
+    assert "the parent process runs a program for x86_64 on aarch64" in card.surroundings.seen
     assert card.is_passed
     assert not card.verifies
     assert {record.engine.name for record in card.records} == {"onnxruntime", "litert"}
