@@ -15,7 +15,7 @@ from edgert.codec import to_plain
 from edgert.commands.console import Console, format_table
 from edgert.commands.selftest_bench import Bench, Finding, remove_brought
 from edgert.commands.selftest_card import SelfTestResult, check_writable, make_card, write_both
-from edgert.commands.selftest_clock import StepTooLongError, TestClock, limited
+from edgert.commands.selftest_clock import StepTooLongError, TimeBudget, limited
 from edgert.commands.selftest_faults import (
     check_clean,
     check_damaged_bundle,
@@ -128,7 +128,7 @@ def selftest(
     load_converter()  # a missing one is said at once, not in every step
     check_writable(output)
     created = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    clock = TestClock(60.0 * minutes)
+    clock = TimeBudget(60.0 * minutes)
     with tempfile.TemporaryDirectory(prefix="edgert-selftest-") as folder:
         target = get_target(found.target or _target_of(device))
         bench = Bench(found, device, target, Path(folder), progress, bundle)
@@ -146,7 +146,7 @@ def selftest(
     return write_both(output, card)
 
 
-def _all_steps(bench: Bench, clock: TestClock, say: Say) -> list[CardStep]:
+def _all_steps(bench: Bench, clock: TimeBudget, say: Say) -> list[CardStep]:
     steps = []
 
     def take(step: CardStep) -> None:
@@ -164,7 +164,7 @@ def _all_steps(bench: Bench, clock: TestClock, say: Say) -> list[CardStep]:
     return steps
 
 
-def _taken(step: _Step, bench: Bench, clock: TestClock, reserve_s: float = _LAST_S) -> CardStep:
+def _taken(step: _Step, bench: Bench, clock: TimeBudget, reserve_s: float = _LAST_S) -> CardStep:
     """Takes a step within its time; whatever edgert raises is a failed step."""
     left_s = clock.left_s - reserve_s
     if left_s < step.least_s:

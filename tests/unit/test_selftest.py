@@ -20,7 +20,7 @@ from edgert.commands import selftest_steps
 from edgert.commands.selftest import selftest
 from edgert.commands.selftest_bench import Bench, Finding, open_card_worker
 from edgert.commands.selftest_card import make_card, write_both
-from edgert.commands.selftest_clock import StepTooLongError, TestClock, limited
+from edgert.commands.selftest_clock import StepTooLongError, TimeBudget, limited
 from edgert.commands.selftest_faults import (
     check_clean,
     check_damaged_bundle,
@@ -91,7 +91,7 @@ def test_what_a_step_raises_is_its_outcome(bench: Bench) -> None:
     def bug(_: Bench) -> Finding:
         raise InternalError("a bug")
 
-    clock = TestClock(600.0)
+    clock = TimeBudget(600.0)
     failed = verb._taken(step(broken), bench, clock)
     assert (failed.outcome, failed.text) == (Outcome.FAILED, "EngineError: the engine is gone")
     cut = verb._taken(step(endless, most_s=1.0), bench, clock)
@@ -103,7 +103,7 @@ def test_what_a_step_raises_is_its_outcome(bench: Bench) -> None:
 
 def test_a_step_that_no_longer_fits_is_skipped_and_says_so(bench: Bench) -> None:
     seconds = iter((0.0, 560.0))
-    clock = TestClock(600.0, lambda: next(seconds))
+    clock = TimeBudget(600.0, lambda: next(seconds))
     skipped = verb._taken(step(lambda _: pytest.fail("begun"), least_s=20.0), bench, clock)
     assert skipped.outcome is Outcome.SKIPPED
     assert skipped.text == "10 s were left of 10 min, it needs 20"
@@ -114,7 +114,7 @@ def test_nothing_else_is_tried_where_set_up_fails(bench: Bench, monkeypatch: pyt
         raise DeviceError("the board cannot be reached")
 
     monkeypatch.setattr(verb, "_SET_UP", dataclasses.replace(verb._SET_UP, function=refuses))
-    steps = verb._all_steps(bench, TestClock(600.0), lambda _: None)
+    steps = verb._all_steps(bench, TimeBudget(600.0), lambda _: None)
     assert steps[0].outcome is Outcome.FAILED
     assert {step.outcome for step in steps[1:]} == {Outcome.SKIPPED}
     assert {step.text for step in steps[1:-1]} == {"set-up did not pass"}
