@@ -45,7 +45,7 @@ def check_worker_killed(bench: Bench) -> Finding:
         try:
             victim.call("linger", {"seconds": _LINGER_S}, feeds, timeout_s=_CALL_S)
         except EngineError as error:
-            said = str(error)
+            said = str(error).partition("; it last wrote")[0]
         else:
             return Finding(Outcome.FAILED, "a worker that was killed answered its call")
         finally:

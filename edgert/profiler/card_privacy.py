@@ -16,6 +16,7 @@ _KEPT = frozenset(
 _PUBLIC = frozenset({"root", "localhost"})
 _SHORTEST_NUMBER = 6  # a board without a serial number may give 0 as one
 _PATTERNS = (
+    (re.compile(r"\x1b\[[0-9;]*[A-Za-z]"), ""),  # colours of what an engine wrote
     (re.compile(r"[\w.+-]+@[\w.-]+"), "<login>"),
     (re.compile(r"(?<![\w/])(?:/home|/Users)/[^/\s'\"]+"), "~"),
     (re.compile(r"(?<![\w.-])/root(?![\w-])"), "~"),

@@ -100,7 +100,12 @@ def test_private_words_go_and_what_edgert_chose_stays() -> None:
     plain = {
         "target": "raspberry-pi-4",
         "text": "/home/jane/.local/x: ssh jane@kitchen.lan:22 at 192.168.1.7, fe80::1:fe23:890a, b8:27:eb:00:11:22",
-        "more": ["kitchen", "raspberry-pi-4 pi 2.14.0", "serial 10000000deadbeef.", "0 steps, version 1.2.3"],
+        "more": [
+            "kitchen",
+            "raspberry-pi-4 pi 2.14.0",
+            "\x1b[1;31mserial\x1b[m 10000000deadbeef.",
+            "0 steps, version 1.2.3",
+        ],
     }
     found = redacted(plain, {"jane", "kitchen", "pi", "10000000deadbeef", "0", "root", ""})
     assert found == {
