@@ -25,7 +25,7 @@ Array = NDArray[Any]  # Any: element types are data
 _START_TIMEOUT_S = 60.0
 _EXIT_WAIT_S = 5.0
 _WORDS = {
-    "SIGKILL": "killed, most likely because memory ran out",
+    "SIGKILL": "was killed, most likely because memory ran out",
     "SIGSEGV": "crashed (segmentation fault)",
     "SIGBUS": "crashed (bus error)",
     "SIGILL": "used an instruction that this CPU does not have",

@@ -1,7 +1,7 @@
 """How to log in to a board: its URL, and the command line of the OpenSSH client, which does the rest.
 
 The user's ~/.ssh/config, agent, keys, jump hosts and known_hosts are honoured because OpenSSH itself reads them
-(docs/decisions/0012-openssh-client.md). Host keys are always checked.
+(docs/decisions/0013-openssh-client.md). Host keys are always checked.
 """
 
 from __future__ import annotations

@@ -45,10 +45,10 @@ def known(board: EmulatedBoard, laptop: Laptop) -> Laptop:
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
+def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A file that no board has seen, of 1 MiB."""
     path = tmp_path / "weights.bin"
-    path.write_bytes(random.randbytes(MEGABYTE))
+    path.write_bytes(random.Random(request.node.name).randbytes(MEGABYTE))
     return path
 
 
@@ -87,7 +87,7 @@ def test_a_link_down_in_an_upload_ends_it_and_the_next_one_goes_on(
     assert done.status != 0
     assert "pi: it cannot be reached: is it on, and on the same network?" in done.err
     await_idle(board)
-    assert not [name for name in kept_files(board) if not name.startswith("incoming/")]
+    assert not [name for name in kept_files(board) if name.startswith("tmp/")]
     before = arrived_bytes(board, file)
     assert 500_000 < before < MEGABYTE
     board.link.restore()
