@@ -44,6 +44,7 @@ class SshTransport:
         self._login, self._name = login, name
         self._link: Link | None = None
         self._workers: list[_SshWorkerChannel] = []
+        self._offset = -1  # what the board had of a file when sending it last began
         self._sent: dict[tuple[Path, int, int], str] = {}
 
     @property
@@ -68,6 +69,7 @@ class SshTransport:
             found = local.stat()
             key = (local.resolve(), found.st_mtime_ns, found.st_size)
             if key not in self._sent:
+                self._offset = -1
                 self._sent[key] = self._put_patiently(local, _sha256(local), found.st_size)
         except OSError as error:
             raise InputFileError(f"{local}: cannot be read ({error.strerror or error})") from error
@@ -98,21 +100,24 @@ class SshTransport:
             self._link = None
 
     def _put_patiently(self, local: Path, sha256: str, size_bytes: int) -> str:
-        for attempt in range(_ATTEMPTS):
+        """Sends a file on as many connections as bring it forward, and `_ATTEMPTS` in a row that do not."""
+        in_vain, reached = 0, -1
+        while True:
             try:
                 return self._put(local, sha256, size_bytes)
-            except (LinkLostError, UnreachableError) as error:  # noqa: PERF203  # three times at most
-                if attempt + 1 == _ATTEMPTS or not self._may_resume(error, attempt):
+            except (LinkLostError, UnreachableError) as error:  # noqa: PERF203  # a few times at most
+                in_vain = in_vain + 1 if self._offset <= reached else 1
+                reached = max(reached, self._offset)
+                if in_vain == _ATTEMPTS or not self._may_resume(error):
                     raise
                 self.close()
                 time.sleep(_PAUSE_S)
-        raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _may_resume(self, error: DeviceError, attempt: int) -> bool:
+    def _may_resume(self, error: DeviceError) -> bool:
         """False where a worker would be lost, somebody would be asked for a password again, or there was no link."""
         if any(worker.is_running for worker in self._workers) or (self._link is not None and self._link.used_password):
             return False
-        return attempt > 0 or isinstance(error, LinkLostError)
+        return self._offset >= 0 or isinstance(error, LinkLostError)
 
     def _put(self, local: Path, sha256: str, size_bytes: int) -> str:
         with self.link.open_channel() as channel, local.open("rb") as stream:
@@ -120,7 +125,8 @@ class SshTransport:
             reply = channel.request("put", _PUT_S, wanted)
             if "path" in reply:
                 return str(reply["path"])
-            stream.seek(int(reply["offset"]))
+            self._offset = int(reply["offset"])
+            stream.seek(self._offset)
             while channel.end is None and (block := stream.read(_BUFFER_BYTES)):
                 channel.write(block)
             end = channel.await_end(_PUT_S)

@@ -68,7 +68,7 @@ def assert_whole(board: EmulatedBoard, out: str, file: Path) -> None:
     path = out.strip().splitlines()[-1]
     assert path.endswith("/weights.bin")
     assert Path(f"{board.root}{path}").read_bytes() == file.read_bytes()
-    assert not board.files(INCOMING)
+    assert arrived_bytes(board, file) == 0
 
 
 def received_bytes(board: EmulatedBoard) -> int:
