@@ -100,6 +100,7 @@ def test_a_home_that_takes_no_writes(board: EmulatedBoard, laptop: Laptop, file:
     assert_sent(laptop, board, file)
 
 
+@pytest.mark.slow
 def test_a_home_of_somebody_else(board: EmulatedBoard, laptop: Laptop) -> None:
     laptop.trust(board)
     board.shell("rm -rf /home/pi/.local; mkdir /home/pi/.local; chmod 700 /home/pi/.local")

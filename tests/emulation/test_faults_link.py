@@ -170,6 +170,7 @@ def test_the_power_is_cut_in_an_upload(make_board: MakeBoard, laptop: Laptop, fi
     assert_whole(board, done.out, file)
 
 
+@pytest.mark.slow
 def test_a_board_that_reboots_in_an_upload_is_waited_for(make_board: MakeBoard, laptop: Laptop, file: Path) -> None:
     board = make_board("pi4")
     add(laptop, board)

@@ -107,6 +107,7 @@ def test_a_link_down_in_a_profile(ready: Ready) -> None:
     assert not list(ready.laptop.home.glob("records/**/*.json"))
 
 
+@pytest.mark.slow
 def test_a_login_that_is_killed(ready: Ready) -> None:
     running = ready.start_profile()
     assert ready.board.kill_logins() > 0
