@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 import time
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from edgert.devices.link import Link, LinkChannel, LinkLostError
+from edgert.devices.link import Link, LinkLostError
+from edgert.devices.link_channel import LinkChannel
 from edgert.devices.names import Device
 from edgert.devices.ssh_login import Login, parse_login
 from edgert.devices.ssh_words import UnreachableError, add_remedy
 from edgert.errors import DeviceError, InputFileError
+from edgert.onboard.digest import file_sha256
 from edgert.plugins import WorkerChannel
 
 __all__ = ["SshTransport", "open_ssh"]
@@ -70,7 +71,7 @@ class SshTransport:
             key = (local.resolve(), found.st_mtime_ns, found.st_size)
             if key not in self._sent:
                 self._offset = -1
-                self._sent[key] = self._put_patiently(local, _sha256(local), found.st_size)
+                self._sent[key] = self._put_patiently(local, file_sha256(local), found.st_size)
         except OSError as error:
             raise InputFileError(f"{local}: cannot be read ({error.strerror or error})") from error
         return self._sent[key]
@@ -196,11 +197,3 @@ class _Outgoing:
 def _board_name(local: Path) -> str:
     stem = _UNSAFE.sub("_", local.stem)[:_LONGEST_NAME].lstrip(".+-") or "file"
     return stem + _UNSAFE.sub("_", local.suffix)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -19,10 +19,17 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase as fnmatch
 from pathlib import Path, PurePosixPath
 
-from edgert.onboard.folder import BoardFolder, flush_disk
-from edgert.onboard.workers import become_child
+from edgert.onboard.child import become_child
+from edgert.onboard.folder import BoardFolder, flush_disk, is_free
 
-__all__ = ["Environment", "SetupError", "current_environment", "make_environment", "pip_environment"]
+__all__ = [
+    "Environment",
+    "SetupError",
+    "current_environment",
+    "make_environment",
+    "pip_environment",
+    "remove_old_environments",
+]
 
 _NAME = re.compile(r"[0-9a-f]{16}")
 _PIP_TIMEOUT_S = 1800.0
@@ -57,6 +64,16 @@ def current_environment(folder: BoardFolder) -> Environment | None:
         return None
     found = Environment(folder.environments / name)
     return found if _NAME.fullmatch(name) and found.python.exists() and found.site_packages.is_dir() else None
+
+
+def remove_old_environments(folder: BoardFolder) -> None:
+    """Removes environments that are not in use any more: neither the current one nor that of a running worker."""
+    current = current_environment(folder)
+    if current is None:
+        return
+    for other in sorted(folder.environments.iterdir()):
+        if other.is_dir() and other != current.folder and is_free(other):
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def make_environment(
@@ -145,9 +162,7 @@ def _put_to_use(folder: BoardFolder, name: str, made: Environment) -> Environmen
     note = folder.environments / "current.new"
     note.write_text(json.dumps({"name": name}))
     os.replace(note, folder.environments / "current")
-    for other in sorted(folder.environments.iterdir()):
-        if other.is_dir() and other != final.folder:
-            shutil.rmtree(other, ignore_errors=True)
+    remove_old_environments(folder)
     return final
 
 

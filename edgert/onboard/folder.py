@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["BoardFolder", "flush_disk"]
+__all__ = ["BoardFolder", "flush_disk", "is_free"]
 
 _KEPT_PARTS_S = 7 * 86400.0
 _UNLOCKED_S = 60.0
@@ -60,9 +60,9 @@ class BoardFolder:
             os.close(lock)
 
     @contextmanager
-    def using(self, code: Path) -> Iterator[None]:
-        """Keeps the code that runs from being swept away by another version of edgert."""
-        lock = os.open(code, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    def using(self, place: Path) -> Iterator[None]:
+        """Keeps code or an environment that is in use from being removed by another connection."""
+        lock = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(lock, fcntl.LOCK_SH)
             yield
@@ -80,7 +80,7 @@ class BoardFolder:
         oldest_s = (time.time() if now_s is None else now_s) - _KEPT_PARTS_S
         for part in _entries(self.incoming):
             with contextlib.suppress(OSError):
-                if part.stat().st_mtime < oldest_s and _is_free(part):
+                if part.stat().st_mtime < oldest_s and is_free(part):
                     part.unlink()
 
     def remove(self) -> None:
@@ -121,10 +121,10 @@ def _is_abandoned(place: Path) -> bool:
             return False
     except OSError:
         return False
-    return _is_free(place)
+    return is_free(place)
 
 
-def _is_free(place: Path) -> bool:
+def is_free(place: Path) -> bool:
     """True where no process holds the lock of a file or folder."""
     try:
         lock = os.open(place, os.O_RDONLY | os.O_CLOEXEC)

@@ -17,7 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from edgert.onboard.authorized import AuthorizeError, authorize_key
-from edgert.onboard.environments import SetupError, current_environment, make_environment, pip_environment
+from edgert.onboard.environments import (
+    SetupError,
+    current_environment,
+    make_environment,
+    pip_environment,
+    remove_old_environments,
+)
 from edgert.onboard.facts import read_facts
 from edgert.onboard.folder import BoardFolder
 from edgert.onboard.frames import Frame, FrameError, Kind, read_frame, write_frame
@@ -193,9 +199,8 @@ class Server:
         if environment is None:
             raise SetupError("nothing is set up on this board yet")
         channel = int(body["channel"])
-        command = [str(environment.python), "-m", str(body["module"])]
-        variables = {**os.environ, "PYTHONPATH": str(self._code), "PYTHONNOUSERSITE": "1"}
-        self._workers[channel] = Worker(channel, command, variables, self._folder, self._send)
+        module = str(body["module"])
+        self._workers[channel] = Worker(channel, environment, module, self._code, self._folder, self._send)
         return {}
 
     def _send(self, frame: Frame) -> None:
@@ -220,6 +225,7 @@ def main(base: str, code: str, silence_s: float) -> int:
         signal.signal(number, _stop)
     with folder.using(Path(code)):
         folder.sweep()
+        remove_old_environments(folder)
         server = Server(folder, Path(code), silence_s)
         try:
             server.serve()

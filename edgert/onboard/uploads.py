@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import re
 import time
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from edgert.onboard.digest import file_sha256
 from edgert.onboard.folder import BoardFolder
 
 __all__ = ["Upload", "UploadError", "find_file", "open_upload"]
@@ -69,7 +69,7 @@ class Upload:
         self._stream.flush()
         os.fsync(self._stream.fileno())
         part = Path(self._stream.name)
-        if _sha256(part) != self._wanted.sha256:
+        if file_sha256(part) != self._wanted.sha256:
             self.close()
             part.unlink(missing_ok=True)
             raise UploadError(f"{self._wanted.name}: what arrived is damaged and was thrown away; send it again")
@@ -159,11 +159,3 @@ def _open_locked(path: Path, wait_s: float, name: str) -> BinaryIO:
                 raise UploadError(text) from error
         stream.close()
         time.sleep(_POLL_S)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -4,49 +4,53 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from pathlib import Path
 from typing import BinaryIO, cast
 
+from edgert.onboard.child import become_child
+from edgert.onboard.environments import Environment
 from edgert.onboard.folder import BoardFolder
 from edgert.onboard.frames import CHUNK_BYTES, Frame, Kind
 
-__all__ = ["Worker", "become_child"]
+__all__ = ["Worker"]
 
 Send = Callable[[Frame], None]
 
-_LIBC = ctypes.CDLL(None)
-_PR_SET_PDEATHSIG = 1
 _KILLED_S = 5.0
-_TAKE_ME_FIRST = b"500"
-"""oom_score_adj: when memory runs out, the worker goes and the connection stays, which then tells."""
 
 
 class Worker:
     """One child. Make it in the main thread: it ends with the thread that made it (PR_SET_PDEATHSIG)."""
 
     def __init__(
-        self, channel: int, command: list[str], environment: Mapping[str, str], folder: BoardFolder, send: Send
+        self, channel: int, environment: Environment, module: str, code: Path, folder: BoardFolder, send: Send
     ) -> None:
+        """Starts `python -m module` of an environment, with edgert's board part in `code`.
+
+        Raises:
+            OSError: it cannot be started.
+        """
         self._channel, self._send = channel, send
         self._place = contextlib.ExitStack()
         self._removing = threading.Lock()
-        tmp = str(self._place.enter_context(folder.staging("worker")))
-        settings = {"XDG_CONFIG_HOME": str(folder.config), "XDG_CACHE_HOME": str(folder.cache)}
         try:
+            tmp = str(self._place.enter_context(folder.staging("worker")))
+            self._place.enter_context(folder.using(environment.folder))
+            settings = {"XDG_CONFIG_HOME": str(folder.config), "XDG_CACHE_HOME": str(folder.cache)}
+            own = {"PYTHONPATH": str(code), "PYTHONNOUSERSITE": "1", "TMPDIR": tmp}
             self._child = subprocess.Popen(
-                command,
+                [str(environment.python), "-m", module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 cwd=tmp,
-                env={**environment, **settings, "TMPDIR": tmp},
+                env={**os.environ, **settings, **own},
                 start_new_session=True,
                 preexec_fn=become_child,  # noqa: PLW1509  # only system calls, and no thread holds a lock it needs
             )
@@ -107,11 +111,3 @@ class Worker:
             thread.join()
         self.write(None)
         self._send(Frame.of(Kind.END, self._channel, {"status": status}))
-
-
-def become_child() -> None:
-    """Ties a new child to the thread that made it, and offers it to the kernel when memory runs out."""
-    if sys.platform == "linux":
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "wb", buffering=0) as file:
-            file.write(_TAKE_ME_FIRST)
