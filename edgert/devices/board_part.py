@@ -49,6 +49,7 @@ _LAPTOP_ONLY = (
     "profiler/tuning.py",
     "recipe",
     "search/",
+    "signing.py",
     "target.py",
     "units.py",
 )
