@@ -1,4 +1,4 @@
-"""What travels to a board is what its workers can load, and no more."""
+"""What travels to a board is what its workers and apps can load, and no more."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def imported(module: str) -> Iterator[str]:
 def reachable() -> set[str]:
     by_name = (*(place.partition(":")[0] for place in ENGINES.values()), *SENSORS.values())
     found: set[str] = set()
-    waiting = [*WORKERS, "edgert.onboard.server", *by_name]
+    apps = (module for module in MODULES if module.startswith("edgert.app"))
+    waiting = [*WORKERS, *apps, "edgert.onboard.server", *by_name]
     while waiting:
         module = waiting.pop()
         if module in MODULES and module not in found:

@@ -32,7 +32,8 @@ def third_party(script: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["edgert.runtime", "edgert.runtime.worker", "edgert.profiler.worker", "edgert.devices", "edgert.cli"]
+    "module",
+    ["edgert.runtime", "edgert.runtime.worker", "edgert.profiler.worker", "edgert.app", "edgert.devices", "edgert.cli"],
 )
 def test_the_device_side_loads_numpy_and_nothing_else(module: str) -> None:
     assert third_party(f"import {module}") <= {"_distutils_hack", "numpy"}

@@ -20,7 +20,9 @@ LAPTOP = (
 PROFILER_OF_THE_LAPTOP = ("report", "compare", "record_files", "record_table", "sweep", "tuning", "crew", "board")
 
 
-@pytest.mark.parametrize("worker", ["profiler.worker", "profiler.race_worker", "profiler.card_worker", "runtime.worker"])
+@pytest.mark.parametrize(
+    "worker", ["profiler.worker", "profiler.race_worker", "profiler.card_worker", "runtime.worker"]
+)
 def test_a_worker_loads_nothing_of_the_laptop(worker: str) -> None:
     script = f"import sys, edgert.{worker}; print('\\n'.join(sys.modules))"
     environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}

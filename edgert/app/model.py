@@ -1,0 +1,118 @@
+"""The model of an app: a bundle's variant with its pre- and post-processing, each timed; variants are switched live."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgert.errors import UsageError, did_you_mean
+from edgert.runtime.postprocess import as_classification
+from edgert.runtime.results import Result
+from edgert.runtime.session import Session, load
+
+__all__ = ["AppModel", "Timed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """A result and how long its parts took."""
+
+    result: Result
+    preprocess_ms: float
+    inference_ms: float
+    postprocess_ms: float
+
+
+class AppModel:
+    """`run` belongs to one thread; `switch` may be called from any other: it loads there, and the next run uses it."""
+
+    def __init__(self, path: Path, variant: str | None = None, threads: int | None = None) -> None:
+        self._path, self._threads = path, threads
+        self._session = load(path, variant=variant, threads=threads)
+        self._next: Session | None = None
+        self._guard = threading.Lock()
+        self._loading = threading.Lock()
+        self._facts = {name: value for name, value in self._session.facts().items() if name in ("engine", "version")}
+
+    @property
+    def name(self) -> str:
+        """Name of the model in its manifest."""
+        return self._session.manifest.name
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names, or ()."""
+        return self._session.labels
+
+    @property
+    def variant(self) -> str:
+        """The variant that runs, or runs next."""
+        with self._guard:
+            return (self._next or self._session).variant.id
+
+    @property
+    def engine(self) -> str:
+        """Name and version of the engine."""
+        return " ".join(str(value) for value in self._facts.values())
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Variants of the bundle that an engine here loads: those in the format of the one that runs first."""
+        current = self._session.variant
+        return tuple(v.id for v in self._session.manifest.variants if v.format == current.format)
+
+    def switch(self, variant: str) -> None:
+        """Loads another variant beside the one that runs; the next run uses it.
+
+        Raises:
+            UsageError: the bundle has no such variant.
+            EngineError: no engine here runs it.
+        """
+        if variant not in self.variants:
+            raise UsageError(f"the bundle has no variant {variant!r}{did_you_mean(variant, self.variants)}")
+        with self._loading:
+            if variant == self.variant:
+                return
+            session = load(self._path, variant=variant, threads=self._threads)
+            with self._guard:
+                unused, self._next = self._next, session
+            if unused is not None:
+                unused.close()
+
+    def run(self, values: NDArray[np.generic]) -> Timed:
+        """Returns the result for one picture uint8[H, W, 3] (or what the bundle's first step takes).
+
+        Raises:
+            DataError: the values do not fit the first step.
+        """
+        session = self._current()
+        start_s = time.perf_counter()
+        array, geometry = session.preprocess(values)
+        ready_s = time.perf_counter()
+        outputs = session.run(array)
+        done_s = time.perf_counter()
+        result = session.postprocess(outputs, geometry)
+        result = as_classification(result) or result
+        end_s = time.perf_counter()
+        return Timed(result, (ready_s - start_s) * 1e3, (done_s - ready_s) * 1e3, (end_s - done_s) * 1e3)
+
+    def close(self) -> None:
+        """Frees the sessions."""
+        with self._guard:
+            waiting, self._next = self._next, None
+        for session in (self._session, waiting):
+            if session is not None:
+                session.close()
+
+    def _current(self) -> Session:
+        if self._next is not None:
+            with self._guard:
+                old, session = self._session, self._next
+                self._session, self._next = session, None
+            old.close()
+        return self._session
