@@ -90,9 +90,9 @@ def start(laptop: Laptop, *words: object, **variables: str) -> Running:
     return Running([sys.executable, "-m", "edgert", *map(str, words)], laptop, **variables)
 
 
-def edgert(laptop: Laptop, *words: object, **variables: str) -> Done:
+def edgert(laptop: Laptop, *words: object, timeout_s: float = PATIENCE_S, **variables: str) -> Done:
     """Runs an edgert command to its end."""
-    return start(laptop, *words, **variables).end()
+    return start(laptop, *words, **variables).end(timeout_s)
 
 
 def start_put(laptop: Laptop, name: str, file: Path) -> Running:
@@ -191,6 +191,7 @@ def _take_terminal() -> None:
 
 def _environment(laptop: Laptop, variables: dict[str, str]) -> dict[str, str]:
     own = {"EDGERT_SILENCE_S": f"{SILENCE_S:g}", "EDGERT_RECORDS": str(laptop.home / "records")}
+    own["PIP_CACHE_DIR"] = os.environ.get("PIP_CACHE_DIR", os.path.expanduser("~/.cache/pip"))  # may be empty
     return laptop.env | own | variables
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.emulation import session
 from tests.emulation.board import EmulatedBoard
 from tests.emulation.laptop import Laptop
+from tests.emulation.session import Done
 
 pytestmark = pytest.mark.emulation
 
@@ -24,41 +26,17 @@ TARGETS = {"pi4": "raspberry-pi-4", "pi5": "raspberry-pi-5", "orin-nano": "jetso
 CORES = {"pi4": "Cortex-A72", "pi5": "Cortex-A76", "orin-nano": "Cortex-A78AE"}
 RAILS = {"pi5": "VDD_CORE", "orin-nano": "VDD_IN"}
 DOT_PRODUCT = {"pi4": "none", "pi5": "neon_dotprod", "orin-nano": "neon_dotprod"}
-MODELS = ("kws", "proxyless")
+SOURCES = {"kws": "mlperf_tiny_kws_dscnn_float.tflite", "proxyless": "proxyless_w025_r112_imagenet.onnx"}
 ON_CPU = {"onnxruntime": ["--engine-option", "providers=CPUExecutionProvider"], "litert": []}
 FORMATS = {"onnxruntime": "onnx", "litert": "tflite"}
-PIP_CACHE = os.environ.get("PIP_CACHE_DIR", os.path.expanduser("~/.cache/pip"))
-"""Wheels that were downloaded before are found here; nothing depends on that."""
 SET_UP = ("--offline", "--engine", "onnxruntime", "--engine", "litert", "--json")
 STEPS = 0
 """How far a board's integers may lie from this computer's integer interpreter."""
 
 
-@dataclass(frozen=True)
-class Done:
-    """What a command gave."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:  # Any: JSON
-        return json.loads(self.out)
-
-
-def edgert(laptop: Laptop, *words: object, timeout_s: float = 240.0) -> Done:
-    """Runs the command line as a user of that laptop would."""
-    done = subprocess.run(
-        [sys.executable, "-m", "edgert", *map(str, words)],
-        check=False,
-        capture_output=True,
-        text=True,
-        env=laptop.env | {"EDGERT_RECORDS": str(laptop.home / "records"), "PIP_CACHE_DIR": PIP_CACHE},
-        stdin=subprocess.DEVNULL,
-        timeout=timeout_s,
-    )
-    return Done(done.returncode, done.stdout, done.stderr)
+def edgert(laptop: Laptop, *words: object) -> Done:
+    """A command with the time that inference on an emulated board takes, and no hurry about silence."""
+    return session.edgert(laptop, *words, timeout_s=240.0, EDGERT_SILENCE_S="60")
 
 
 @dataclass(frozen=True)
@@ -73,26 +51,31 @@ class Ready:
 
 
 @pytest.fixture(scope="module")
-def bundles(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Float and int8 of both models, in both formats, for all boards."""
+def bundle(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Converts a model for all boards at its first use: float and int8, in both formats."""
     folder = tmp_path_factory.mktemp("bundles")
+    boards = [word for target in TARGETS.values() for word in ("-t", target)]
+
+    @functools.cache
+    def convert(name: str) -> Path:
+        np.savez(folder / f"{name}.npz", x=_calibration(name, zoo))
+        made = folder / f"{name}.edge"
+        words = [zoo / "models" / SOURCES[name], *boards, "--calib", folder / f"{name}.npz", "-o", made]
+        command = [sys.executable, "-m", "edgert", "convert", *map(str, words)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert made.is_file(), done.stderr
+        return made
+
+    return convert
+
+
+def _calibration(name: str, zoo: Path) -> np.ndarray:
+    """Integers are compared, not accuracies: for the pictures, noise does."""
+    if name == "proxyless":
+        return np.random.default_rng(0).standard_normal((16, 3, 112, 112)).astype(np.float32)
     with np.load(zoo / "data" / "speech_commands_v2_test_mfcc_4890.npz") as data:
-        clips = data["mfcc"][:64].astype(np.float32).reshape(-1, 49, 10, 1)
-    np.savez(folder / "clips.npz", x=clips)
-    images = np.random.default_rng(0).standard_normal((16, 3, 112, 112)).astype(np.float32)
-    np.savez(folder / "images.npz", x=images)
-    sources = {
-        "kws": ("mlperf_tiny_kws_dscnn_float.tflite", "clips.npz"),
-        "proxyless": ("proxyless_w025_r112_imagenet.onnx", "images.npz"),
-    }
-    made = {}
-    for name, (model, calib) in sources.items():
-        made[name] = folder / f"{name}.edge"
-        boards = [word for target in TARGETS.values() for word in ("-t", target)]
-        words = [sys.executable, "-m", "edgert", "convert", zoo / "models" / model, *boards]
-        done = subprocess.run([*words, "--calib", folder / calib, "-o", made[name]], check=False, capture_output=True)
-        assert made[name].is_file(), done.stderr.decode()
-    return made
+        clips: np.ndarray = data["mfcc"][:64].astype(np.float32)
+    return clips.reshape(-1, 49, 10, 1)
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -132,16 +115,16 @@ def test_a_board_is_found_to_be_what_it_is(ready: Ready) -> None:
 
 def fast_and_slow(*fast: tuple[str, str]) -> list[Any]:  # Any: pytest's own type of parameters
     """Every model in every engine; those that `make test-devices` has no time for are slow."""
-    every = [(model, engine) for model in MODELS for engine in FORMATS]
+    every = [(model, engine) for model in SOURCES for engine in FORMATS]
     return [pytest.param(*one, marks=() if one in fast else pytest.mark.slow) for one in every]
 
 
-@pytest.mark.parametrize(("model", "engine"), fast_and_slow(("kws", "litert"), ("proxyless", "onnxruntime")))
-def test_a_profile_names_what_ran_where(ready: Ready, bundles: dict[str, Path], model: str, engine: str) -> None:
+@pytest.mark.parametrize(("model", "engine"), fast_and_slow(("kws", "litert"), ("kws", "onnxruntime")))
+def test_a_profile_names_what_ran_where(ready: Ready, bundle: Callable[[str], Path], model: str, engine: str) -> None:
     has_energy = engine == "litert" and ready.kind != "pi4"
     words = ["--variant", f"{FORMATS[engine]}-int8", "--engine", engine, *ON_CPU[engine]]
     words += ["--duration", "0.3s", "--no-layers", "--energy", "auto" if engine == "litert" else "none"]
-    done = edgert(ready.laptop, "profile", bundles[model], "--device", ready.kind, *words, "--json")
+    done = edgert(ready.laptop, "profile", bundle(model), "--device", ready.kind, *words, "--json")
     assert done.status == 0, done.err
     record = done.json
     assert record["device"]["target"] == TARGETS[ready.kind]
@@ -158,10 +141,12 @@ def test_a_profile_names_what_ran_where(ready: Ready, bundles: dict[str, Path], 
 
 
 @pytest.mark.parametrize(("model", "engine"), fast_and_slow(("kws", "litert"), ("kws", "onnxruntime")))
-def test_integers_equal_those_of_this_computer(ready: Ready, bundles: dict[str, Path], model: str, engine: str) -> None:
+def test_integers_equal_those_of_this_computer(
+    ready: Ready, bundle: Callable[[str], Path], model: str, engine: str
+) -> None:
     name = {"onnxruntime": "onnxruntime", "litert": "litert-xnnpack"}[engine]
     variant = ["--variant", f"{FORMATS[engine]}-int8", "--mode", "end_to_end", "--samples", "1"]
-    done = edgert(ready.laptop, "verify", bundles[model], "--device", ready.kind, "--engine", name, *variant, "--json")
+    done = edgert(ready.laptop, "verify", bundle(model), "--device", ready.kind, "--engine", name, *variant, "--json")
     assert done.status == 0, done.err
     (pair,) = [pair for pair in done.json["pairs"] if pair["b"] == f"{name} on {ready.kind}"]
     assert pair["layers"]
@@ -169,25 +154,25 @@ def test_integers_equal_those_of_this_computer(ready: Ready, bundles: dict[str, 
 
 
 def test_float_outputs_are_close_to_those_of_this_computer(
-    ready: Ready, bundles: dict[str, Path], tmp_path: Path
+    ready: Ready, bundle: Callable[[str], Path], tmp_path: Path
 ) -> None:
     x = np.random.default_rng(1).standard_normal((1, 49, 10, 1)).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
-    found = []
+    found: list[np.ndarray] = []
     for place in ([], ["--device", ready.kind]):
         output = tmp_path / f"y{len(found)}.npz"
         words = ["--input", tmp_path / "x.npy", "--variant", "tflite-fp32", "--engine", "litert", "--output", output]
-        done = edgert(ready.laptop, "run", bundles["kws"], *words, *place)
+        done = edgert(ready.laptop, "run", bundle("kws"), *words, *place)
         assert done.status == 0, done.err
         with np.load(output) as data:
             found.append(next(iter(data.values())))
     np.testing.assert_allclose(found[1], found[0], atol=1e-5)
 
 
-def test_a_jetson_on_its_cpu_is_refused_unless_asked_for(ready: Ready, bundles: dict[str, Path]) -> None:
+def test_a_jetson_on_its_cpu_is_refused_unless_asked_for(ready: Ready, bundle: Callable[[str], Path]) -> None:
     if ready.kind != "orin-nano":
         pytest.skip("this board is meant to run models on its CPU")
-    done = edgert(ready.laptop, "profile", bundles["kws"], "--device", ready.kind, "--duration", "0.1s", "--no-layers")
+    done = edgert(ready.laptop, "profile", bundle("kws"), "--device", ready.kind, "--duration", "0.1s", "--no-layers")
     assert done.status == 1
     assert "would run on the CPU" in done.err
     assert "providers=CPUExecutionProvider" in done.err
