@@ -2,6 +2,7 @@
 
 A zip with deterministic bytes: `manifest.json`, `variants/<id>/...`, `golden.npz`, `report.json`. The manifest lists
 the SHA-256 and size of every other file; a file is hashed before it is parsed. Nothing in it is executed or pickled.
+A signature covers the raw bytes of the manifest, and is checked before the manifest is parsed (docs/signing.md).
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import os
 import struct
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,9 @@ from edgert.codec import CodecError, JsonValue, from_plain, parse_json, to_plain
 from edgert.dtypes import DType
 from edgert.errors import BundleError, OutputError, did_you_mean
 from edgert.quant import QuantParams
+
+if TYPE_CHECKING:  # a tenth of the budget of `import edgert`, for those who check nothing
+    from edgert.signature import Signer, TrustPolicy
 
 __all__ = [
     "SCHEMA",
@@ -40,12 +45,15 @@ __all__ = [
     "load_npz",
     "replace_atomically",
     "write_bundle",
+    "write_signed_bundle",
 ]
 
 SCHEMA = 1
 MAX_FILE_BYTES = 4 << 30
 MAX_FILES = 4096
 MAX_MANIFEST_BYTES = 64 << 20
+MAX_SIGNATURE_BYTES = 64 << 10
+MAX_RELEASE = (1 << 63) - 1
 _MANIFEST = "manifest.json"
 _SIGNATURE = "manifest.json.sig"
 _GOLDEN = "golden.npz"
@@ -131,7 +139,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The parsed manifest.json. `default_variant` is what `run` takes when nobody chooses."""
+    """The parsed manifest.json. `default_variant` is what `run` takes when nobody chooses.
+
+    `release` orders versions that were signed one after another; None where nobody signed it.
+    """
 
     schema: int
     name: str
@@ -145,6 +156,7 @@ class Manifest:
     postprocess: tuple[Step, ...] = ()
     labels: tuple[str, ...] = ()
     files: dict[str, FileEntry] = field(default_factory=dict)
+    release: int | None = None
 
     def __post_init__(self) -> None:
         ids = [variant.id for variant in self.variants]
@@ -152,6 +164,8 @@ class Manifest:
             raise ValueError(f"two variants share an id: {sorted(ids)}")
         if self.default_variant not in ids:
             raise ValueError(f"default_variant {self.default_variant!r} is not among the variants {ids}")
+        if self.release is not None and not 0 <= self.release <= MAX_RELEASE:
+            raise ValueError(f"release {self.release} is not between 0 and {MAX_RELEASE}")
 
     def variant(self, variant_id: str | None = None) -> Variant:
         """Returns the variant of that id, or the default one.
@@ -168,21 +182,38 @@ class Manifest:
 
 
 class Bundle:
-    """An open .edge file. Reading any file of it checks size and SHA-256 first."""
+    """An open .edge file. Reading any file of it checks size and SHA-256 first.
 
-    def __init__(self, path: Path, archive: zipfile.ZipFile, manifest: Manifest, manifest_bytes: bytes) -> None:
+    `signer` is None where nobody asked who signed it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        archive: zipfile.ZipFile,
+        manifest: Manifest,
+        manifest_bytes: bytes,
+        signer: Signer | None = None,
+    ) -> None:
         self.path = path
+        self.signer = signer
         self.manifest = manifest
         self.manifest_bytes = manifest_bytes
         self.sha256 = hashlib.sha256(manifest_bytes).hexdigest()
         self._archive = archive
 
     @classmethod
-    def open(cls, path: Path | str) -> Bundle:
+    def open(cls, path: Path | str, trust: TrustPolicy | None = None) -> Bundle:
         """Opens and checks a bundle; files inside are checked when they are read.
+
+        Args:
+            path: the .edge file.
+            trust: whose bundles are taken; the signature is checked before the manifest is parsed. None: anybody's.
 
         Raises:
             BundleError: not a bundle, damaged, unsafe names or sizes, or an unknown schema number.
+            SignatureError: unsigned, tampered, or signed by somebody whom `trust` does not know.
+            MissingToolError: `trust` is given and there is no ssh-keygen of OpenSSH 8.1 or newer.
         """
         path = Path(path)
         if path.is_dir():
@@ -196,12 +227,13 @@ class Bundle:
         try:
             _check_entries(path, archive)
             raw = _read_entry(path, archive, _MANIFEST, MAX_MANIFEST_BYTES)
+            signer = trust(str(path), raw, _read_signature(path, archive)) if trust else None
             manifest = _parse_manifest(path, raw)
             _check_listing(path, archive, manifest)
         except BaseException:
             archive.close()
             raise
-        return cls(path, archive, manifest, raw)
+        return cls(path, archive, manifest, raw, signer)
 
     def read(self, name: str) -> bytes:
         """Returns the bytes of one file after checking them against the manifest.
@@ -258,7 +290,40 @@ def write_bundle(path: Path | str, manifest: Manifest, files: Mapping[str, bytes
             raise ValueError(f"file name {name!r} {problem}")
     listing = {name: FileEntry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in sorted(files.items())}
     plain = to_plain(manifest) | {"files": to_plain(listing)}
-    contents = {**files, _MANIFEST: json.dumps(plain, indent=1, sort_keys=True).encode() + b"\n"}
+    return replace_atomically(Path(path), _pack({**files, _MANIFEST: _manifest_bytes(plain)}))
+
+
+def write_signed_bundle(path: Path | str, output: Path | str, release: int, sign: Callable[[bytes], bytes]) -> Path:
+    """Writes a bundle with a release number and a signature, in place of those it had; every file is checked first.
+
+    Same bundle, number and signature, same bytes. `output` may be `path`, and is replaced once everything is on disk.
+
+    Args:
+        path: the bundle to sign.
+        output: where the signed one goes.
+        release: its place among releases, 0 to 2**63 - 1.
+        sign: takes the raw bytes of the manifest and returns their signature.
+
+    Raises:
+        BundleError: the bundle is damaged; nothing is signed.
+        OutputError: the file cannot be written; nothing is left behind.
+        ValueError: the release number is out of range.
+    """
+    if not 0 <= release <= MAX_RELEASE:
+        raise ValueError(f"release {release} is not between 0 and {MAX_RELEASE}")
+    with Bundle.open(path) as bundle:
+        contents = {name: bundle.read(name) for name in bundle.manifest.files}
+        plain = parse_json(bundle.manifest_bytes)
+    contents[_MANIFEST] = _manifest_bytes({**plain, "release": release})
+    contents[_SIGNATURE] = sign(contents[_MANIFEST])
+    return replace_atomically(Path(output), _pack(contents))
+
+
+def _manifest_bytes(plain: JsonValue) -> bytes:
+    return json.dumps(plain, indent=1, sort_keys=True).encode() + b"\n"
+
+
+def _pack(contents: Mapping[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(contents):
@@ -266,7 +331,7 @@ def write_bundle(path: Path | str, manifest: Manifest, files: Mapping[str, bytes
             info.create_system = 3
             info.external_attr = 0o644 << 16
             archive.writestr(info, contents[name])
-    return replace_atomically(Path(path), buffer.getvalue())
+    return buffer.getvalue()
 
 
 def replace_atomically(path: Path, data: bytes) -> Path:
@@ -362,6 +427,12 @@ def _read_entry(path: Path, archive: zipfile.ZipFile, name: str, limit_bytes: in
         struct.error,
     ) as error:
         raise BundleError(f"{path}: {name!r} cannot be read ({error}); the bundle was damaged") from error
+
+
+def _read_signature(path: Path, archive: zipfile.ZipFile) -> bytes | None:
+    if _SIGNATURE not in archive.namelist():
+        return None
+    return _read_entry(path, archive, _SIGNATURE, MAX_SIGNATURE_BYTES)
 
 
 def _parse_json(path: Path, name: str, raw: bytes) -> JsonValue:

@@ -97,7 +97,7 @@ def _execute(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _module(verb: str) -> ModuleType:
-    return importlib.import_module(f"edgert.commands.{verb}")
+    return importlib.import_module(f"edgert.commands.{verb.replace('-', '_')}")
 
 
 def _add_common(parser: argparse.ArgumentParser, default: object) -> None:

@@ -1,5 +1,6 @@
 """The verbs of the command line: one module each, imported only when that verb is called.
 
+The module of a verb with a hyphen has an underscore there.
 A module has `add_arguments(parser)`, `execute(arguments, console) -> exit code` and a public function of the verb's
 name that does the work without a command line.
 """
@@ -16,6 +17,8 @@ VERBS = {
     "verify": "compare engines with the integer interpreter, layer by layer",
     "profile": "measure latency, memory and energy",
     "compare": "compare two profile records",
+    "sign": "sign a bundle with your SSH key",
+    "verify-signature": "say who signed a bundle, and whether it is as it was then",
     "report": "write the HTML page of a bundle or record",
     "selftest": "try edgert on a device of your own and write a card about it",
     "demo": "convert, run and profile a small model that comes with edgert",
@@ -23,4 +26,4 @@ VERBS = {
     "devices": "store boards by name, and flash them",
     "targets": "list the devices that edgert knows, or show one",
 }
-"""Verb -> one line for `edgert --help`; the module is edgert.commands.<verb>."""
+"""Verb -> one line for `edgert --help`; the module is edgert.commands.<verb>, with _ for -."""

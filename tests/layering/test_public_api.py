@@ -23,6 +23,8 @@ MODULES = (
     "edgert.quant",
     "edgert.recipe",
     "edgert.runtime",
+    "edgert.signature",
+    "edgert.signing",
     "edgert.target",
     "edgert.verification",
     "edgert.devices",
@@ -33,7 +35,8 @@ MODULES = (
 
 def public_names() -> list[str]:
     names = [f"{module}.{name}" for module in MODULES for name in importlib.import_module(module).__all__]
-    return sorted([*names, *(f"edgert.commands.{verb}.{verb}" for verb in VERBS)])
+    verbs = [verb.replace("-", "_") for verb in VERBS]
+    return sorted([*names, *(f"edgert.commands.{verb}.{verb}" for verb in verbs)])
 
 
 def test_the_public_names_are_the_golden_ones() -> None:

@@ -38,7 +38,7 @@ def test_every_verb_exists_and_explains_itself(verb: str, capsys: pytest.Capture
     assert f"edgert {verb}" in text
     assert "--json" in text
     module = cli._module(verb)
-    assert callable(getattr(module, verb))
+    assert callable(getattr(module, verb.replace("-", "_")))
 
 
 def test_help_lists_the_verbs_and_imports_none_of_them() -> None:
@@ -49,7 +49,7 @@ def test_help_lists_the_verbs_and_imports_none_of_them() -> None:
         "print([m for m in sys.modules if m.startswith('edgert.commands.') or m == 'onnxruntime'])"
     )
     result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert all(f"\n    {verb} " in result.stdout for verb in VERBS)
+    assert all(f"\n    {verb}" in result.stdout for verb in VERBS)
     assert result.stdout.endswith("['edgert.commands.progress', 'edgert.commands.console']\n")
 
 
