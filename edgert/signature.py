@@ -223,8 +223,14 @@ def _run(words: Sequence[str], data: bytes) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(words, input=data, env=environment, capture_output=True, check=False, timeout=_LIMIT_S)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SignatureError(SignatureState.UNCHECKED, f"the signature could not be checked: {error}") from error
-    said, complained = (text.decode(errors="replace") for text in (done.stdout, done.stderr))
+    said, complained = (_plain_text(text) for text in (done.stdout, done.stderr))
     return subprocess.CompletedProcess(words, done.returncode, said, complained)
+
+
+def _plain_text(reply: bytes) -> str:
+    # parts of it come from a file that nobody vouched for yet, and it is shown on a terminal
+    text = reply.decode(errors="replace")
+    return "".join(char if char.isprintable() or char in "\r\n" else "?" for char in text)
 
 
 def _read_trust(path: Path) -> str:

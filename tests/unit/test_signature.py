@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from edgert import bundle as bundle_module
-from edgert import cli
+from edgert import cli, signature, signing
 from edgert.bundle import MAX_RELEASE, Bundle, write_signed_bundle
 from edgert.commands.sign import sign
 from edgert.commands.verify_signature import verify_signature
@@ -182,6 +182,23 @@ def test_lines_of_allowed_signers(bundle: Path, keys: Keys, tmp_path: Path, line
         with Bundle.open(bundle, TrustPolicy(file)) as opened:
             assert opened.signer is not None
             assert opened.signer.principal == principal
+
+
+def test_a_certificate_of_a_trusted_authority_signs(keys: Keys, stranger: Keys, tmp_path: Path) -> None:
+    mine = make_key(tmp_path, "mine")
+    words = ["ssh-keygen", "-q", "-s", str(keys.private), "-I", "test", "-n", "me@example", str(mine.public)]
+    subprocess.run(words, check=True)
+    path = example.write(tmp_path)
+    sign(path, key=tmp_path / "mine-cert.pub")
+    authority = tmp_path / "allowed"
+    authority.write_text(f'*@example,me@example cert-authority,namespaces="edgert" {keys.public.read_text()}')
+    assert verify_signature(path, allowed_signers=authority).principal == "me@example"
+    authority.write_text(f"me@example cert-authority {stranger.public.read_text()}")
+    assert refused(path, TrustPolicy(authority)).state is SignatureState.UNKNOWN
+
+
+def test_what_ssh_keygen_quotes_cannot_write_on_a_terminal() -> None:
+    assert signature._plain_text(b"bad\x1b[2J\x07 \xff\n") == "bad?[2J? \ufffd\n"
 
 
 def test_trusted_keys_that_cannot_be_read_refuse_everything(bundle: Path, keys: Keys, tmp_path: Path) -> None:
@@ -378,6 +395,31 @@ def test_newer_ones_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version:
     folder = stand_in(tmp_path / "bin", version)
     monkeypatch.setenv("PATH", str(folder))
     assert require_ssh_keygen("checking a signature") == str(folder / "ssh-keygen")
+
+
+SAYS_9_2 = "OpenSSH_9.2p1 Debian-2+deb12u5, OpenSSL 3.0.15"
+
+
+def test_an_ssh_keygen_that_never_answers_is_given_up(
+    bundle: Path, keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = stand_in(tmp_path / "bin", SAYS_9_2)
+    (folder / "ssh-keygen").write_text("#!/bin/sh\nexec /bin/sleep 1000\n")
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr(signature, "_LIMIT_S", 2.0)
+    monkeypatch.setattr(signing, "_LIMIT_S", 0.2)
+    assert refused(bundle, TrustPolicy(keys.allowed)).state is SignatureState.UNCHECKED
+    with pytest.raises(SigningError, match=r"did not sign with .*key within 0\.2 s; was a touch due\?"):
+        sign(bundle, key=keys.private)
+
+
+def test_a_success_without_a_signature_is_none(
+    bundle: Path, keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(stand_in(tmp_path / "bin", SAYS_9_2)))  # its ssh-keygen says 0 and does nothing
+    with pytest.raises(SigningError, match="ssh-keygen made no signature with"):
+        sign(bundle, key=keys.private)
+    assert refused(bundle, TrustPolicy(keys.allowed)).state is SignatureState.TAMPERED
 
 
 def version_of(release: int | None, name: str = "") -> ReleaseId:
