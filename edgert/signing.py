@@ -16,8 +16,8 @@ from edgert.signature import NAMESPACE, require_ssh_keygen
 
 __all__ = ["SigningError", "sign_manifest"]
 
-# the client's own order; a key that only a hardware token holds has the ending _sk
-_KEYS = ("id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk")
+# Ed25519 first: the same bytes give the same signature; a key that a hardware token holds has the ending _sk
+_KEYS = ("id_ed25519", "id_ed25519_sk", "id_ecdsa", "id_ecdsa_sk", "id_rsa")
 _LIMIT_S = 60.0  # without a terminal: a token may wait for a touch, nothing may wait for ever
 
 
@@ -33,7 +33,7 @@ def sign_manifest(manifest: bytes, key: Path | None = None) -> tuple[bytes, str]
     Args:
         manifest: the raw bytes of a manifest.json.
         key: a private key, or a public key whose private half an agent or token holds. By default the first of
-            ~/.ssh/id_rsa, id_ecdsa, id_ecdsa_sk, id_ed25519, id_ed25519_sk, then the agent's first key.
+            ~/.ssh/id_ed25519, id_ed25519_sk, id_ecdsa, id_ecdsa_sk, id_rsa, then the agent's first key.
 
     Raises:
         UsageError: there is no such key, or none at all.

@@ -258,6 +258,12 @@ def test_the_verb_signs_in_place(tmp_path: Path, keys: Keys, capsys: pytest.Capt
     assert [file.name for file in tmp_path.iterdir()] == ["example.edge"]
 
 
+def test_a_board_needs_the_standard_library_alone_to_check() -> None:
+    script = "import sys; import edgert.signature; print('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-S", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout == "False\n", done.stderr
+
+
 @pytest.mark.parametrize("number", [-1, MAX_RELEASE + 1])
 def test_a_release_number_out_of_range_is_refused(tmp_path: Path, keys: Keys, number: int) -> None:
     path = example.write(tmp_path)
@@ -279,6 +285,7 @@ def test_the_first_key_of_the_user_signs(
         sign(path)
     with pytest.raises(UsageError, match="nothing: no such key; --key takes a private key"):
         sign(path, key=tmp_path / "nothing")
+    assert sign(path, key=make_key(tmp_path / ".ssh", "id_rsa", kind="rsa").private).release
     mine = make_key(tmp_path / ".ssh", "id_ed25519")
     assert sign(path).key == str(mine.private)
     (tmp_path / ".ssh/allowed_signers").write_text(mine.allowed.read_text())
