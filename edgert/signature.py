@@ -92,23 +92,29 @@ class TrustPolicy:
             MissingToolError: no ssh-keygen of OpenSSH 8.1 or newer.
         """
         principals = _principals(_read_trust(self.allowed_signers))
-        revoked = ["-r", str(self.revoked_keys)] if self.revoked_keys else []
         if self.revoked_keys:
             _read_trust(self.revoked_keys)
         if signature is None:
             text = f"{where}: unsigned, and {self.allowed_signers} says whose bundles are taken; sign it: edgert sign"
             raise SignatureError(SignatureState.UNSIGNED, text)
         program = require_ssh_keygen("checking a signature")
-        with tempfile.TemporaryDirectory(prefix="edgert-signature-") as folder:
-            file = Path(folder) / "signature"
-            file.write_bytes(signature)
-            check = _Check(program, file, manifest)
-            trusting = ["-f", str(self.allowed_signers)]
-            found = check.first_signer(principals, [*trusting, *revoked])
-            if found is None:
-                is_revoked = bool(revoked) and check.first_signer(principals, trusting) is not None
-                raise check.explain(where, self.allowed_signers, is_revoked)
-            return found
+        try:
+            with tempfile.TemporaryDirectory(prefix="edgert-signature-") as folder:
+                file = Path(folder) / "signature"
+                file.write_bytes(signature)
+                return self._decide(where, _Check(program, file, manifest), principals)
+        except OSError as error:  # a full disk
+            text = f"{where}: the signature could not be checked, so the bundle is not taken: {error}"
+            raise SignatureError(SignatureState.UNCHECKED, text) from error
+
+    def _decide(self, where: str, check: _Check, principals: Sequence[str]) -> Signer:
+        trusting = ["-f", str(self.allowed_signers)]
+        revoked = ["-r", str(self.revoked_keys)] if self.revoked_keys else []
+        found = check.first_signer(principals, [*trusting, *revoked])
+        if found is None:
+            is_revoked = bool(revoked) and check.first_signer(principals, trusting) is not None
+            raise check.explain(where, self.allowed_signers, is_revoked)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import pty
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -208,6 +209,15 @@ def test_trusted_keys_that_cannot_be_read_refuse_everything(bundle: Path, keys: 
         assert "the trusted keys cannot be read" in str(error)
     (tmp_path / "huge").write_bytes(b"#" * (2 << 20))
     assert "not trusted keys" in str(refused(bundle, TrustPolicy(tmp_path / "huge")))
+
+
+def test_a_board_without_room_takes_nothing(
+    bundle: Path, keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    error = refused(bundle, TrustPolicy(keys.allowed))
+    assert error.state is SignatureState.UNCHECKED
+    assert "could not be checked, so the bundle is not taken: [Errno 2]" in str(error)
 
 
 def test_a_board_finds_its_policy(tmp_path: Path) -> None:
