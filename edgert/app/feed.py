@@ -1,0 +1,84 @@
+"""From the loop's scenes to pictures for the page: encoded once each, only while somebody looks, never waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from edgert.app.findings import Scene, draw_findings, encode_jpeg
+from edgert.app.frames import NewestSlot
+
+__all__ = ["MOST_VIEWERS", "PictureFeed"]
+
+MOST_VIEWERS = 10
+
+
+class PictureFeed:
+    """`publish` belongs to the loop and costs it a lock; a thread draws and encodes; `next_picture` is for the page."""
+
+    def __init__(self, rate_hz: float = 10.0) -> None:
+        self._step_s = 1 / rate_hz
+        self._slot: NewestSlot[Scene] = NewestSlot()
+        self._closed = threading.Event()
+        self._server: asyncio.AbstractEventLoop | None = None
+        self._changed = asyncio.Event()
+        self._picture: tuple[int, bytes] = (0, b"")
+        self.latest: Scene | None = None
+        self.viewers = self.encoded = 0
+        self._thread = threading.Thread(target=self._work, name="pictures", daemon=True)
+        self._thread.start()
+
+    def publish(self, scene: Scene) -> None:
+        """Takes the newest scene."""
+        self.latest = scene
+        if self.viewers:
+            self._slot.put(scene)
+
+    def attach(self, server: asyncio.AbstractEventLoop) -> None:
+        """Says which loop of the page is told of new pictures."""
+        self._server = server
+
+    def join(self) -> bool:
+        """Counts one more viewer; False: there are as many as there may be."""
+        if self.viewers >= MOST_VIEWERS:
+            return False
+        self.viewers += 1
+        if self.latest is not None:
+            self._slot.put(self.latest)  # a source that is down still shows its last picture
+        return True
+
+    def leave(self) -> None:
+        """Counts one viewer less."""
+        self.viewers -= 1
+
+    @property
+    def picture(self) -> tuple[int, bytes]:
+        """Number and JPEG bytes of the newest picture; 0 and nothing before the first."""
+        return self._picture
+
+    async def next_picture(self, seen: int) -> tuple[int, bytes]:
+        """Returns number and JPEG bytes of the newest picture once it is another than `seen`."""
+        while self._picture[0] == seen:
+            await self._changed.wait()
+        return self._picture
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._closed.set()
+        self._thread.join(timeout=5)
+
+    def _work(self) -> None:
+        while not self._closed.is_set():
+            scene = self._slot.take(0.5)
+            if scene is None or self._server is None:
+                continue
+            data = encode_jpeg(draw_findings(scene))
+            self.encoded += 1
+            if not self._server.is_closed():
+                self._server.call_soon_threadsafe(self._announce, data)
+            self._closed.wait(self._step_s)
+
+    def _announce(self, data: bytes) -> None:
+        self._picture = self._picture[0] + 1, data
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()

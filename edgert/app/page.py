@@ -1,0 +1,241 @@
+"""The page of an app: one tornado server in a thread of its own. Nothing of the file system is served."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from edgert.app.feed import PictureFeed
+from edgert.app.page_assets import ICON, STYLE, page_html
+from edgert.app.page_guard import COOKIE, HEADERS, Access
+from edgert.app.page_script import SCRIPT
+from edgert.app.page_state import PageState
+from edgert.errors import DeviceError, EdgertError, MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    from tornado.web import Application, RequestHandler
+
+__all__ = ["Page"]
+
+_BOUNDARY = "edgert-picture"
+_SLOW_S = 10.0
+_AGAIN_S = 5.0
+_MOST_BODY_BYTES = 4096
+
+Answer = Callable[["RequestHandler"], Awaitable[None]]
+
+
+class Page:
+    """Serves until closed; `port` is where. The loop never waits for it."""
+
+    def __init__(self, state: PageState, access: Access, port: int) -> None:
+        try:
+            from tornado.netutil import bind_sockets
+        except ImportError as error:
+            raise MissingExtraError("tornado", "apps", "the page") from error
+        try:
+            self._sockets = bind_sockets(port, access.address)
+        except (OSError, OverflowError) as error:
+            raise DeviceError(
+                f"the page cannot listen on {access.address} port {port}: {error}; choose another --port"
+            ) from error
+        self._state, self._access = state, access
+        self.port: int = self._sockets[0].getsockname()[1]
+        self._ended: asyncio.Event | None = None
+        self._server: asyncio.AbstractEventLoop | None = None
+        self._up = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="page", daemon=True)
+        self._thread.start()
+        self._up.wait()
+
+    def close(self) -> None:
+        """Ends the server; open streams are cut."""
+        if self._server is not None and self._ended is not None and not self._server.is_closed():
+            self._server.call_soon_threadsafe(self._ended.set)
+        self._thread.join(timeout=5)
+
+    async def _serve(self) -> None:
+        from tornado.httpserver import HTTPServer
+
+        self._ended, self._server = asyncio.Event(), asyncio.get_running_loop()
+        self._state.feed.attach(self._server)
+        server = HTTPServer(
+            _application(self._state, self._access),
+            idle_connection_timeout=30,
+            body_timeout=10,
+            max_body_size=_MOST_BODY_BYTES,
+            max_header_size=16384,
+        )
+        server.add_sockets(self._sockets)
+        self._up.set()
+        await self._ended.wait()
+        server.stop()
+        await server.close_all_connections()
+
+
+def _application(state: PageState, access: Access) -> Application:
+    from tornado.web import Application, RequestHandler
+
+    gets, posts = _answers(state, access), {"/variant": _set_variant(state), "/threshold": _set_threshold(state)}
+
+    class Handler(RequestHandler):
+        """Every request: the guard first, then the answer of its path."""
+
+        def set_default_headers(self) -> None:
+            for name, value in HEADERS.items():
+                self.set_header(name, value)
+
+        def prepare(self) -> None:
+            headers = self.request.headers
+            if not access.knows_host(self.request.host):
+                _refuse(self, 421, "this page answers to localhost only")
+            elif self.request.path == "/" and access.is_token(self.get_query_argument("token", "")):
+                self.set_cookie(COOKIE, access.token or "", httponly=True, samesite="Strict")
+                self.redirect("/")
+            elif not access.is_open(headers, self.get_cookie(COOKIE)):
+                _refuse(self, 401, "open this page once with ?token=... in its address")
+            elif self.request.method == "POST" and not access.may_change(headers):
+                _refuse(self, 403, "changes are taken from the page itself only")
+
+        async def get(self) -> None:
+            await self._answer(gets)
+
+        async def post(self) -> None:
+            await self._answer(posts)
+
+        async def _answer(self, answers: dict[str, Answer]) -> None:
+            answer = answers.get(self.request.path)
+            if answer is None:
+                _refuse(self, 404, "there is no such page")
+            else:
+                await answer(self)
+
+    return Application([(r"/.*", Handler)], log_function=lambda _: None)
+
+
+def _answers(state: PageState, access: Access) -> dict[str, Answer]:
+    html = page_html(state.title, access.form_token)
+    fixed = {"/": (html, "text/html"), "/page.css": (STYLE, "text/css"), "/page.js": (SCRIPT, "text/javascript")}
+    answers = {path: _fixed(text, kind) for path, (text, kind) in fixed.items()}
+
+    async def state_json(handler: RequestHandler) -> None:
+        _send_json(handler, state.state())
+
+    async def health(handler: RequestHandler) -> None:
+        is_healthy, words = state.health()
+        handler.set_status(200 if is_healthy else 503)
+        _send_json(handler, words)
+
+    async def metrics(handler: RequestHandler) -> None:
+        handler.set_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+        handler.write(state.metrics())
+
+    async def stream(handler: RequestHandler) -> None:
+        await _stream(handler, state)
+
+    more = {"/state": state_json, "/healthz": health, "/metrics": metrics, "/stream.mjpg": stream}
+    return {**answers, **more, "/icon.svg": _fixed(ICON, "image/svg+xml")}
+
+
+def _fixed(text: str, kind: str) -> Answer:
+    async def answer(handler: RequestHandler) -> None:
+        handler.set_header("Content-Type", f"{kind}; charset=utf-8")
+        handler.write(text)
+
+    return answer
+
+
+def _send_json(handler: RequestHandler, values: object) -> None:
+    handler.set_header("Content-Type", "application/json; charset=utf-8")
+    handler.write(json.dumps(values, allow_nan=False))
+
+
+def _refuse(handler: RequestHandler, status: int, words: str) -> None:
+    handler.set_status(status)
+    handler.set_header("Content-Type", "text/plain; charset=utf-8")
+    handler.finish(words + "\n")
+
+
+async def _stream(handler: RequestHandler, state: PageState) -> None:
+    """Sends pictures until the viewer goes, or does not take one within 10 s; a slow viewer gets fewer, not older."""
+    from tornado.iostream import StreamClosedError
+
+    feed = state.feed
+    if not feed.join():
+        handler.set_header("Retry-After", "30")
+        _refuse(handler, 503, "as many browsers as allowed look at this picture already")
+        return
+    handler.set_header("Content-Type", f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
+    seen = 0
+    try:
+        handler.write(f"--{_BOUNDARY}\r\n")
+        while True:
+            seen, data = await _next_picture(feed, seen)
+            head = f"Content-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n".encode()
+            handler.write(head + data + f"\r\n--{_BOUNDARY}\r\n".encode())
+            await asyncio.wait_for(handler.flush(), _SLOW_S)
+    except (StreamClosedError, asyncio.TimeoutError, asyncio.CancelledError):
+        return  # the viewer went, takes nothing, or the app ends
+    finally:
+        feed.leave()
+
+
+async def _next_picture(feed: PictureFeed, seen: int) -> tuple[int, bytes]:
+    """The next picture; after 5 s without one the last again, which shows whether the viewer is still there."""
+    try:
+        return await asyncio.wait_for(feed.next_picture(seen), _AGAIN_S)
+    except asyncio.TimeoutError:
+        return feed.picture
+
+
+def _set_variant(state: PageState) -> Answer:
+    async def answer(handler: RequestHandler) -> None:
+        try:
+            variant = _variant_of(handler)
+            await asyncio.get_running_loop().run_in_executor(None, state.controls.model.switch, variant)
+        except EdgertError as error:
+            _refuse(handler, 400, str(error))
+            return
+        _send_json(handler, {"variant": state.controls.model.variant})
+
+    return answer
+
+
+def _set_threshold(state: PageState) -> Answer:
+    async def answer(handler: RequestHandler) -> None:
+        try:
+            state.controls.threshold = _threshold_of(handler)
+        except UsageError as error:
+            _refuse(handler, 400, str(error))
+            return
+        _send_json(handler, {"threshold": state.controls.threshold})
+
+    return answer
+
+
+def _variant_of(handler: RequestHandler) -> str:
+    value = _value_of(handler)
+    if isinstance(value, str):
+        return value
+    raise UsageError("the variant is no text")
+
+
+def _threshold_of(handler: RequestHandler) -> float:
+    value = _value_of(handler)
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
+        return float(value)
+    raise UsageError("the threshold is no number between 0 and 1")
+
+
+def _value_of(handler: RequestHandler) -> object:
+    try:
+        body = json.loads(handler.request.body)
+    except (ValueError, RecursionError) as error:
+        raise UsageError("the request is no JSON") from error
+    if not isinstance(body, dict) or set(body) != {"value"}:
+        raise UsageError('the request is not {"value": ...}')
+    value: object = body["value"]
+    return value

@@ -1,0 +1,105 @@
+"""Runs an app from its command line to its end: the one call that an app.py makes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from edgert.app.feed import PictureFeed
+from edgert.app.loop import Controls, Explain, Loop
+from edgert.app.model import AppModel
+from edgert.app.notify import Notifier
+from edgert.app.options import Options, page_token, parse_options
+from edgert.app.page import Page
+from edgert.app.page_guard import Access
+from edgert.app.page_state import PageState, summary
+from edgert.app.sensors import SensorThread
+from edgert.app.sources import Picture, open_source
+from edgert.errors import EdgertError
+
+__all__ = ["App", "run_app"]
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """What is an app's own: its title, one sentence for --help, how results become findings, its defaults.
+
+    `explain` gets the options first, so that it can keep what it needs; what it returns is called for every frame.
+    """
+
+    title: str
+    words: str
+    explain: Callable[[Options, AppModel], Explain]
+    defaults: Mapping[str, object] = field(default_factory=dict)
+
+
+def run_app(app: App, argv: Sequence[str] | None = None, out: TextIO | None = None) -> int:
+    """Runs until SIGTERM, Ctrl-C or --seconds; then writes a JSON summary to `out` (stdout). Returns the exit code."""
+    try:
+        options = parse_options(argv, app.words, app.defaults)
+        run(app, options, out or sys.stdout)
+    except EdgertError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    return 0
+
+
+def run(app: App, options: Options, out: TextIO) -> None:
+    """Runs with options that were read.
+
+    Raises:
+        EdgertError: the model, the input or the page cannot be opened as asked.
+    """
+    height, width = options.height_width
+    access = Access(options.address, page_token())
+    with ExitStack() as stack:
+        model = AppModel(Path(options.bundle), options.variant, options.threads)
+        stack.callback(model.close)
+        source = open_source(options.input, Picture(options.rate, height, width))
+        stack.callback(source.close)
+        sensors = SensorThread(options.energy)
+        stack.callback(sensors.close)
+        notifier = Notifier()
+        stack.callback(notifier.stopping)
+        controls, feed = Controls(model, options.threshold), PictureFeed(options.page_rate)
+        stack.callback(feed.close)
+        loop = Loop(source, controls, app.explain(options, model), feed.publish, sensors, notifier)
+        if not options.headless:
+            page = Page(PageState(app.title, loop, controls, feed, sensors), access, options.port)
+            stack.callback(page.close)
+            sys.stderr.write(f"page: http://{options.address}:{page.port}/\n")
+            sys.stderr.flush()
+        with _ended_by_signals(loop):
+            loop.run(options.seconds)
+        memory = {"memory_bytes": sensors.state.memory_bytes}
+        out.write(json.dumps({**summary(loop.state(), controls), **memory}, indent=2) + "\n")
+        out.flush()
+
+
+@contextlib.contextmanager
+def _ended_by_signals(loop: Loop) -> Iterator[None]:
+    """SIGTERM and Ctrl-C end the loop after its frame; a second one ends the process as usual."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def end(number: int, _: object) -> None:
+        loop.stop()
+        signal.signal(number, signal.SIG_DFL)
+
+    try:
+        for number in before:
+            signal.signal(number, end)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
