@@ -93,7 +93,8 @@ def set_up_board(
         device: with the target that was found when it was added.
         transport: to it.
         engines: names; none: those of the device's target.
-        offline: download on this computer; a board without pip gets it that way in any case.
+        offline: download on this computer; a board without pip, or one whose wheels come from an index of their own,
+            gets it that way in any case.
         wheels: take wheels from this folder and nowhere else.
         index_url: ask this package index instead of PyPI.
         progress: told what is going on.
@@ -109,8 +110,9 @@ def set_up_board(
     progress("finding wheels", 0, 0)
     sources = _sources(wheels, index_url)
     notes: list[str] = []
-    if offline or wheels is not None or not facts["has_pip"]:
-        if not offline and wheels is None:
+    has_own_index = any(engine.package for engine in target.engines if engine.name in chosen)
+    if offline or wheels is not None or has_own_index or not facts["has_pip"]:
+        if not (offline or wheels is not None or has_own_index):
             notes.append("the board has no pip: the wheels were found here and carried over")
         found = _find(target, chosen, system, sources, notes)
         made = _carry_over(transport, target, found, progress)
