@@ -99,6 +99,21 @@ def test_from_nothing_to_a_profile(
     assert [path for path in board.home.rglob("*") if path.is_file()] == []
 
 
+def test_the_board_downloads_by_itself(demo: Converted, tmp_path: Path) -> None:
+    board = make_board("3.11", tmp_path)
+    added = board.json("devices", "add", "board", "ssh://somebody@board.local")
+    if not added["facts"]["has_pip"]:
+        pytest.skip("that Python has no pip")
+    setup = board.json("devices", "setup", "board", "--engine", "litert")
+    assert setup["notes"] == []
+    assert setup["engines"]["litert"]
+    compare(board, demo, "tflite-int8", tmp_path, 1e-5)
+    failed = board.edgert("devices", "setup", "board", "--engine", "litert", "--index-url", "http://127.0.0.1:9/simple")
+    assert failed.returncode == 3
+    assert "board: pip on the board failed: " in failed.stderr
+    compare(board, demo, "tflite-int8", tmp_path, 1e-5)  # what was there is there still
+
+
 def compare(board: Board, demo: Converted, variant: str, folder: Path, tolerance: float) -> None:
     output = folder / f"{variant}.npz"
     words = ["--device", "board", "--variant", variant, "--input", demo.inputs, "--output", output]
