@@ -65,6 +65,7 @@ class PictureFeed:
     def close(self) -> None:
         """Ends the thread."""
         self._closed.set()
+        self._slot.wake()
         self._thread.join(timeout=5)
 
     def _work(self) -> None:

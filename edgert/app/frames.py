@@ -79,3 +79,8 @@ class NewestSlot(Generic[T]):
                 self._changed.wait(timeout_s)
             value, self._value = self._value, None
             return value
+
+    def wake(self) -> None:
+        """Makes `take` return at once."""
+        with self._changed:
+            self._changed.notify_all()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edgert.app.frames import Frame, NewestSlot, Pixels, SourceHealth
-from edgert.errors import DeviceError, EdgertError
+from edgert.errors import EdgertError
 
 __all__ = ["LiveSource", "Producer", "Timing"]
 
@@ -112,8 +112,6 @@ class LiveSource:
                 last_s = time.monotonic()
                 first_s = first_s or last_s
                 self._deliver(pixels, last_s)
-                if self._closed.is_set():
-                    break
             problem = "it ended"
         except EdgertError as error:
             problem = str(error)
@@ -125,10 +123,10 @@ class LiveSource:
     def _begin(self) -> Producer:
         producer = self._make()
         with self._guard:
-            if self._closed.is_set():
-                raise DeviceError("it was closed")
             self._producer, self._stalled = producer, False
             self._deadline_s = time.monotonic() + self._timing.start_s
+        if self._closed.is_set():
+            producer.stop()  # closed while it was made: its pictures end at once
         return producer
 
     def _deliver(self, pixels: Pixels, now_s: float) -> None:

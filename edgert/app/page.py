@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
+import os
+import socket
 import threading
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -32,18 +35,11 @@ class Page:
     """Serves until closed; `port` is where. The loop never waits for it."""
 
     def __init__(self, state: PageState, access: Access, port: int) -> None:
-        try:
-            from tornado.netutil import bind_sockets
-        except ImportError as error:
-            raise MissingExtraError("tornado", "apps", "the page") from error
-        try:
-            self._sockets = bind_sockets(port, access.address)
-        except (OSError, OverflowError) as error:
-            raise DeviceError(
-                f"the page cannot listen on {access.address} port {port}: {error}; choose another --port"
-            ) from error
+        if importlib.util.find_spec("tornado") is None:
+            raise MissingExtraError("tornado", "apps", "the page")
+        self._socket = _listen(access.address, port)
         self._state, self._access = state, access
-        self.port: int = self._sockets[0].getsockname()[1]
+        self.port: int = self._socket.getsockname()[1]
         self._ended: asyncio.Event | None = None
         self._server: asyncio.AbstractEventLoop | None = None
         self._up = threading.Event()
@@ -69,11 +65,26 @@ class Page:
             max_body_size=_MOST_BODY_BYTES,
             max_header_size=16384,
         )
-        server.add_sockets(self._sockets)
+        server.add_socket(self._socket)
         self._up.set()
         await self._ended.wait()
         server.stop()
         await server.close_all_connections()
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if os.name != "nt":  # there it would let two programs share a port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setblocking(False)
+        listener.bind((address, port))
+        listener.listen(32)
+    except OSError as error:
+        listener.close()
+        raise DeviceError(f"the page cannot listen on {address} port {port}: {error}; choose another --port") from error
+    return listener
 
 
 def _application(state: PageState, access: Access) -> Application:

@@ -140,6 +140,7 @@ class HttpProducer:
         kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
         self._connection = kind(self._parts.hostname or "", self._parts.port, timeout=timeout_s)
         self._stopped = threading.Event()
+        self._socket: socket.socket | None = None
 
     def pictures(self) -> Iterator[Pixels]:
         """Yields pictures until the server ends the stream.
@@ -157,12 +158,10 @@ class HttpProducer:
 
     def stop(self) -> None:
         """Cuts the connection."""
-        if not self._stopped.is_set():
-            self._stopped.set()
-            open_socket = self._connection.sock
-            if open_socket is not None:
-                with contextlib.suppress(OSError):
-                    open_socket.shutdown(socket.SHUT_RDWR)
+        self._stopped.set()
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
 
     def _ask(self) -> http.client.HTTPResponse:
         parts = self._parts
@@ -171,6 +170,9 @@ class HttpProducer:
             pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
         self._connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), None, headers)
+        self._socket = self._connection.sock  # the connection forgets it once the answer has begun
+        if self._stopped.is_set():
+            raise DeviceError("it was stopped")
         response = self._connection.getresponse()
         kind = response.getheader("Content-Type", "nothing")
         if response.status != http.client.OK:

@@ -285,9 +285,8 @@ def test_a_server_that_sends_no_mjpeg(opened: Callable[..., LiveSource]) -> None
     camera = Camera("text/html")
     camera.start()
     source = opened(f"http://127.0.0.1:{camera.port}/")
-    wait_for(lambda: source.health().problem is not None, source)
+    wait_for(lambda: source.health().problem == "expected an MJPEG stream from 127.0.0.1, got text/html", source)
     camera.kill()
-    assert source.health().problem == "expected an MJPEG stream from 127.0.0.1, got text/html"
 
 
 def test_pictures_are_cut_by_their_markers_at_any_border() -> None:
