@@ -17,6 +17,7 @@ __all__ = ["add_energy_arguments", "energy_lines", "parse_duty", "with_asked_dut
 Measured = TypeVar("Measured", Record, BoardRecord)
 
 _PER_S = {"s": 1.0, "min": 60.0, "h": 3600.0}
+_MOST_REASONS = 2
 
 
 def add_energy_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +61,7 @@ def energy_lines(record: Record | BoardRecord) -> list[str]:
     told = record.reasons if isinstance(record, Record) else ()
     energy = record.energy
     if energy is None:
-        return [f"energy      not measured: {record.energy_reason}"]
+        return [f"energy      not measured: {_short_reason(str(record.energy_reason))}"]
     interval = "" if energy.net_ci95_mj is None else " (95 % interval {:.3g} to {:.3g})".format(*energy.net_ci95_mj)
     lines = [
         f"energy      {energy.net_mj:.3g} mJ per inference above idle{interval}, {energy.gross_mj:.3g} mJ with it",
@@ -72,6 +73,17 @@ def energy_lines(record: Record | BoardRecord) -> list[str]:
         lasts = "" if duty.hours is None else f"; {duty.battery_wh:g} Wh last {duty.hours:.3g} h"
         lines.append(f"            at {duty.rate_hz:g} runs a second {duty.mean_mw:.4g} mW on average{lasts}")
     return lines
+
+
+def _short_reason(reason: str) -> str:
+    """The reason, or for those of many sensors how many they are: the record has them all."""
+    sensors = reason.split("; ")
+    if len(sensors) <= _MOST_REASONS:
+        return reason
+    return (
+        f"none of {len(sensors)} kinds of sensors is here (edgert doctor and edgert devices doctor NAME list them); "
+        "for a USB meter on this computer see docs/energy.md"
+    )
 
 
 def _mean_ms(record: Record | BoardRecord) -> float:

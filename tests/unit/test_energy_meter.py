@@ -370,3 +370,11 @@ def test_lines_of_a_measured_energy() -> None:
     lines = "\n".join(energy_lines(record_example.record(energy=energy, energy_reason=None)))
     assert "40 mJ per inference above idle (95 % interval 39 to 41), 60 mJ with it" in lines
     assert "idle-drift: it moved" in lines
+
+
+def test_a_device_without_sensors_gets_one_short_line() -> None:
+    every = "; ".join(f"{name}: not here" for name in ("ina3221", "tegrastats", "pmic", "rapl"))
+    record = dataclasses.replace(record_example.record(), energy=None, energy_reason=every)
+    (line,) = energy_lines(record)
+    assert "none of 4 kinds of sensors is here (edgert doctor" in line
+    assert energy_lines(dataclasses.replace(record, energy_reason="rapl: needs root"))[0].endswith("rapl: needs root")
