@@ -49,8 +49,9 @@ def imported(module: str) -> Iterator[str]:
 def reachable() -> set[str]:
     by_name = (*(place.partition(":")[0] for place in ENGINES.values()), *SENSORS.values())
     found: set[str] = set()
-    apps = (module for module in MODULES if module.startswith("edgert.app"))
-    waiting = [*WORKERS, *apps, "edgert.onboard.server", "edgert.signature", *by_name]
+    always = [module for module in MODULES if module.startswith(("edgert.app", "edgert.onboard"))]
+    always.remove("edgert.onboard.bootstrap")  # travels on the command line
+    waiting = [*WORKERS, *always, "edgert.signature", *by_name]
     while waiting:
         module = waiting.pop()
         if module in MODULES and module not in found:
