@@ -63,7 +63,7 @@ def _write(picture: Pixels, text: str, x: int, y: int, scale: float) -> None:
 def encode_jpeg(pixels: Pixels, quality: int = 80) -> bytes:
     """Returns the picture as a JPEG file."""
     cv2 = opencv("the page's picture")
-    done, data = cv2.imencode(".jpg", np.ascontiguousarray(pixels[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert done
     return bytes(data)
 

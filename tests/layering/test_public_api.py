@@ -15,6 +15,7 @@ from edgert.commands import VERBS
 GOLDEN = Path(__file__).parents[1] / "golden" / "public_api.txt"
 MODULES = (
     "edgert",
+    "edgert.app",
     "edgert.bundle",
     "edgert.dtypes",
     "edgert.errors",
