@@ -80,6 +80,7 @@ def test_types_of_failures() -> None:
         "The fingerprint for the ED25519 key sent by the remote host is",
         "SHA256:o1RoNznPbkMk7iEf9XWYuE/uUp0629vS/hBugm0M+lM.",
         "Offending ED25519 key in /home/me/.ssh/known hosts:7",
+        "Host key for [192.0.2.7]:2222 has changed and you have requested strict checking.",
     ]
     error = explain(Login("192.0.2.7", "pi", 2222), changed, NAME, 255)
     assert isinstance(error, HostKeyError)
