@@ -64,7 +64,7 @@ class Releases:
         if _NAME.fullmatch(name) is None:
             raise ReleaseError(f"no name for an app: {name!r}; lower-case letters, digits, '-' and '_'")
         self._folder = folder
-        self._place = folder.base / "apps" / name
+        self.place = folder.base / "apps" / name
         self._boot = boot if boot is not None else _BOOT_ID.read_text().strip()
         self._after_step = after_step
 
@@ -72,7 +72,7 @@ class Releases:
         """Where a release is, or would be."""
         if _ID.fullmatch(release) is None:
             raise ReleaseError(f"no release: {release!r}")
-        return self._place / "releases" / release
+        return self.place / "releases" / release
 
     def state(self) -> State:
         """What is known now; a trial of an earlier boot is over, and the trusted release runs.
@@ -81,14 +81,14 @@ class Releases:
             ReleaseError: the state is damaged or of a newer edgert.
         """
         try:
-            found = json.loads((self._place / "state.json").read_text())
+            found = json.loads((self.place / "state.json").read_text())
             state = State(**found)
         except FileNotFoundError:
             return State()
         except (OSError, ValueError, TypeError) as error:
-            raise ReleaseError(f"{self._place / 'state.json'} is damaged: {error}") from error
+            raise ReleaseError(f"{self.place / 'state.json'} is damaged: {error}") from error
         if state.schema != SCHEMA:
-            raise ReleaseError(f"{self._place / 'state.json'} is of schema {state.schema}; this edgert knows {SCHEMA}")
+            raise ReleaseError(f"{self.place / 'state.json'} is of schema {state.schema}; this edgert knows {SCHEMA}")
         is_over = state.trial is not None and state.trial_boot != self._boot
         return replace(state, trial=None, trial_boot=None) if is_over else state
 
@@ -159,28 +159,28 @@ class Releases:
 
     def remove(self) -> None:
         """Removes the app."""
-        if self._place.is_dir():
+        if self.place.is_dir():
             with self._folder.staging("removed") as place:
-                os.rename(self._place, place / "app")
+                os.rename(self.place, place / "app")
                 self._after_step("removed")
 
     def _store(self, state: State) -> None:
         """Replaces the state: the new text is on the disk before its name is, so a cut leaves the one or the other."""
-        self._place.mkdir(parents=True, exist_ok=True)
-        fresh = self._place / "state.new"
+        self.place.mkdir(parents=True, exist_ok=True)
+        fresh = self.place / "state.new"
         with fresh.open("w") as stream:
             json.dump(asdict(state), stream)
             stream.flush()
             os.fsync(stream.fileno())
         self._after_step("state written")
-        os.replace(fresh, self._place / "state.json")
+        os.replace(fresh, self.place / "state.json")
         self._after_step("state replaced")
-        flush_disk(self._place)
+        flush_disk(self.place)
         self._after_step("state on disk")
 
     def _prune(self, state: State) -> None:
         kept = {state.trusted, state.previous, state.trial}
-        for path in sorted((self._place / "releases").glob("*")):
+        for path in sorted((self.place / "releases").glob("*")):
             if path.name not in kept:
                 shutil.rmtree(path, ignore_errors=True)
                 self._after_step("pruned")
