@@ -21,7 +21,8 @@ def test_three_packages_and_nothing_else(names: set[str]) -> None:
     (facts,) = (top for top in tops if top.endswith(".dist-info"))
     assert tops - {facts} == {"edgert", "edgert_converters", "edgert_targets"}
     assert {f"{facts}/licenses/LICENSE", f"{facts}/entry_points.txt"} <= names
-    assert not [name for name in names if "test" in PurePosixPath(name).name or name.endswith((".pyc", ".toml.bak"))]
+    assert not [name for name in names if PurePosixPath(name).name.startswith(("test_", "conftest"))]
+    assert not [name for name in names if "tests" in PurePosixPath(name).parts or name.endswith((".pyc", ".toml.bak"))]
 
 
 def test_every_source_file_and_data_file_is_there(names: set[str]) -> None:
@@ -41,5 +42,6 @@ def test_every_source_file_and_data_file_is_there(names: set[str]) -> None:
     assert {"edgert_converters/py.typed", "edgert_targets/py.typed"} <= names
 
 
-def test_it_is_small_enough_for_a_board(wheel: Path) -> None:
-    assert wheel.stat().st_size < 2_000_000
+def test_it_is_small(wheel: Path) -> None:
+    """What a board gets of it is smaller still: tests/layering/test_board_part.py."""
+    assert wheel.stat().st_size < 3_000_000
