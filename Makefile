@@ -29,7 +29,7 @@ test-microcontrollers: $(VENV)/.dev debian
 
 # boards over SSH, on emulated ones; needs root and skips without
 test-devices: $(VENV)/.dev debian
-	$(PYTEST) $(PARALLEL) tests/emulation -m "not slow"
+	$(PYTEST) -n 3 --dist loadfile tests/emulation -m "not slow"  # many of these wait for limits
 
 # everything, the slow cases and all mutations as well; run by hand
 test-full: $(VENV)/.dev debian

@@ -119,7 +119,7 @@ def fast_and_slow(*fast: tuple[str, str]) -> list[Any]:  # Any: pytest's own typ
     return [pytest.param(*one, marks=() if one in fast else pytest.mark.slow) for one in every]
 
 
-@pytest.mark.parametrize(("model", "engine"), fast_and_slow(("kws", "litert"), ("kws", "onnxruntime")))
+@pytest.mark.parametrize(("model", "engine"), fast_and_slow(("kws", "litert")))
 def test_a_profile_names_what_ran_where(ready: Ready, bundle: Callable[[str], Path], model: str, engine: str) -> None:
     has_energy = engine == "litert" and ready.kind != "pi4"
     words = ["--variant", f"{FORMATS[engine]}-int8", "--engine", engine, *ON_CPU[engine]]
