@@ -105,7 +105,6 @@ def measure(engine: str, rounds: int) -> Row:
 def table(rows: list[Row]) -> str:
     sent, kept = code_mb()
     here = f"{platform.machine()} ({dot_product().value}), Python {platform.python_version()}"
-    where = f"sizes: arm64 wheels; start and RSS: {here}"
     lines = [
         "| engine | wheels | carried over, MB | on the board, MB | whole wheels, MB | cold start, s | RSS, MB "
         "| measured on |",
@@ -113,9 +112,9 @@ def table(rows: list[Row]) -> str:
     ]
     for row in rows:
         numbers = f"{row.carried:.1f} | {row.installed:.1f} | {row.whole:.1f} | {row.cold_start_s:.2f} | {row.rss:.0f}"
-        lines.append(f"| {row.engine} | {row.wheels} | {numbers} | {where} |")
-    lines.append(f"| edgert's own board part | | {sent:.2f} | {kept:.2f} | | | | the same |")
-    return "\n".join(lines)
+        lines.append(f"| {row.engine} | {row.wheels} | {numbers} | this x86 |")
+    lines.append(f"| edgert's own board part | | {sent:.2f} | {kept:.2f} | | | | this x86 |")
+    return "\n".join([*lines, "", f"Sizes are those of the arm64 wheels for Python 3.11; start and RSS: {here}."])
 
 
 def main() -> None:
