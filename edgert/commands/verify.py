@@ -68,6 +68,9 @@ def execute(arguments: argparse.Namespace, console: Console) -> int:
     """Runs the verb."""
     if arguments.max_steps is not None and arguments.max_steps < 0:
         raise UsageError(f"--max-steps is {arguments.max_steps}; it must not be negative")
+    found = find_device(arguments.device)
+    if arguments.device is not None and not (found.is_board or found.is_linux_board):
+        raise UsageError(f"--device {arguments.device}: that is for boards; leave it out for this computer")
     report = verify(
         arguments.model,
         variant=arguments.variant,
@@ -82,7 +85,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> int:
         device=arguments.device,
     )
     console.result(report.to_json(), _text(report, arguments.layers))
-    is_exact = find_device(arguments.device).is_board  # generated C, which has no kernels of somebody else
+    is_exact = found.is_board  # generated C, which has no kernels of somebody else
     allowed = 0 if is_exact and arguments.max_steps is None else arguments.max_steps
     return int(allowed is not None and report.max_steps > allowed)
 
