@@ -103,7 +103,8 @@ def set_up_board(
         EngineError: there is no wheel for the board, or an engine does not load there.
         DeviceError: the board cannot be reached or has no room; what was set up before is still there.
     """
-    facts = read_board_facts(transport)
+    reply = transport.link.request("facts", _FACTS_S)
+    facts: Facts = reply["facts"]
     target = get_target(device.target or fitting_target(facts))
     system = system_of(facts, device.name)
     chosen = tuple(engines) or _engines_of(target)
@@ -115,7 +116,7 @@ def set_up_board(
         if not (offline or wheels is not None or has_own_index):
             notes.append("the board has no pip: the wheels were found here and carried over")
         found = _find(target, chosen, system, sources, notes)
-        made = _carry_over(transport, target, found, progress)
+        made = _carry_over(transport, target, found, reply["environment"], progress)
     else:
         made = _let_board_download(transport, target, [package_of(engine) for engine in chosen], sources, progress)
     progress("loading the engines", 0, 0)
@@ -185,11 +186,12 @@ def _requirements(packages: Sequence[Package]) -> list[str]:
 
 
 def _carry_over(
-    transport: SshTransport, target: Target, wheels: Sequence[Path], progress: ProgressReporter
+    transport: SshTransport, target: Target, wheels: Sequence[Path], current: str | None, progress: ProgressReporter
 ) -> Facts | None:
+    """Makes the environment of these wheels; None where it is the `current` one already."""
     shared = target.system_site_packages
     name = environment_name(wheels, str(shared))
-    if transport.link.request("facts", _FACTS_S)["environment"] == name:
+    if current == name:
         return None
     paths = []
     for index, wheel in enumerate(wheels):
