@@ -13,8 +13,9 @@ import pytest
 from edgert.codec import from_plain
 from tests.bench.arm.counts import Counts, build_plugin, parse_counts
 from tests.bench.arm.inference import MARK
-from tests.bench.arm.records import FOLDER, Cell, read_record
+from tests.bench.arm.records import Cell
 from tests.bench.arm.tables import exceeded, render
+from tests.bench.emulated_records import FOLDER, read_record
 from tests.bench.quantization.data import ROOT
 from tests.bench.quantization.table import replace_block
 

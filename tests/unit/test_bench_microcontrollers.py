@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from edgert.codec import from_plain
+from tests.bench.emulated_records import FOLDER, read_record
 from tests.bench.microcontrollers.__main__ import write_page
 from tests.bench.microcontrollers.boards import ROOT
 from tests.bench.microcontrollers.cycles import Executed, instruction_cycles, modelled_cycles
 from tests.bench.microcontrollers.disassembly import Instruction, inner_loops, largest_inner_loop, parse_disassembly
 from tests.bench.microcontrollers.measure import Cell
-from tests.bench.microcontrollers.records import FOLDER, read_record
 from tests.bench.microcontrollers.tables import render, render_headline
 from tests.bench.microcontrollers.trace import parse_counts, run_addresses
 

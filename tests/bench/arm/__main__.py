@@ -25,8 +25,9 @@ from edgert.codec import from_plain
 from tests.bench.arm.counts import build_plugin
 from tests.bench.arm.files import MODELS, Subject, make_files
 from tests.bench.arm.machine import CORES, Machine, emulator_version, prepare
-from tests.bench.arm.records import Cell, read_record, write_record
+from tests.bench.arm.records import Cell
 from tests.bench.arm.tables import exceeded, render
+from tests.bench.emulated_records import read_record, write_record
 from tests.bench.quantization.data import ZOO
 from tests.bench.quantization.table import replace_block
 
@@ -50,7 +51,7 @@ def main() -> int:
     text = render(cells, environment)
     print(text)
     if arguments.record:
-        print(write_record(cells, environment), file=sys.stderr)
+        print(write_record("arm", cells, environment), file=sys.stderr)
     for page in arguments.write:
         page.write_text(replace_block(page.read_text(), BLOCK, text))
     more = exceeded(cells)

@@ -11,16 +11,16 @@ Needs the zoo (EDGERT_ZOO), cc, arm-none-eabi-gcc and qemu-system-arm. Never par
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from edgert.codec import from_plain
-from tests.bench.microcontrollers.boards import CORES, MODELS, ROOT, ZOO, is_wanted
+from tests.bench.emulated_records import read_record, write_record
+from tests.bench.microcontrollers.boards import CORES, MODELS, ZOO, is_wanted
 from tests.bench.microcontrollers.measure import Cell, measure
-from tests.bench.microcontrollers.records import describe_tools, read_record, write_record
+from tests.bench.microcontrollers.records import describe_tools
 from tests.bench.microcontrollers.tables import ratio_to_peer, render, render_headline
 from tests.bench.quantization.table import replace_block
 
@@ -72,7 +72,7 @@ def _cells(arguments: argparse.Namespace) -> tuple[list[Cell], Mapping[str, str]
         return [from_plain(Cell, cell) for cell in record["cells"]], record["environment"]
     cells = list(_measured(arguments))
     if arguments.record:
-        print(write_record(cells, _commit()), file=sys.stderr)
+        print(write_record("microcontrollers", cells, describe_tools()), file=sys.stderr)
     return cells, describe_tools()
 
 
@@ -95,11 +95,6 @@ def _line(cell: Cell) -> str:
         f"{cell.core} {cell.model}: {figures.instructions:,} instructions{beside}, exact {figures.exact_samples} of "
         f"{figures.samples}, code {figures.model_code_bytes:,}, RAM {figures.ram_bytes:,}"
     )
-
-
-def _commit() -> str:
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
 if __name__ == "__main__":

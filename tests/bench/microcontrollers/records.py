@@ -1,23 +1,12 @@
-"""The raw record: every cell, the tools and the commit, as JSON under profiles/emulated/."""
+"""What made and ran the code that is counted, for the record."""
 
 from __future__ import annotations
 
-import dataclasses
-import datetime
-import json
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
 
 from edgert.target import load_module
-from tests.bench.microcontrollers.boards import ROOT
-from tests.bench.microcontrollers.measure import Cell
-
-SCHEMA = 1
-FOLDER = ROOT / "profiles" / "emulated"
 
 
 def describe_tools() -> dict[str, str]:
@@ -29,34 +18,6 @@ def describe_tools() -> dict[str, str]:
         "emulator_options": "-icount shift=0",
         "computer": f"{platform.system()} {platform.machine()}",
     }
-
-
-def write_record(cells: Iterable[Cell], commit: str) -> Path:
-    """Writes the cells and returns where."""
-    today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    record = {
-        "schema": SCHEMA,
-        "created": today,
-        "commit": commit,
-        "environment": describe_tools(),
-        "cells": [dataclasses.asdict(cell) for cell in cells],
-    }
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    path = FOLDER / f"microcontrollers-{today}.json"
-    path.write_text(json.dumps(record, indent=1) + "\n")
-    return path
-
-
-def read_record(path: Path) -> dict[str, Any]:  # Any: JSON
-    """Returns a record.
-
-    Raises:
-        ValueError: it is of another schema, or says nothing of the tools.
-    """
-    record: dict[str, Any] = json.loads(path.read_text())
-    if record.get("schema") != SCHEMA or not record.get("environment"):
-        raise ValueError(f"{path} is no record of schema {SCHEMA} with its environment")
-    return record
 
 
 def _first_line(program: str, option: str) -> str:
