@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -67,12 +68,13 @@ def current_environment(folder: BoardFolder) -> Environment | None:
 
 
 def remove_old_environments(folder: BoardFolder) -> None:
-    """Removes environments that are not in use any more: neither the current one nor that of a running worker."""
+    """Removes environments that are not in use: neither the current one, nor a running worker's, nor a release's."""
     current = current_environment(folder)
     if current is None:
         return
+    needed = folder.needed()
     for other in sorted(folder.environments.iterdir()):
-        if other.is_dir() and other != current.folder and is_free(other):
+        if other.is_dir() and other != current.folder and other not in needed and is_free(other):
             shutil.rmtree(other, ignore_errors=True)
 
 
@@ -81,12 +83,16 @@ def make_environment(
 ) -> Environment:
     """Unpacks wheels into a new environment and puts it to use; an older one is removed.
 
-    What matches one of the patterns of `leave_out` (fnmatch, over the whole path) is not unpacked.
+    What matches one of the patterns of `leave_out` (fnmatch, over the whole path) is not unpacked. One of that name
+    that is there, since an app runs with it, is the same and is put to use.
 
     Raises:
         SetupError: a wheel is none.
         OSError: there is no room.
     """
+    there = Environment(folder.environments / _checked(name))
+    if there.python.exists():
+        return _use(folder, there)
     with folder.staging("environment") as place:
         made = _bare(place / "made", system_site_packages=system_site_packages)
         for wheel in wheels:
@@ -151,19 +157,27 @@ def _bare(place: Path, *, system_site_packages: bool) -> Environment:
 
 
 def _put_to_use(folder: BoardFolder, name: str, made: Environment) -> Environment:
-    if _NAME.fullmatch(name) is None:
-        raise SetupError(f"no name for an environment: {name!r}")
     folder.environments.mkdir(parents=True, exist_ok=True)
     flush_disk(made.folder)
-    final = Environment(folder.environments / name)
-    if final.folder.exists():
-        shutil.rmtree(final.folder)
+    final = Environment(folder.environments / _checked(name))
+    if final.folder.exists():  # an app may be running with it
+        final = Environment(folder.environments / secrets.token_hex(8))
     os.rename(made.folder, final.folder)
+    return _use(folder, final)
+
+
+def _use(folder: BoardFolder, environment: Environment) -> Environment:
     note = folder.environments / "current.new"
-    note.write_text(json.dumps({"name": name}))
+    note.write_text(json.dumps({"name": environment.folder.name}))
     os.replace(note, folder.environments / "current")
     remove_old_environments(folder)
-    return final
+    return environment
+
+
+def _checked(name: str) -> str:
+    if _NAME.fullmatch(name) is None:
+        raise SetupError(f"no name for an environment: {name!r}")
+    return name
 
 
 def _unpack(wheel: Path, site_packages: Path, leave_out: list[str], is_ending: threading.Event) -> None:

@@ -3,6 +3,8 @@
 code/HASH/           edgert's own board part
 environments/ID/     a private virtual environment: numpy and engines; `current` names the one in use
 files/SHA256/NAME    uploads, whole and verified
+apps/NAME/           releases of an app (edgert.onboard.releases); what they run with is kept
+admitted/NAME.json   which signed releases of an app were verified here, whether it stands or not
 incoming/SHA256      uploads that are not whole yet; they go on where they stopped
 tmp/                 what is being made, and temporary files of workers; each locked by its owner
 config/ cache/       settings and caches of the workers
@@ -13,12 +15,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import json
 import os
 import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -74,14 +77,35 @@ class BoardFolder:
 
         What cannot be removed stays: a disk that takes no writes must not keep anybody from reading.
         """
+        needed = self.needed()
         for place in (*_entries(self.tmp), *_entries(self.code)):
-            if _is_abandoned(place):
+            if place not in needed and _is_abandoned(place):
                 shutil.rmtree(place, ignore_errors=True)
         oldest_s = (time.time() if now_s is None else now_s) - _KEPT_PARTS_S
         for part in _entries(self.incoming):
             with contextlib.suppress(OSError):
                 if part.stat().st_mtime < oldest_s and is_free(part):
                     part.unlink()
+
+    def needed(self) -> set[Path]:
+        """Returns the code and environments that releases and launchers of apps refer to."""
+        found = set()
+        for manifest in sorted(self.base.glob("apps/*/releases/*/release.json")):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                plain = json.loads(manifest.read_bytes())
+                found |= {self.code / str(plain["code"]), self.environments / str(plain["environment"])}
+        for launcher in self.base.glob("apps/*/launcher"):
+            with contextlib.suppress(OSError):
+                found.add(self.code / os.readlink(launcher).rpartition("/")[2])
+        return found
+
+    def drop_files(self, hashes: Iterable[str]) -> None:
+        """Removes uploads that are nowhere but in `files`: a release holds its files by hard links."""
+        for sha256 in hashes:
+            names = _entries(self.files / sha256)
+            with contextlib.suppress(OSError):
+                if all(path.stat().st_nlink <= len(names) for path in names):
+                    shutil.rmtree(self.files / sha256, ignore_errors=True)
 
     def remove(self) -> None:
         """Removes everything.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,31 +14,41 @@ from edgert.onboard.releases import ReleaseError, Releases
 OLDEST, OLD, NEW = "0" * 16, "1" * 16, "2" * 16
 
 
-class PowerCut(Exception):
+class PowerCut(BaseException):
     """Nothing after this happens."""
 
 
+class _Listener:
+    """Hears of every step; audit hooks cannot be taken away, so there is one for all tests."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        self.cut_after: int | None = None
+        self.is_on = False
+
+    def begin(self, cut_after: int | None) -> None:
+        self.steps, self.cut_after, self.is_on = [], cut_after, True
+
+    def hear(self, event: str, words: tuple[object, ...]) -> None:
+        if event == "edgert.step" and self.is_on:
+            self.steps.append(str(words[0]))
+            if len(self.steps) == self.cut_after:
+                self.is_on = False
+                raise PowerCut(str(words[0]))
+
+
+LISTENER = _Listener()
+sys.addaudithook(LISTENER.hear)
+
+
 class Board:
-    """A disk that outlives power cuts, and a boot that does not."""
+    """A disk that outlives power cuts, and a watcher that does not."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = BoardFolder(folder)
-        self._boots = 0
-        self.steps: list[str] = []
 
-    def releases(self, cut_after: int | None = None) -> Releases:
-        self.steps = []
-
-        def count(step: str) -> None:
-            self.steps.append(step)
-            if len(self.steps) == cut_after:
-                raise PowerCut(step)
-
-        return Releases(self._folder, "demo", boot=str(self._boots), after_step=count)
-
-    def restart(self) -> Releases:
-        self._boots += 1
-        return self.releases()
+    def releases(self) -> Releases:
+        return Releases(self._folder, "demo")
 
     def add(self, releases: Releases, release: str) -> None:
         with self._folder.staging("release") as place:
@@ -50,8 +61,9 @@ class Board:
 
 def deploy(board: Board, releases: Releases, release: str) -> None:
     board.add(releases, release)
-    releases.begin_trial(release)
-    releases.confirm()
+    with releases.watching():
+        releases.begin_trial(release)
+        releases.confirm()
 
 
 def running(releases: Releases) -> str | None:
@@ -77,13 +89,15 @@ def deploying(board: Board, releases: Releases) -> None:
 
 def failing(board: Board, releases: Releases) -> None:
     board.add(releases, NEW)
-    releases.begin_trial(NEW)
-    releases.give_up()
+    with releases.watching():
+        releases.begin_trial(NEW)
+        releases.give_up()
 
 
 def going_back(board: Board, releases: Releases) -> None:
-    releases.go_back()
-    releases.confirm()
+    with releases.watching():
+        releases.go_back()
+        releases.confirm()
 
 
 @pytest.mark.parametrize(
@@ -99,27 +113,42 @@ def test_the_power_is_cut_after_every_step(
         board = Board(tmp_path / f"edgert{steps}")
         for release in (OLDEST, OLD):
             deploy(board, board.releases(), release)
+        LISTENER.begin(cut_after=steps)
         try:
-            action(board, board.releases(cut_after=steps))
+            action(board, board.releases())
         except PowerCut:
-            found = running(board.restart())
-            assert found in {before, after}, board.steps
+            found = running(board.releases())
+            assert found in {before, after}, LISTENER.steps
             deploy(board, board.releases(), NEW)  # and the next deploy works
-            assert running(board.restart()) == NEW
+            assert running(board.releases()) == NEW
             continue
-        assert running(board.restart()) == after
+        LISTENER.is_on = False
+        assert running(board.releases()) == after
         break
     assert steps - 1 >= least_steps
 
 
-def test_a_trial_runs_until_the_board_restarts(board: Board) -> None:
+def test_a_trial_lasts_as_long_as_its_watcher(board: Board) -> None:
     releases = board.releases()
     board.add(releases, NEW)
-    releases.begin_trial(NEW)
-    assert running(releases) == NEW
-    assert running(board.restart()) == OLD
-    with pytest.raises(ReleaseError, match="no release is on trial; after a restart of the board the trusted one runs"):
+    with releases.watching():
+        releases.begin_trial(NEW)
+        assert running(releases) == NEW
+        assert not releases.has_lost_trial()
+    assert running(releases) == OLD
+    assert releases.has_lost_trial()
+    with pytest.raises(ReleaseError, match="no release is on trial; the trusted one runs"):
         board.releases().confirm()
+
+
+def test_one_watcher_at_a_time(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgert.onboard.releases._LOCK_S", 0.0)
+    with (
+        board.releases().watching(),
+        pytest.raises(ReleaseError, match="another deploy or rollback of this app is under way on this board"),
+        board.releases().watching(),
+    ):
+        pass
 
 
 def test_releases_that_nothing_needs_go_away(board: Board) -> None:
@@ -135,7 +164,7 @@ def test_releases_that_nothing_needs_go_away(board: Board) -> None:
 
 def test_what_is_refused(tmp_path: Path, board: Board) -> None:
     with pytest.raises(ReleaseError, match=r"no name for an app: '\.\./x'"):
-        Releases(BoardFolder(tmp_path), "../x", boot="0")
+        Releases(BoardFolder(tmp_path), "../x")
     with pytest.raises(ReleaseError, match=f"release {NEW} is not on this board"):
         board.releases().begin_trial(NEW)
     with pytest.raises(ReleaseError, match="no release: '../x'"):

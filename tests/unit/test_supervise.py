@@ -45,8 +45,9 @@ class Board:
             (made / "app.py").write_text(program)
             (made / "release.json").write_text(json.dumps({"command": ["{python}", "app.py"]}))
             self.releases.add(release, made)
-        self.releases.begin_trial(release)
-        self.releases.confirm()
+        with self.releases.watching():
+            self.releases.begin_trial(release)
+            self.releases.confirm()
 
     def start(self, *settings: str) -> subprocess.Popen[str]:
         words = [str(self._folder.base), "demo", sys.executable, "first_pause_s=0.05", "watchdog_s=1", *settings]

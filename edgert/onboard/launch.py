@@ -1,0 +1,133 @@
+"""Starts the release of an app that is current: what a service unit runs, and what the plain supervisor asks.
+
+    python -m edgert.onboard.launch BASE NAME
+
+reads which release to run, goes to its folder, and becomes its program, in the environment and with the code that the
+release names. Where there is no release it ends with status 78 (EX_CONFIG of sysexits.h), which no restart can mend.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import stat
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgert.onboard.folder import BoardFolder
+from edgert.onboard.releases import ReleaseError, Releases
+
+__all__ = ["NO_RELEASE", "LaunchError", "Start", "health_path", "main", "runtime_folder", "start_words"]
+
+NO_RELEASE = 78
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_ENVIRONMENT = re.compile(r"[0-9a-f]{16}")
+
+
+class LaunchError(Exception):
+    """There is nothing to start, or it cannot be started."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a release is started: its folder, which is where it runs, its words and its whole environment."""
+
+    release: Path
+    words: list[str]
+    environment: dict[str, str]
+
+
+def start_words(releases: Releases, inherited: Mapping[str, str]) -> Start:
+    """Returns how the current release is started; `inherited` is the environment that it adds to.
+
+    Raises:
+        LaunchError: there is no release, it is damaged, or its code or environment is not on this board.
+    """
+    try:
+        release = releases.current()
+    except ReleaseError as error:
+        raise LaunchError(str(error)) from error
+    if release is None:
+        raise LaunchError(f"{releases.place.name} has no release to run")
+    base, name = releases.place.parent.parent, releases.place.name
+    try:
+        note = json.loads((release / "release.json").read_text())
+        words, code, environment = [str(word) for word in note["command"]], str(note["code"]), str(note["environment"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LaunchError(f"{release}: cannot be started ({error})") from error
+    folder = _part(release, base / "code", code, _SHA256)
+    python = _part(release, base / "environments", environment, _ENVIRONMENT) / "bin" / "python"
+    own = {
+        "PYTHONPATH": str(folder),
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "EDGERT_RELEASE": release.name,
+        "EDGERT_HEALTH_FILE": str(_fresh_health_path(name)),
+        "XDG_CACHE_HOME": str(base / "cache"),
+        "XDG_CONFIG_HOME": str(base / "config"),
+    }
+    return Start(release, [str(python) if word == "{python}" else word for word in words], {**inherited, **own})
+
+
+def health_path(name: str) -> Path:
+    """Where the app writes how it is, and where others read it: in memory, since it is written every second.
+
+    Below the user's manager that is the service's runtime folder. Else it is in /dev/shm: XDG_RUNTIME_DIR, which would be
+    its place, goes away with the last login while the plain supervisor goes on.
+    """
+    given = Path(os.environ.get("RUNTIME_DIRECTORY", ""))
+    if given.name == f"edgert-{name}":
+        return given / "health.json"
+    of_service = runtime_folder() / f"edgert-{name}"
+    place = of_service if of_service.is_dir() else Path("/dev/shm", f"edgert-{os.getuid()}", name)
+    return place / "health.json"
+
+
+def runtime_folder() -> Path:
+    """The folder of the user in memory; an SSH server without PAM does not name it."""
+    return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
+
+
+def main() -> int:
+    """Becomes the current release's program; returns only where that fails."""
+    base, name = sys.argv[1:]
+    try:
+        start = start_words(Releases(BoardFolder(Path(base)), name), os.environ)
+        os.chdir(start.release)
+        os.execve(start.words[0], start.words, start.environment)
+    except (LaunchError, ReleaseError, OSError) as error:
+        sys.stderr.write(f"edgert: {error}\n")
+    return NO_RELEASE
+
+
+def _part(release: Path, folder: Path, name: str, pattern: re.Pattern[str]) -> Path:
+    part = folder / name
+    if pattern.fullmatch(name) is None or not part.is_dir():
+        raise LaunchError(f"{release}: cannot be started ({part} is not on this board; deploy it again)")
+    return part
+
+
+def _fresh_health_path(name: str) -> Path:
+    """Makes the place ready for an app that starts; what an earlier start wrote there is gone."""
+    path = health_path(name)
+    shared = path.parent.parent
+    try:
+        if shared.parent == Path("/dev/shm"):
+            shared.mkdir(mode=0o700, exist_ok=True)
+            found = shared.lstat()
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+                raise LaunchError(f"{shared} is of another user: remove it, or restart the board")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+    except OSError as error:
+        raise LaunchError(f"{path.parent}: no place for the app's health ({error.strerror})") from error
+    return path
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
