@@ -39,6 +39,8 @@ LEAVE_OUT = (
     "ai_edge_litert/tools/*",
     "ai_edge_litert/vendors/*",
     "ai_edge_litert/libLiteRtWebGpuAccelerator.so",
+    "cv2/data/*",
+    "tornado/test/*",
 )
 """Files of these wheels that no inference loads; they are more than a third of what the wheels hold."""
 _MANYLINUX_OLDEST = 17

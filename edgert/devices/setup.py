@@ -21,6 +21,7 @@ from edgert.devices.packages import (
 )
 from edgert.devices.ssh import SshTransport
 from edgert.errors import DeviceError, EngineError, UsageError
+from edgert.onboard.facts import APP_PACKAGES
 from edgert.plugins import ProgressReporter
 from edgert.target import EngineFacts, Target, get_target, list_targets
 
@@ -85,6 +86,7 @@ def set_up_board(
     offline: bool = False,
     wheels: Path | None = None,
     index_url: str | None = None,
+    for_apps: bool = False,
     progress: ProgressReporter,
 ) -> SetupResult:
     """Installs engines on a board, loads each once, and returns what is there.
@@ -97,6 +99,7 @@ def set_up_board(
             gets it that way in any case.
         wheels: take wheels from this folder and nowhere else.
         index_url: ask this package index instead of PyPI.
+        for_apps: install what apps need as well; what is there for them already, stays in any case.
         progress: told what is going on.
 
     Raises:
@@ -109,16 +112,18 @@ def set_up_board(
     system = system_of(facts, device.name)
     chosen = tuple(engines) or _engines_of(target)
     progress("finding wheels", 0, 0)
+    requirements = [*_requirements([package_of(engine) for engine in chosen])]
+    requirements += APP_PACKAGES if for_apps else tuple(facts["app_packages"])
     sources = _sources(wheels, index_url)
     notes: list[str] = []
     has_own_index = any(engine.package for engine in target.engines if engine.name in chosen)
     if offline or wheels is not None or has_own_index or not facts["has_pip"]:
         if not (offline or wheels is not None or has_own_index):
             notes.append("the board has no pip: the wheels were found here and carried over")
-        found = _find(target, chosen, system, sources, notes)
+        found = _find(target, chosen, requirements, system, sources, notes)
         made = _carry_over(transport, target, found, reply["environment"], progress)
     else:
-        made = _let_board_download(transport, target, [package_of(engine) for engine in chosen], sources, progress)
+        made = _let_board_download(transport, target, requirements, sources, progress)
     progress("loading the engines", 0, 0)
     versions = _load_engines(device, transport, chosen)
     size_bytes = None if made is None else int(made["bytes"])
@@ -147,12 +152,16 @@ def _sources(wheels: Path | None, index_url: str | None) -> list[str]:
     return [] if index_url is None else ["--index-url", index_url]
 
 
-def _find(
-    target: Target, engines: Sequence[str], system: System, sources: list[str], notes: list[str]
+def _find(  # noqa: PLR0913  # what is wanted, what it must fit, where to look
+    target: Target,
+    engines: Sequence[str],
+    requirements: Sequence[str],
+    system: System,
+    sources: list[str],
+    notes: list[str],
 ) -> tuple[Path, ...]:
-    """Wheels of numpy and every engine; a wheel that only a target's own index has may be missing."""
-    packages = [package_of(engine) for engine in engines]
-    found = {wheel.name: wheel for wheel in download_wheels(_requirements(packages), system, sources)}
+    """Wheels of all requirements; a wheel that only a target's own index has may be missing."""
+    found = {wheel.name: wheel for wheel in download_wheels(requirements, system, sources)}
     for facts in target.engines:
         if facts.name not in engines or facts.package is None or sources:
             continue
@@ -205,15 +214,14 @@ def _carry_over(
 def _let_board_download(
     transport: SshTransport,
     target: Target,
-    packages: Sequence[Package],
+    requirements: Sequence[str],
     sources: Sequence[str],
     progress: ProgressReporter,
 ) -> Facts:
     progress("the board downloads", 0, 0)
-    requirements = _requirements(packages)
     shared = target.system_site_packages
     name = environment_name((), *requirements, str(shared))
-    body = {"name": name, "requirements": requirements, "index": list(sources), "system_site_packages": shared}
+    body = {"name": name, "requirements": list(requirements), "index": list(sources), "system_site_packages": shared}
     return transport.link.request("pip_environment", _PIP_S, body)
 
 

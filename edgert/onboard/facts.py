@@ -16,9 +16,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ENGINE_PACKAGES", "read_facts"]
+__all__ = ["APP_PACKAGES", "ENGINE_PACKAGES", "read_facts"]
 
 ENGINE_PACKAGES = ("numpy", "onnxruntime", "onnxruntime-gpu", "ai-edge-litert", "tflite-runtime", "tensorrt")
+APP_PACKAGES = ("opencv-python-headless", "tornado")
+"""What apps need beside an engine: they come with the first app."""
 _TOOL_TIMEOUT_S = 5.0
 
 
@@ -50,16 +52,17 @@ def read_facts(environment: Path | None, free_bytes: int, root: Path = Path("/")
         "libc": _libc(),
         "has_pip": importlib.util.find_spec("pip") is not None,
         "openssh": _openssh_version(),
-        "engines": {} if environment is None else _versions([str(environment)]),
-        "system_engines": _versions(sys.path),
+        "engines": {} if environment is None else _versions([str(environment)], ENGINE_PACKAGES),
+        "app_packages": {} if environment is None else _versions([str(environment)], APP_PACKAGES),
+        "system_engines": _versions(sys.path, ENGINE_PACKAGES),
     }
 
 
-def _versions(path: list[str]) -> dict[str, str]:
+def _versions(path: list[str], wanted: tuple[str, ...]) -> dict[str, str]:
     found: dict[str, str] = {}
     for distribution in importlib.metadata.distributions(path=path):
         name = (distribution.metadata["Name"] or "").lower().replace("_", "-")
-        if name in ENGINE_PACKAGES:
+        if name in wanted:
             found.setdefault(name, distribution.version)
     return dict(sorted(found.items()))
 
