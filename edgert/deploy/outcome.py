@@ -39,7 +39,7 @@ class Outcome:
     Attributes:
         device: its name, or URL where it has none.
         outcome: how it ended.
-        reason: why it is no success, in one line; None where it is one.
+        reason: why it is no success, in one line; None where it is one and there is no more to say.
         release: ID of the release that was to run.
         runs: ID of the release that the device runs now; None where there is none, or nobody knows.
         seconds: from the first word to the device to the verdict.
