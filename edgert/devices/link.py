@@ -65,7 +65,11 @@ class Link:
         remote = f"python3 -I -c {shlex.join(words)}"
         try:
             self._child = subprocess.Popen(
-                login.command(remote), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+                login.command(remote),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=login.is_unattended,  # out of reach of the terminal's Ctrl-C
             )
         except OSError as error:
             raise DeviceError(f"{name}: ssh cannot be started ({error.strerror or error})") from error

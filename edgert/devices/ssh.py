@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 import time
@@ -28,13 +29,18 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_.+-]")
 _LONGEST_NAME = 100
 
 
-def open_ssh(device: Device) -> SshTransport:
+def open_ssh(device: Device, *, is_unattended: bool = False) -> SshTransport:
     """Returns the transport of a device; it connects when it is first used.
+
+    Args:
+        device: with an ssh:// URL.
+        is_unattended: nothing is asked on a terminal, and Ctrl-C there does not end the connection: for several at once.
 
     Raises:
         UsageError: the URL is none.
     """
-    return SshTransport(parse_login(device.url), device.name, device.url)
+    login = dataclasses.replace(parse_login(device.url), is_unattended=is_unattended)
+    return SshTransport(login, device.name, device.url)
 
 
 class SshTransport:

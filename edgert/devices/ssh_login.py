@@ -29,12 +29,14 @@ class Login:
     """Where to log in; `user` and `port` None: what the user's configuration says.
 
     `accept_new_host_key` lets an unknown host key be stored on this connection; a changed one is refused all the same.
+    `is_unattended`: one of many connections at once; nothing is asked, and Ctrl-C does not end it.
     """
 
     host: str
     user: str | None = None
     port: int | None = None
     accept_new_host_key: bool = False
+    is_unattended: bool = False
 
     def command(self, remote: str) -> list[str]:
         """Returns the command line that runs `remote`, a command for the board's shell."""
@@ -54,7 +56,7 @@ class Login:
             "RequestTTY=no",
             "NumberOfPasswordPrompts=1",
         ]
-        if not sys.stdin.isatty():
+        if self.is_unattended or not sys.stdin.isatty():
             values.append("BatchMode=yes")  # nobody is there to ask
         options = [word for value in values for word in ("-o", value)]
         if self.user is not None:

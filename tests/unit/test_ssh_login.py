@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from edgert.devices.ssh_login import Login, parse_login
@@ -52,6 +54,12 @@ def test_host_keys_are_always_checked() -> None:
     accepting = Login("host", accept_new_host_key=True).command("true")
     assert "StrictHostKeyChecking=accept-new" in accepting
     assert not any("StrictHostKeyChecking=no" in word for word in [*command, *accepting])
+
+
+def test_an_unattended_login_asks_nothing_even_at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    assert "BatchMode=yes" in Login("host", is_unattended=True).command("true")
+    assert "BatchMode=yes" not in Login("host").command("true")
 
 
 @pytest.mark.parametrize(
