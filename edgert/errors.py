@@ -8,6 +8,7 @@
     |  `- DynamicShapeError         2   pass --shape (the flag is printed)
     |- InputFileError               4   fix or replace a file
     |  |- ModelError                4   fix the model (node named where known)
+    |  |  `- WrongAnswersError      1   it answers otherwise than when it was converted: convert it again, trust it not
     |  |- BundleError               4   the .edge file is damaged, unsafe or from another version
     |  `- DataError                 4   fix the calibration or evaluation data
     |- OutputError                  1   make room or change the output path; nothing half-written is left
@@ -43,6 +44,7 @@ __all__ = [
     "OutputError",
     "RecipeError",
     "UsageError",
+    "WrongAnswersError",
     "did_you_mean",
 ]
 
@@ -103,6 +105,12 @@ class ModelError(InputFileError):
         self.path, self.node = path, node
         where = ": ".join(str(p) for p in (path, f"node {node!r}" if node else None) if p)
         super().__init__(f"{where}: {text}" if where else text)
+
+
+class WrongAnswersError(ModelError):
+    """A bundle's model does not give the outputs that the bundle holds: changed weights, or an engine at fault."""
+
+    exit_code = 1
 
 
 class BundleError(InputFileError):
