@@ -1,21 +1,21 @@
-"""`edgert devices`: boards by name, and their firmware."""
+"""`edgert devices`: boards and groups of them by name, and their firmware."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgert.codec import to_plain
 from edgert.commands.console import Console, format_table
-from edgert.devices.names import Device, add_device, load_devices, remove_device
+from edgert.devices.names import Device, add_device, load_devices, load_groups, remove_device, store_group
 from edgert.errors import UsageError
 
 __all__ = ["add_arguments", "devices", "execute"]
 
-_ACTIONS = ("list", "add", "show", "remove", "setup", "clean", "doctor", "flash")
+_ACTIONS = ("list", "add", "show", "remove", "group", "setup", "clean", "doctor", "flash")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,10 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         choices=_ACTIONS,
         default="list",
-        help="list all; add NAME URL; show, remove NAME; setup, clean, doctor NAME of a Linux board; flash BUNDLE for "
-        "--target (default: %(default)s)",
+        help="list all; add NAME URL; show, remove NAME; group NAME DEVICE,DEVICE,...; setup, clean, doctor NAME of a "
+        "Linux board; flash BUNDLE for --target (default: %(default)s)",
     )
-    parser.add_argument("words", nargs="*", metavar="NAME URL|BUNDLE", help="what the action takes")
+    parser.add_argument("words", nargs="*", metavar="NAME URL|DEVICES|BUNDLE", help="what the action takes")
     parser.add_argument("--target", metavar="NAME", help="flash: the board's target; add: instead of the one that fits")
     parser.add_argument(
         "--accept-new-host-key", action="store_true", help="add: store the key of a host not seen before"
@@ -55,6 +55,8 @@ def execute(arguments: argparse.Namespace, console: Console) -> int:
     if action == "add":
         name, url = _exactly(words, 2, "edgert devices add NAME URL")
         return _add(name, url, arguments, console)
+    if action == "group":
+        return _group(words, console)
     if action == "flash":
         (bundle,) = _exactly(words, 1, "edgert devices flash BUNDLE --target NAME")
         _flash(Path(bundle), arguments, console)
@@ -68,15 +70,33 @@ def execute(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _list(console: Console) -> int:
-    found = devices()
+    found, groups = devices(), load_groups()
     rows = [(device.name, device.url, device.target or "") for device in found]
     text = (
         format_table(("device", "url", "target"), rows)
         if rows
         else "no devices; edgert devices add NAME URL stores one"
     )
-    console.result({"devices": [to_plain(device) for device in found]}, text)
+    if groups:
+        text += f"\n\n{_groups_text(groups)}"
+    console.result({"devices": [to_plain(device) for device in found], "groups": to_plain(groups)}, text)
     return 0
+
+
+def _group(words: Sequence[str], console: Console) -> int:
+    if not words:
+        groups = load_groups()
+        nothing = "no groups; edgert devices group NAME DEVICE,DEVICE stores one"
+        console.result({"groups": to_plain(groups)}, _groups_text(groups) if groups else nothing)
+        return 0
+    name, members = _exactly(words, 2, "edgert devices group NAME DEVICE,DEVICE")
+    stored = store_group(name, members)
+    console.result({"group": name, "devices": list(stored)}, f"{name}: {', '.join(stored)}")
+    return 0
+
+
+def _groups_text(groups: Mapping[str, Sequence[str]]) -> str:
+    return format_table(("group", "devices"), [(name, ", ".join(members)) for name, members in groups.items()])
 
 
 def _add(name: str, url: str, arguments: argparse.Namespace, console: Console) -> int:

@@ -34,7 +34,7 @@ def open_ssh(device: Device, *, is_unattended: bool = False) -> SshTransport:
 
     Args:
         device: with an ssh:// URL.
-        is_unattended: nothing is asked on a terminal, and Ctrl-C there does not end the connection: for several at once.
+        is_unattended: nothing is asked on a terminal, and Ctrl-C there does not end it: for several at once.
 
     Raises:
         UsageError: the URL is none.

@@ -14,7 +14,16 @@ import pytest
 
 from edgert import cli
 from edgert.commands.devices import devices
-from edgert.devices.names import Device, add_device, find_device, load_devices, remove_device
+from edgert.devices.names import (
+    Device,
+    add_device,
+    find_device,
+    find_devices,
+    load_devices,
+    load_groups,
+    remove_device,
+    store_group,
+)
 from edgert.devices.qemu import emulated_target
 from edgert.devices.stream import SerialStream, open_stream
 from edgert.errors import DeviceError, InputFileError, MissingExtraError, UsageError
@@ -79,6 +88,96 @@ def test_a_damaged_list_says_which_file(text: str, settings: Path) -> None:
     (settings / "devices.json").write_text(text)
     with pytest.raises(InputFileError, match="devices.json: list of devices|devices.json: the list of devices"):
         load_devices()
+
+
+@pytest.fixture
+def fleet() -> None:
+    for number in range(4):
+        add_device(f"pi{number}", f"ssh://pi@192.0.2.{number}")
+    store_group("shelf", "pi1, pi2")
+
+
+def names(words: str | None) -> list[str]:
+    return [device.name for device in find_devices(words)]
+
+
+@pytest.mark.usefixtures("fleet")
+def test_groups_are_stored_replaced_and_forgotten() -> None:
+    assert store_group("all", "pi3,shelf,pi1") == ("pi3", "pi1", "pi2")
+    assert load_groups() == {"all": ("pi3", "pi1", "pi2"), "shelf": ("pi1", "pi2")}
+    store_group("shelf", "pi2")
+    remove_device("pi2")
+    assert load_groups() == {"all": ("pi3", "pi1")}
+    remove_device("all")
+    assert load_groups() == {}
+    assert list(load_devices()) == ["pi0", "pi1", "pi3"]
+
+
+@pytest.mark.usefixtures("fleet")
+def test_several_devices_are_named_each_once_in_the_order_given() -> None:
+    assert names("pi3,shelf,pi1") == ["pi3", "pi1", "pi2"]
+    assert names("shelf, ssh://pi@192.0.2.1, ssh://elsewhere") == ["pi1", "pi2", "ssh://elsewhere"]
+    assert names(None) == names("local:,local") == ["local"]
+    add_device("nucleo", "serial:COM3")
+    assert names("nucleo,pi0") == ["nucleo", "pi0"]
+    with pytest.raises(UsageError, match="microcontrollers are not possible here: nucleo"):
+        find_devices("nucleo,pi0", allows_microcontrollers=False)
+
+
+@pytest.mark.usefixtures("fleet")
+@pytest.mark.parametrize("words", ["", "pi0,,pi1", "pi0,"])
+def test_a_place_without_a_device(words: str) -> None:
+    with pytest.raises(UsageError, match="names no device in one place; write names or groups with commas"):
+        find_devices(words)
+
+
+@pytest.mark.usefixtures("fleet")
+def test_groups_and_devices_are_told_apart() -> None:
+    with pytest.raises(UsageError, match="'pi1' is the name of a device; take another for the group"):
+        store_group("pi1", "pi2")
+    with pytest.raises(
+        UsageError, match="'shelf' is the name of a group; take another, or edgert devices remove shelf"
+    ):
+        add_device("shelf", "ssh://shelf")
+    with pytest.raises(UsageError, match=r"'shelf' is a group \(pi1, pi2\); one device is needed here"):
+        find_device("shelf")
+    with pytest.raises(UsageError, match="no device 'shelves'; did you mean 'shelf'"):
+        find_devices("shelves")
+    with pytest.raises(
+        UsageError, match=r"no device 'pi'; did you mean 'pi.'\?; a group holds devices of edgert devices"
+    ):
+        store_group("more", "pi0,pi")
+    with pytest.raises(UsageError, match="'a b' is no name for a group; begin with a letter"):
+        store_group("a b", "pi0")
+
+
+def test_a_list_of_before_there_were_groups_is_read(settings: Path) -> None:
+    text = '{"schema": 1, "devices": [{"name": "pi", "url": "ssh://pi", "target": null, "facts": {}}]}'
+    (settings / "devices.json").write_text(text)
+    assert find_device("pi") == Device("pi", "ssh://pi")
+    assert load_groups() == {}
+    store_group("shelf", "pi")
+    assert json.loads((settings / "devices.json").read_text())["schema"] == 2
+    assert names("shelf") == ["pi"]
+
+
+@pytest.mark.usefixtures("fleet")
+def test_the_verb_for_groups(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["devices", "group", "all", "shelf,pi0", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"group": "all", "devices": ["pi1", "pi2", "pi0"]}
+    assert cli.main(["devices", "group"]) == 0
+    assert capsys.readouterr().out.splitlines()[2:] == ["all    pi1, pi2, pi0", "shelf  pi1, pi2"]
+    assert cli.main(["devices", "list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["groups"] == {"all": ["pi1", "pi2", "pi0"], "shelf": ["pi1", "pi2"]}
+    assert cli.main(["devices"]) == 0
+    assert "group  devices" in capsys.readouterr().out
+    assert cli.main(["devices", "remove", "all"]) == 0
+    assert cli.main(["devices", "remove", "shelf"]) == 0
+    capsys.readouterr()
+    assert cli.main(["devices", "group"]) == 0
+    assert "no groups; edgert devices group NAME DEVICE,DEVICE stores one" in capsys.readouterr().out
+    assert cli.main(["devices", "group", "all"]) == 2
+    assert "write: edgert devices group NAME DEVICE,DEVICE" in capsys.readouterr().err
 
 
 def test_the_verb(capsys: pytest.CaptureFixture[str]) -> None:
