@@ -80,9 +80,10 @@ class Loop:
         publish: Callable[[Scene], None],
         sensors: SensorThread,
         notifier: Notifier,
+        on_round: Callable[[], None] = lambda: None,
     ) -> None:
         self._source, self._controls, self._explain, self._publish = source, controls, explain, publish
-        self._sensors, self._notifier = sensors, notifier
+        self._sensors, self._notifier, self._on_round = sensors, notifier, on_round
         self._stopped = threading.Event()
         self._stages = {name: LatencyHistogram() for name in STAGES}
         self._recent = {name: Window(_RECENT) for name in STAGES}
@@ -103,6 +104,7 @@ class Loop:
                 self._process(frame)
             self._notifier.alive()
             self._add_point()
+            self._on_round()
 
     def stop(self) -> None:
         """Makes `run` return after the frame it is at; safe in a signal handler."""

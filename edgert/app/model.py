@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgert.errors import UsageError, did_you_mean
+from edgert.app.known_answers import check_known_answers
+from edgert.errors import EdgertError, UsageError, did_you_mean
+from edgert.onboard.health import KnownAnswers
 from edgert.runtime.postprocess import as_classification
 from edgert.runtime.results import Result
 from edgert.runtime.session import Session, load
@@ -66,12 +68,21 @@ class AppModel:
         current = self._session.variant
         return tuple(v.id for v in self._session.manifest.variants if v.format == current.format)
 
+    def check(self) -> KnownAnswers | None:
+        """Compares what the variant answers here with what it answered when it was converted; before the first run.
+
+        Raises:
+            WrongAnswersError: an output differs by more than allowed.
+        """
+        return check_known_answers(self._path, self._session)
+
     def switch(self, variant: str) -> None:
-        """Loads another variant beside the one that runs; the next run uses it.
+        """Loads another variant beside the one that runs; once its answers are right, the next run uses it.
 
         Raises:
             UsageError: the bundle has no such variant.
             EngineError: no engine here runs it.
+            WrongAnswersError: an output differs from that of the conversion by more than allowed.
         """
         if variant not in self.variants:
             raise UsageError(f"the bundle has no variant {variant!r}{did_you_mean(variant, self.variants)}")
@@ -79,6 +90,11 @@ class AppModel:
             if variant == self.variant:
                 return
             session = load(self._path, variant=variant, threads=self._threads)
+            try:
+                check_known_answers(self._path, session)
+            except EdgertError:
+                session.close()
+                raise
             with self._guard:
                 unused, self._next = self._next, session
             if unused is not None:

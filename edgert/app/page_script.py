@@ -114,7 +114,8 @@ function show(state) {
   draw($('chart-energy'), charts.at_s, [{values: charts.energy_mj, colour: '--a'}], true, 'no power sensor here');
   const memory = state.memory_bytes === null ? '' : ', ' + (state.memory_bytes / 1e6).toFixed(0) + ' MB resident';
   text('facts', state.frames + ' frames in ' + state.seconds.toFixed(0) + ' s from ' + state.input
-    + ', input restarted ' + state.source_restarts + ' times' + memory);
+    + ', input restarted ' + state.source_restarts + ' times' + memory
+    + (state.release === null ? '' : ', release ' + state.release));
 }
 
 async function refresh() {

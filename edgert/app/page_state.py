@@ -19,13 +19,14 @@ _QUANTILES = (0.5, 0.95, 0.99)
 
 @dataclass(frozen=True, slots=True)
 class PageState:
-    """The parts of a running app, for reading."""
+    """The parts of a running app, for reading. `release`: which one of a deployed app it is."""
 
     title: str
     loop: Loop
     controls: Controls
     feed: PictureFeed
     sensors: SensorThread
+    release: str | None = None
 
     def state(self) -> dict[str, JsonValue]:
         """Everything the page shows, for JSON."""
@@ -33,6 +34,7 @@ class PageState:
         return {
             **summary(self.loop.state(), self.controls),
             "title": self.title,
+            "release": self.release,
             "labels": len(model.labels),
             "variants": list(model.variants),
             "viewers": self.feed.viewers,
@@ -63,6 +65,7 @@ class PageState:
             *_metric("temperature_celsius", "gauge", "The hottest sensor.", sensed.temperature_c),
             *_metric("power_milliwatts", "gauge", "Power of the computer.", sensed.power_mw),
             *_metric("memory_bytes", "gauge", "Resident memory of the app.", sensed.memory_bytes),
+            *self._release_lines(),
             "# HELP edgert_latency_milliseconds Latency by stage, over the whole run.",
             "# TYPE edgert_latency_milliseconds summary",
         ]
@@ -73,6 +76,15 @@ class PageState:
             lines.append(f'edgert_latency_milliseconds_sum{{stage="{name}"}} {histogram.sum_ms:.6g}')
             lines.append(f'edgert_latency_milliseconds_count{{stage="{name}"}} {histogram.count}')
         return "\n".join(lines) + "\n"
+
+    def _release_lines(self) -> list[str]:
+        if self.release is None:
+            return []
+        model = self.controls.model
+        labels = {"release": self.release, "model": model.name, "variant": model.variant}
+        words = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
+        head = ["# HELP edgert_release_info What runs: always 1.", "# TYPE edgert_release_info gauge"]
+        return [*head, f"edgert_release_info{{{words}}} 1"]
 
 
 def summary(state: LoopState, controls: Controls) -> dict[str, JsonValue]:
@@ -113,6 +125,11 @@ def _metric(name: str, kind: str, words: str, value: float | None) -> list[str]:
     if value is None:
         return []
     return [f"# HELP edgert_{name} {words}", f"# TYPE edgert_{name} {kind}", f"edgert_{name} {value}"]
+
+
+def _escaped(value: str) -> str:
+    """A label's value as Prometheus reads it."""
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def _rounded(value: float | None) -> float | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from edgert.app.feed import PictureFeed
+from edgert.app.health import HealthFile
 from edgert.app.loop import Controls, Explain, Loop
 from edgert.app.model import AppModel
 from edgert.app.notify import Notifier
@@ -43,26 +44,35 @@ class App:
 
 def run_app(app: App, argv: Sequence[str] | None = None, out: TextIO | None = None) -> int:
     """Runs until SIGTERM, Ctrl-C or --seconds; then writes a JSON summary to `out` (stdout). Returns the exit code."""
+    health = HealthFile()
     try:
         options = parse_options(argv, app.words, app.defaults)
-        run(app, options, out or sys.stdout)
+        run(app, options, out or sys.stdout, health)
     except EdgertError as error:
+        health.failed(str(error))
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
+    except Exception as error:
+        health.failed(f"{type(error).__name__}: {error}")
+        raise
+    health.ended()
     return 0
 
 
-def run(app: App, options: Options, out: TextIO) -> None:
+def run(app: App, options: Options, out: TextIO, health: HealthFile) -> None:
     """Runs with options that were read.
 
     Raises:
-        EdgertError: the model, the input or the page cannot be opened as asked.
+        EdgertError: the model, the input or the page cannot be opened as asked, or the model's answers are wrong.
     """
     height, width = options.height_width
     access = Access(options.address, page_token())
     with ExitStack() as stack:
+        health.loading()
         model = AppModel(Path(options.bundle), options.variant, options.threads)
         stack.callback(model.close)
+        health.checking()
+        health.checked(model.check())
         source = open_source(options.input, Picture(options.rate, height, width))
         stack.callback(source.close)
         sensors = SensorThread(options.energy)
@@ -71,12 +81,17 @@ def run(app: App, options: Options, out: TextIO) -> None:
         stack.callback(notifier.stopping)
         controls, feed = Controls(model, options.threshold), PictureFeed(options.page_rate)
         stack.callback(feed.close)
-        loop = Loop(source, controls, app.explain(options, model), feed.publish, sensors, notifier)
+        loop = Loop(source, controls, app.explain(options, model), feed.publish, sensors, notifier, health.alive)
+        where = None
         if not options.headless:
-            page = Page(PageState(app.title, loop, controls, feed, sensors), access, options.port)
+            page = Page(
+                PageState(app.title, loop, controls, feed, sensors, release=health.release), access, options.port
+            )
             stack.callback(page.close)
-            sys.stderr.write(f"page: http://{options.address}:{page.port}/\n")
+            where = f"{options.address}:{page.port}"
+            sys.stderr.write(f"page: http://{where}/\n")
             sys.stderr.flush()
+        health.watch(loop, sensors, where)
         with _ended_by_signals(loop):
             loop.run(options.seconds)
         memory = {"memory_bytes": sensors.state.memory_bytes}

@@ -14,6 +14,7 @@ from onnx import numpy_helper
 
 import edgert
 from edgert.app.known_answers import OTHER_ENGINE_STEPS, SAME_ENGINE_STEPS, check_known_answers
+from edgert.app.model import AppModel
 from edgert.bundle import write_bundle
 from edgert.codec import JsonValue
 from edgert.errors import ModelError, WrongAnswersError
@@ -150,3 +151,16 @@ def test_golden_outputs_are_given_back_whole(tmp_path: Path) -> None:
     assert np.isinf(stored).any()
     assert answers is not None
     assert dataclasses.astuple(answers)[:2] == (SAMPLES, 0.0)
+
+
+def test_a_variant_with_wrong_answers_is_not_taken(tmp_path: Path) -> None:
+    golden = {**converted(tmp_path, "onnx-fp32"), **converted(tmp_path, "onnx-int8")}
+    files = example.files()
+    path = example.variants()[1].path
+    bundle = written(tmp_path, golden, {**files, path: with_other_weights(files[path], np.negative)})
+    model = AppModel(bundle, "onnx-fp32")
+    assert model.check() is not None
+    with pytest.raises(WrongAnswersError, match="the model's answers are wrong"):
+        model.switch("onnx-int8")
+    assert model.variant == "onnx-fp32"
+    model.close()

@@ -292,3 +292,12 @@ def test_drawing_leaves_the_frame_alone() -> None:
     drawn = draw_findings(Scene(pixels, 1, (Finding("ü", 0.5, (8, 8, 60, 60)), Finding("b", 0.1)), ("note",), marks))
     assert (pixels == before).all()
     assert (drawn != before).any()
+
+
+def test_a_deployed_app_says_which_release_it_is(site: Site) -> None:
+    assert json.loads(site.ask("/state")[2])["release"] is None
+    assert "edgert_release_info" not in site.ask("/metrics")[2]
+    state = PageState("t", site.loop, site.controls, site.feed, site.sensors, release='a"b')
+    assert state.state()["release"] == 'a"b'
+    line = f'edgert_release_info{{release="a\\"b",model="digits",variant="{example.FIRST}"}} 1'
+    assert line in state.metrics().splitlines()
