@@ -9,9 +9,7 @@ release names. Where there is no release it ends with status 78 (EX_CONFIG of sy
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import re
 import stat
 import sys
 from collections.abc import Mapping
@@ -19,13 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgert.onboard.folder import BoardFolder
+from edgert.onboard.manifest import ManifestError, read_manifest
 from edgert.onboard.releases import ReleaseError, Releases
 
 __all__ = ["NO_RELEASE", "LaunchError", "Start", "health_path", "main", "runtime_folder", "start_words"]
 
 NO_RELEASE = 78
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_ENVIRONMENT = re.compile(r"[0-9a-f]{16}")
 
 
 class LaunchError(Exception):
@@ -55,14 +52,16 @@ def start_words(releases: Releases, inherited: Mapping[str, str]) -> Start:
         raise LaunchError(f"{releases.place.name} has no release to run")
     base, name = releases.place.parent.parent, releases.place.name
     try:
-        note = json.loads((release / "release.json").read_text())
-        words, code, environment = [str(word) for word in note["command"]], str(note["code"]), str(note["environment"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LaunchError(f"{release}: cannot be started ({error})") from error
-    folder = _part(release, base / "code", code, _SHA256)
-    python = _part(release, base / "environments", environment, _ENVIRONMENT) / "bin" / "python"
+        manifest = read_manifest(release)
+    except ManifestError as error:
+        raise LaunchError(f"{release} cannot be started: {error}") from error
+    code, environment = base / "code" / manifest.code, base / "environments" / manifest.environment
+    for part in (code, environment):
+        if not part.is_dir():
+            raise LaunchError(f"{release} cannot be started: {part} is not on this board; deploy it again")
+    python = environment / "bin" / "python"
     own = {
-        "PYTHONPATH": str(folder),
+        "PYTHONPATH": str(code),
         "PYTHONNOUSERSITE": "1",
         "PYTHONUNBUFFERED": "1",
         "EDGERT_RELEASE": release.name,
@@ -70,14 +69,15 @@ def start_words(releases: Releases, inherited: Mapping[str, str]) -> Start:
         "XDG_CACHE_HOME": str(base / "cache"),
         "XDG_CONFIG_HOME": str(base / "config"),
     }
-    return Start(release, [str(python) if word == "{python}" else word for word in words], {**inherited, **own})
+    words = [str(python) if word == "{python}" else word for word in manifest.command]
+    return Start(release, words, {**inherited, **own})
 
 
 def health_path(name: str) -> Path:
     """Where the app writes how it is, and where others read it: in memory, since it is written every second.
 
-    Below the user's manager that is the service's runtime folder. Else it is in /dev/shm: XDG_RUNTIME_DIR, which would be
-    its place, goes away with the last login while the plain supervisor goes on.
+    Below the user's manager that is the service's runtime folder. Else it is in /dev/shm: the folder of
+    XDG_RUNTIME_DIR goes away with the last login, while the plain supervisor goes on.
     """
     given = Path(os.environ.get("RUNTIME_DIRECTORY", ""))
     if given.name == f"edgert-{name}":
@@ -102,13 +102,6 @@ def main() -> int:
     except (LaunchError, ReleaseError, OSError) as error:
         sys.stderr.write(f"edgert: {error}\n")
     return NO_RELEASE
-
-
-def _part(release: Path, folder: Path, name: str, pattern: re.Pattern[str]) -> Path:
-    part = folder / name
-    if pattern.fullmatch(name) is None or not part.is_dir():
-        raise LaunchError(f"{release}: cannot be started ({part} is not on this board; deploy it again)")
-    return part
 
 
 def _fresh_health_path(name: str) -> Path:

@@ -21,12 +21,16 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from edgert.onboard.child import become_child
 from edgert.onboard.folder import BoardFolder
-from edgert.onboard.releases import Releases
+from edgert.onboard.launch import NO_RELEASE, LaunchError, Start, start_words
+from edgert.onboard.releases import ReleaseError, Releases
 
 __all__ = ["Rules", "RunState", "SupervisorError", "main", "supervise"]
 
 _MAX_LOG_BYTES = 1 << 20
+_LOCKED_S = 3.0
+"""For so long another's lock is waited for: who only looks at it holds it for a moment."""
 
 
 class SupervisorError(Exception):
@@ -35,7 +39,7 @@ class SupervisorError(Exception):
 
 @dataclass(frozen=True)
 class Rules:
-    """Times in seconds. A release's own `release.json` holds its command; `{python}` in it is the environment's.
+    """Times in seconds.
 
     After `first_pause_s` an app that ended is started again, then after twice as long each time, `longest_pause_s` at
     most; one that ran for `steady_s` begins anew. One that was ready and says nothing for `watchdog_s` is killed; it
@@ -83,8 +87,8 @@ class _Wishes:
 class _App:
     """One start of the app: its process, its words to the watchdog, its output on the way to the log."""
 
-    def __init__(self, release: Path, command: list[str], log: Path, rules: Rules) -> None:
-        self.release, self._rules, self._log = release, rules, log
+    def __init__(self, start: Start, log: Path, rules: Rules) -> None:
+        self.release, self._rules, self._log = start.release, rules, log
         self.started_s = self._heard_s = time.monotonic()
         self.is_ready = False
         self._writes = True
@@ -92,15 +96,16 @@ class _App:
         self._words.bind(b"\0edgert-%d-%d" % (os.getpid(), time.monotonic_ns()))  # abstract: no file to remove
         self._words.setblocking(False)
         name = self._words.getsockname()[1:].decode()
-        own = {"NOTIFY_SOCKET": f"@{name}", "WATCHDOG_USEC": str(int(rules.watchdog_s * 1e6)), "PYTHONUNBUFFERED": "1"}
+        own = {"NOTIFY_SOCKET": f"@{name}", "WATCHDOG_USEC": str(int(rules.watchdog_s * 1e6))}
         self.child = subprocess.Popen(
-            command,
-            cwd=release,
-            env={**os.environ, **own},
+            start.words,
+            cwd=start.release,
+            env={**start.environment, **own},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=become_child,  # noqa: PLW1509  # only system calls in a program without threads
         )
         assert self.child.stdout is not None
         self._output = self.child.stdout
@@ -161,26 +166,26 @@ class _App:
                 stream.write(data)
 
 
-def supervise(releases: Releases, python: Path, rules: Rules, wishes: _Wishes) -> None:
+def supervise(releases: Releases, rules: Rules, wishes: _Wishes) -> None:
     """Keeps the current release running until a signal says to end.
 
     Raises:
-        SupervisorError: it is watched already, there is no release, or it does not say how it is started.
+        SupervisorError: it is watched already, or the app's program cannot be started.
+        LaunchError: there is no release, or it is damaged.
     """
     with _alone(releases.place):
         pause_s, restarts, last_status = rules.first_pause_s, 0, None
         while not wishes.end:
-            app = _start(releases, python, rules)
+            if wishes.switch:
+                wishes.switch, pause_s, restarts, last_status = False, rules.first_pause_s, 0, None
+            app = _start(releases, rules)
             try:
                 note = _noting(releases.place, app, restarts, last_status)
                 status = _watch(app, wishes, note)
-                if status is None:
-                    status = app.end()
+                last_status = app.end() if status is None else status
             finally:
                 app.close()
-            last_status = status
-            if wishes.switch:
-                wishes.switch, pause_s, restarts = False, rules.first_pause_s, 0
+            if wishes.end or wishes.switch:
                 continue
             if time.monotonic() - app.started_s > rules.steady_s:
                 pause_s = rules.first_pause_s
@@ -189,43 +194,51 @@ def supervise(releases: Releases, python: Path, rules: Rules, wishes: _Wishes) -
 
 
 def main() -> int:
-    """Runs as `python -m edgert.onboard.supervise BASE APP PYTHON`; further words set `Rules`, as in `watchdog_s=5`."""
-    base, name, python, *settings = sys.argv[1:]
+    """Runs as `python -m edgert.onboard.supervise BASE APP`; further words set `Rules`, as in `watchdog_s=5`."""
+    base, name, *settings = sys.argv[1:]
     wishes = _Wishes()
     wishes.listen()
     rules = Rules(**{key: float(value) for key, _, value in (word.partition("=") for word in settings)})
     try:
-        supervise(Releases(BoardFolder(Path(base)), name), Path(python), rules, wishes)
-    except SupervisorError as error:
+        supervise(Releases(BoardFolder(Path(base)), name), rules, wishes)
+    except (SupervisorError, LaunchError, ReleaseError) as error:
         sys.stderr.write(f"edgert: {error}\n")
-        return 1
+        return NO_RELEASE if isinstance(error, LaunchError) else 1
     return 0
 
 
 @contextmanager
 def _alone(place: Path) -> Iterator[None]:
+    """Holds the app's lock, in which the supervisor's number is."""
     place.mkdir(parents=True, exist_ok=True)
-    with (place / "supervisor.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise SupervisorError(f"{place.name} is watched by another process already") from error
+    with (place / "supervisor.lock").open("a+") as lock:
+        _lock(lock.fileno(), place.name)
+        with contextlib.suppress(OSError):  # a full disk must not end the app
+            lock.truncate(0)
+            os.write(lock.fileno(), str(os.getpid()).encode())
         try:
             yield
         finally:
             (place / "run.json").unlink(missing_ok=True)
 
 
-def _start(releases: Releases, python: Path, rules: Rules) -> _App:
-    release = releases.current()
-    if release is None:
-        raise SupervisorError(f"{releases.place.name} has no release to run")
+def _lock(lock: int, name: str) -> None:
+    deadline_s = time.monotonic() + _LOCKED_S
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if time.monotonic() > deadline_s:
+                raise SupervisorError(f"{name} is watched by another process already") from error
+        time.sleep(0.05)
+
+
+def _start(releases: Releases, rules: Rules) -> _App:
+    start = start_words(releases, os.environ)
     try:
-        words = [str(word) for word in json.loads((release / "release.json").read_text())["command"]]
-        command = [str(python) if word == "{python}" else word for word in words]
-        return _App(release, command, releases.place / "app.log", rules)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SupervisorError(f"{release}: cannot be started ({error})") from error
+        return _App(start, releases.place / "app.log", rules)
+    except OSError as error:
+        raise SupervisorError(f"{start.release} cannot be started: {error}") from error
 
 
 def _noting(place: Path, app: _App, restarts: int, last_status: int | None) -> Callable[[], None]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +16,9 @@ from typing import Any
 import pytest
 
 from edgert.onboard.folder import BoardFolder
+from edgert.onboard.launch import NO_RELEASE, health_path
 from edgert.onboard.releases import Releases
+from tests.release_example import place_release
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="boards run Linux")
 OLD, NEW = "1" * 16, "2" * 16
@@ -35,22 +39,15 @@ class Board:
 
     def __init__(self, folder: Path) -> None:
         self._folder = BoardFolder(folder)
-        self.releases = Releases(self._folder, "demo")
+        self.name = f"demo-{os.getpid()}"  # its health file is in a folder that the user's other processes share
+        self.releases = Releases(self._folder, self.name)
         self._running: list[subprocess.Popen[str]] = []
 
     def deploy(self, release: str, program: str) -> None:
-        with self._folder.staging("release") as place:
-            made = place / "made"
-            made.mkdir()
-            (made / "app.py").write_text(program)
-            (made / "release.json").write_text(json.dumps({"command": ["{python}", "app.py"]}))
-            self.releases.add(release, made)
-        with self.releases.watching():
-            self.releases.begin_trial(release)
-            self.releases.confirm()
+        place_release(self._folder, self.name, release, program)
 
     def start(self, *settings: str) -> subprocess.Popen[str]:
-        words = [str(self._folder.base), "demo", sys.executable, "first_pause_s=0.05", "watchdog_s=1", *settings]
+        words = [str(self._folder.base), self.name, "first_pause_s=0.05", "watchdog_s=1", *settings]
         command = [sys.executable, "-m", "edgert.onboard.supervise", *words]
         self._running.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
         return self._running[-1]
@@ -59,6 +56,7 @@ class Board:
         for process in self._running:
             process.terminate()
             process.communicate(timeout=20)
+        shutil.rmtree(health_path(self.name).parent, ignore_errors=True)
 
     @property
     def state(self) -> dict[str, Any]:
@@ -101,7 +99,7 @@ def test_an_app_runs_and_ends_with_its_supervisor(board: Board) -> None:
     assert (state["release"], state["restarts"], state["supervisor"]) == (OLD, 0, process.pid)
     wait_for(lambda: f"hello from {board.releases.path(OLD)}" in board.log)
     second = board.start()
-    assert "demo is watched by another process already" in second.communicate(timeout=20)[1]
+    assert f"{board.name} is watched by another process already" in second.communicate(timeout=20)[1]
     assert second.returncode == 1
     process.terminate()
     assert process.wait(20) == 0
@@ -147,8 +145,26 @@ def test_the_log_stays_small(board: Board) -> None:
     assert len(board.log) < 2 << 20
 
 
+def test_an_app_does_not_outlive_its_supervisor(board: Board) -> None:
+    board.deploy(OLD, LIVES)
+    process = board.start()
+    wait_for(lambda: board.state.get("ready"))
+    app = board.state["app"]
+    process.kill()
+    wait_for(lambda: is_gone(app))
+
+
+def test_an_app_is_told_its_release_and_where_its_health_goes(board: Board) -> None:
+    board.deploy(OLD, LIVES)
+    board.deploy(NEW, _SAY + "print(os.environ['EDGERT_RELEASE'], os.environ['EDGERT_HEALTH_FILE'])\ntime.sleep(60)\n")
+    board.start()
+    wait_for(lambda: f"{NEW} {health_path(board.name)}" in board.log)
+
+
 def test_what_cannot_be_watched_says_why(board: Board) -> None:
-    assert "demo has no release to run" in board.start().communicate(timeout=20)[1]
+    nothing = board.start()
+    assert f"{board.name} has no release to run" in nothing.communicate(timeout=20)[1]
+    assert nothing.returncode == NO_RELEASE
     board.deploy(OLD, LIVES)
     (board.releases.path(OLD) / "release.json").write_text("{}")
-    assert f"{OLD}: cannot be started ('command')" in board.start().communicate(timeout=20)[1]
+    assert f"{OLD} cannot be started: a release that cannot be read" in board.start().communicate(timeout=20)[1]
