@@ -17,7 +17,7 @@ from edgert.recipe_values import Kind, Option, convert_value, expect_text, parse
 from edgert.runtime.postprocess import build_postprocess
 from edgert.runtime.preprocess import build_preprocess
 
-__all__ = ["OPTIONS", "Kind", "Option", "load_recipe", "parse_shape"]
+__all__ = ["OPTIONS", "Kind", "Option", "load_recipe", "parse_shape", "parse_toml"]
 
 SCHEMA = 1
 _STEP_TABLES: dict[str, Callable[[tuple[Step, ...]], object]] = {
@@ -52,7 +52,7 @@ def load_recipe(path: Path | None, overrides: Mapping[str, object]) -> Recipe:
 
 
 def _read_file(path: Path) -> dict[str, Any]:  # Any: fields of Recipe
-    document = _parse_toml(path)
+    document = parse_toml(path)
     schema = document.pop("schema", None)
     if schema != SCHEMA:
         raise RecipeError(f"{path}: schema is {schema!r}, this edgert reads 'schema = {SCHEMA}' at the top of the file")
@@ -69,7 +69,12 @@ def _read_file(path: Path) -> dict[str, Any]:  # Any: fields of Recipe
     return values
 
 
-def _parse_toml(path: Path) -> dict[str, Any]:  # Any: TOML
+def parse_toml(path: Path) -> dict[str, Any]:  # Any: TOML
+    """Reads a TOML file.
+
+    Raises:
+        RecipeError: it cannot be read, or is no TOML.
+    """
     import tomllib
 
     try:

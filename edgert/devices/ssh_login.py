@@ -42,17 +42,22 @@ class Login:
         """Returns the command line that runs `remote`, a command for the board's shell."""
         return [*_client("ssh"), *self._options(), "--", self.host, remote]
 
+    def tunnel_command(self, local: int, remote: int) -> list[str]:
+        """Returns the command line that leads a port of 127.0.0.1 here to one of the board's, and does no more."""
+        forward = ["-N", "-L", f"127.0.0.1:{local}:127.0.0.1:{remote}"]
+        return [*_client("ssh"), *self._options("ExitOnForwardFailure=yes"), *forward, "--", self.host]
+
     def settings_command(self) -> list[str]:
         """Returns the command line that prints what the user's configuration makes of this login."""
         return [*_client("ssh"), "-G", *self._options(), "--", self.host]
 
-    def _options(self) -> list[str]:
+    def _options(self, forwarding: str = "ClearAllForwardings=yes") -> list[str]:
         checking = "accept-new" if self.accept_new_host_key else "yes"
         values = [
             "LogLevel=VERBOSE",
             f"ConnectTimeout={read_limits().connect_s}",
             f"StrictHostKeyChecking={checking}",
-            "ClearAllForwardings=yes",
+            forwarding,
             "RequestTTY=no",
             "NumberOfPasswordPrompts=1",
         ]

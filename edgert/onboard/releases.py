@@ -14,6 +14,7 @@ power there.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -218,10 +219,11 @@ class Releases:
             hashes = set(read_manifest(path).files.values())
         except ManifestError:
             hashes = set()
-        with self._folder.staging("removed") as place:
-            os.rename(path, place / path.name)
-            _step("release removed")
-        self._folder.drop_files(hashes)
+        with contextlib.suppress(OSError):  # the next one removes it
+            with self._folder.staging("removed") as place:
+                os.rename(path, place / path.name)
+                _step("release removed")
+            self._folder.drop_files(hashes)
 
     def _is_watched(self) -> bool:
         """A shared lock is asked for, so that two who look do not take each other for the watcher."""

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from edgert.onboard.admitted import AdmittedError
+from edgert.onboard.apps import BoardApps
 from edgert.onboard.authorized import AuthorizeError, authorize_key
 from edgert.onboard.environments import (
     SetupError,
@@ -27,6 +29,9 @@ from edgert.onboard.environments import (
 from edgert.onboard.facts import read_facts
 from edgert.onboard.folder import BoardFolder
 from edgert.onboard.frames import Frame, FrameError, Kind, read_frame, write_frame
+from edgert.onboard.manifest import ManifestError
+from edgert.onboard.releases import ReleaseError
+from edgert.onboard.services import ServiceError
 from edgert.onboard.uploads import Upload, UploadError, find_file, open_upload
 from edgert.onboard.workers import Worker
 
@@ -36,7 +41,10 @@ PROTOCOL = 1
 _POLL_S = 0.5
 _MAKING_S = 5.0
 _SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
-_REFUSALS = (UploadError, SetupError, AuthorizeError, OSError, KeyError, TypeError, ValueError)
+_REFUSALS = (
+    *(UploadError, SetupError, AuthorizeError, ReleaseError, ManifestError, AdmittedError, ServiceError),
+    *(OSError, KeyError, TypeError, ValueError),
+)
 
 Body = dict[str, Any]  # Any: JSON values
 
@@ -52,6 +60,7 @@ class Server:
 
     def __init__(self, folder: BoardFolder, code: Path, silence_s: float) -> None:
         self._folder, self._code, self._silence_s = folder, code, silence_s
+        self._apps = BoardApps(folder, code)
         self._making: list[threading.Thread] = []
         self._output = os.fdopen(os.dup(1), "wb")
         os.dup2(2, 1)  # whatever prints cannot break the frames
@@ -66,6 +75,7 @@ class Server:
             "pip_environment": self._pip_environment,
             "authorize": self._authorize,
             "clean": self._clean,
+            **self._apps.calls,
         }
 
     def serve(self) -> None:
@@ -190,6 +200,7 @@ class Server:
     def _clean(self, _: Body) -> Body:
         for worker in list(self._workers.values()):
             worker.kill()
+        self._apps.remove_all()
         found = self._folder.base.is_dir()
         self._folder.remove()
         return {"removed": str(self._folder.base) if found else None}
