@@ -47,6 +47,8 @@ class EmulatedBoard:
         hostname: by default the kind.
         disk_mib: size of the disk, which holds what the board writes anywhere but in /run and /dev/shm.
         steps_clock: the wall clock of logins can be stepped (libfaketime in every process; slower).
+        disk_from: a board, on which nobody works just now, whose disk this one's is a copy of when it is first started;
+            kind, name, host keys and who may log in are its own.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class EmulatedBoard:
         hostname: str | None = None,
         disk_mib: int = 1024,
         steps_clock: bool = False,
+        disk_from: EmulatedBoard | None = None,
     ) -> None:
         self.kind = KINDS[kind]
         self.hostname = hostname or kind
@@ -73,7 +76,7 @@ class EmulatedBoard:
             self._write_facts()
             self.link = Link(self._number)
             on_failure.callback(self._kill)
-            self._flash()
+            self._flash(None if disk_from is None else disk_from._disk)
             self.power_on()
             on_failure.pop_all()
 
@@ -261,8 +264,8 @@ class EmulatedBoard:
         (self._folder / "state/clock").write_text("+0.000\n")
         self.controls = Controls(self.kind, self._folder / "sys", self._folder / "state")
 
-    def _flash(self) -> None:
-        self._disk.flash(self.kind, self.hostname, self._authorized_key)
+    def _flash(self, image: Disk | None = None) -> None:
+        self._disk.flash(self.kind, self.hostname, self._authorized_key, image)
 
     def _settings(self) -> dict[str, object]:
         login = {name: value for name, value in self._environment().items() if name != "PATH"}

@@ -13,6 +13,9 @@ from tests.emulation.facts import write_tools
 from tests.emulation.kinds import Kind
 from tests.emulation.rootfs import USERS
 
+_OWN = ("etc/ssh", "etc/nv_tegra_release", "usr/local/bin", "home/pi/.ssh")
+"""What a board never has from another one."""
+
 
 class Disk:
     """A tmpfs of `mib` MiB mounted at `folder`: the upper layer of the board's root, and its /tmp."""
@@ -36,11 +39,18 @@ class Disk:
         shown = subprocess.run(["ssh-keygen", "-l", "-f", str(key)], check=True, capture_output=True, text=True)
         return shown.stdout.split()[1]
 
-    def flash(self, kind: Kind, hostname: str, authorized_key: str) -> None:
-        """Writes the disk anew: name, tools, fresh host keys, the key that may log in."""
+    def flash(self, kind: Kind, hostname: str, authorized_key: str, image: Disk | None = None) -> None:
+        """Writes the disk anew: name, tools, fresh host keys, the key that may log in.
+
+        Everything else is as on the disk `image`, which may be of a board of another kind.
+        """
         for layer in (self._upper, self._folder / "work"):
             shutil.rmtree(layer, ignore_errors=True)
             layer.mkdir()
+        if image is not None:
+            subprocess.run(["cp", "--archive", f"{image._upper}/.", str(self._upper)], check=True)
+            for own in _OWN:
+                subprocess.run(["rm", "-rf", str(self._upper / own)], check=True)
         (self._upper / "etc/ssh").mkdir(parents=True)
         (self._upper / "etc/hostname").write_text(f"{hostname}\n")
         (self._upper / "etc/hosts").write_text(f"127.0.0.1 localhost {hostname}\n")

@@ -55,6 +55,22 @@ def test_a_login_sees_the_board(shared_board: MakeBoard, laptop: Laptop, kind: s
     assert seen_by_login(shared_board(kind), laptop, f"{_SEEN} || true").splitlines() == expected
 
 
+def test_a_board_from_the_disk_of_another_is_a_board_of_its_own(make_board: MakeBoard, laptop: Laptop) -> None:
+    first = make_board("pi4")
+    first.shell(
+        "mkdir -p /home/pi/kept && echo mine >/home/pi/kept/file && chown -R pi:pi /home/pi/kept && rm /usr/bin/yes"
+    )
+    second = make_board("pi5", hostname="shelf-2", disk_from=first)
+    assert set(first.host_keys).isdisjoint(second.host_keys)
+    seen = seen_by_login(
+        second, laptop, "hostname; cat kept/file; echo more >>kept/file; stat -c %U kept/file; ls /usr/bin/yes || true"
+    )
+    assert seen.splitlines() == ["shelf-2", "mine", "pi"]
+    assert first.shell("cat /home/pi/kept/file; hostname") == "mine\npi4\n"
+    second.reflash()
+    assert second.files() == [".ssh/authorized_keys"]
+
+
 def test_boards_do_not_see_each_other(shared_board: MakeBoard, laptop: Laptop) -> None:
     first, second = shared_board("pi4"), shared_board("pi5")
     assert first.address != second.address
