@@ -19,12 +19,12 @@ def explain(options: Options, model: AppModel) -> Explain:
     def boxes(frame: Frame, result: Result, controls: Controls) -> Scene:
         if not isinstance(result, Detections):
             raise ModelError("the bundle's post-processing gives no boxes; detect needs a decoder and nms in it")
-        height, width = frame.pixels.shape[:2]
+        height, width = frame.values.shape[:2]
         findings = tuple(named(model, result.above(controls.threshold)))
         counter.update(findings, height / 2)
         notes = (f"{len(findings)} in sight", f"{counter.down} down, {counter.up} up")
         line = (0.0, height / 2, width - 1.0, height / 2)
-        return Scene(frame.pixels, frame.sequence, findings, notes, (line,))
+        return Scene(frame.values, frame.sequence, findings, notes, (line,))
 
     return boxes
 

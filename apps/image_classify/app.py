@@ -19,7 +19,7 @@ def explain(options: Options, model: AppModel) -> Explain:
         if not isinstance(result, Classification):
             raise ModelError("the bundle's post-processing gives no class scores; image_classify needs a classifier")
         order = [i for i in result.top.tolist() if result.scores[i] >= controls.threshold][: options.top]
-        return Scene(frame.pixels, frame.sequence, top_findings(result.scores.tolist(), order, model.labels))
+        return Scene(frame.values, frame.sequence, top_findings(result.scores.tolist(), order, model.labels))
 
     return best_classes
 

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from edgert.app.counting import LineCounter
+from edgert.app.events import Event
 from edgert.app.findings import Finding, Scene, top_findings
 from edgert.app.frames import Frame
+from edgert.app.inputs import SOUND
+from edgert.app.keywords import KeywordDetector
 from edgert.app.loop import Controls, Explain
 from edgert.app.model import AppModel
 from edgert.app.options import Options
 from edgert.app.run import App, run_app
+from edgert.app.trace import Trace
 
 __all__ = [
+    "SOUND",
     "App",
     "AppModel",
     "Controls",
+    "Event",
     "Explain",
     "Finding",
     "Frame",
+    "KeywordDetector",
     "LineCounter",
     "Options",
     "Scene",
+    "Trace",
     "run_app",
     "top_findings",
 ]

@@ -31,7 +31,7 @@ class PictureFeed:
     def publish(self, scene: Scene) -> None:
         """Takes the newest scene."""
         self.latest = scene
-        if self.viewers:
+        if self.viewers and scene.pixels is not None:
             self._slot.put(scene)
 
     def attach(self, server: asyncio.AbstractEventLoop) -> None:
@@ -43,7 +43,7 @@ class PictureFeed:
         if self.viewers >= MOST_VIEWERS:
             return False
         self.viewers += 1
-        if self.latest is not None:
+        if self.latest is not None and self.latest.pixels is not None:
             self._slot.put(self.latest)  # a source that is down still shows its last picture
         return True
 

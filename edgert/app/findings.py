@@ -1,4 +1,4 @@
-"""What an app says about a picture, in words, scores and boxes; and how that is drawn."""
+"""What an app says about a frame, in words, scores and boxes; and how that is drawn on a picture."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgert.app.events import Event
 from edgert.app.frames import Pixels
 from edgert.app.producers import opencv
+from edgert.app.trace import Trace
 
 __all__ = ["Finding", "Scene", "draw_findings", "encode_jpeg", "top_findings"]
 
@@ -24,17 +26,23 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A picture with what was found in it. `notes` are further lines (a count); `marks` lines x1, y1, x2, y2."""
+    """A frame with what was found in it: a picture, or, where `pixels` is None, a live plot of `trace`.
 
-    pixels: Pixels
+    `notes` are further lines (a count); `marks` lines x1, y1, x2, y2; `events` what happened in this very frame.
+    """
+
+    pixels: Pixels | None
     sequence: int
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()
     marks: tuple[tuple[float, float, float, float], ...] = ()
+    events: tuple[Event, ...] = ()
+    trace: Trace | None = None
 
 
 def draw_findings(scene: Scene) -> Pixels:
-    """Returns a copy of the picture with boxes, labels, lines and notes on it."""
+    """Returns a copy of the scene's picture with boxes, labels, lines and notes on it."""
+    assert scene.pixels is not None
     cv2 = opencv("drawing")
     picture = np.ascontiguousarray(scene.pixels.copy())
     scale = max(0.45, picture.shape[0] / 1000)

@@ -1,15 +1,17 @@
-"""Frames of a camera or file, and the slot between two threads that keeps only the newest."""
+"""Frames of a camera, microphone or file, and the slot between two threads that keeps only the newest."""
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Frame", "FrameSource", "NewestSlot", "Pixels", "SourceHealth"]
+__all__ = ["Array", "Frame", "FrameSource", "NewestSlot", "Pixels", "SourceHealth"]
+
+Array = NDArray[Any]  # Any: the source says what it gives
 
 Pixels = NDArray[np.uint8]
 """A picture, uint8[H, W, 3], RGB."""
@@ -19,11 +21,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture. `captured_s` is on `time.monotonic`, taken when its last byte had come; `sequence` counts from 1."""
+    """One picture uint8[H, W, 3] RGB, or one window of sound int16[samples] (of vibration: float32).
 
-    pixels: Pixels
+    `captured_s` is on `time.monotonic`, taken when its last byte had come; `sequence` counts from 1. `features` is what
+    pre-processing made of it for the model, with the batch axis; None before that.
+    """
+
+    values: Array
     captured_s: float
     sequence: int
+    features: Array | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,25 +8,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from edgert.app.frames import Frame, NewestSlot, Pixels, SourceHealth
+from edgert.app.frames import Array, Frame, NewestSlot, SourceHealth
 from edgert.errors import EdgertError
 
 __all__ = ["LiveSource", "Producer", "Timing"]
 
 
 class Producer(Protocol):
-    """One attempt at a source: pictures until it ends."""
+    """One attempt at a source: frames until it ends."""
 
-    def pictures(self) -> Iterator[Pixels]:
-        """Yields pictures; returns where the stream ended.
+    def frames(self) -> Iterator[Array]:
+        """Yields the values of each frame; returns where the stream ended.
 
         Raises:
-            DeviceError: it does not start, or gives something else than pictures.
+            DeviceError: it does not start, or gives something else.
         """
         ...
 
     def stop(self) -> None:
-        """Makes `pictures` end soon; called from another thread, at any time, more than once."""
+        """Makes `frames` end soon; called from another thread, at any time, more than once."""
         ...
 
 
@@ -89,7 +89,7 @@ class LiveSource:
             if producer is None or not late:
                 return
             self._stalled, self._deadline_s = True, float("inf")
-            self._problem = "it gave no picture any more" if self._frames else "it gave no picture"
+            self._problem = "it gave no frame any more" if self._frames else "it gave no frame"
         producer.stop()
 
     def _work(self) -> None:
@@ -108,14 +108,14 @@ class LiveSource:
         first_s = last_s = 0.0
         try:
             producer = self._begin()
-            for pixels in producer.pictures():
+            for values in producer.frames():
                 last_s = time.monotonic()
                 first_s = first_s or last_s
-                self._deliver(pixels, last_s)
+                self._deliver(values, last_s)
             problem = "it ended"
         except EdgertError as error:
             problem = str(error)
-        except Exception as error:  # one source must not take the app down, whatever a camera's library raises
+        except Exception as error:  # one source must not take the app down, whatever a library raises
             problem = f"{type(error).__name__}: {error}"
         self._finish(problem)
         return last_s - first_s
@@ -126,15 +126,15 @@ class LiveSource:
             self._producer, self._stalled = producer, False
             self._deadline_s = time.monotonic() + self._timing.start_s
         if self._closed.is_set():
-            producer.stop()  # closed while it was made: its pictures end at once
+            producer.stop()  # closed while it was made: its frames end at once
         return producer
 
-    def _deliver(self, pixels: Pixels, now_s: float) -> None:
+    def _deliver(self, values: Array, now_s: float) -> None:
         with self._guard:
             self._deadline_s = now_s + self._timing.stall_s
             self._problem = None
         self._frames += 1
-        self._slot.put(Frame(pixels, now_s, self._frames))
+        self._slot.put(Frame(values, now_s, self._frames))
 
     def _finish(self, problem: str) -> None:
         with self._guard:

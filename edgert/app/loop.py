@@ -32,15 +32,15 @@ class Explain(Protocol):
     """Turns a model's result into what the page shows."""
 
     def __call__(self, frame: Frame, result: Result, controls: Controls) -> Scene:
-        """Returns the frame's picture with what was found in it."""
+        """Returns the picture or plot of the frame with what was found in it; `result` belongs to it alone."""
         ...
 
 
 class Controls:
-    """What a user may change while the app runs: set by the page, read by the loop."""
+    """What a user may change while the app runs: set by the page, read by the loop. A threshold ends at `most`."""
 
-    def __init__(self, model: AppModel, threshold: float) -> None:
-        self.model, self.threshold = model, threshold
+    def __init__(self, model: AppModel, threshold: float, most: float = 1.0) -> None:
+        self.model, self.threshold, self.most = model, threshold, most
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +131,12 @@ class Loop:
 
     def _process(self, frame: Frame) -> None:
         try:
-            timed = self._controls.model.run(frame.pixels)
-        except DataError as error:  # a picture of another size or kind: the next one may fit
+            timed = self._controls.model.run(frame.values)
+        except DataError as error:  # a frame of another size or kind: the next one may fit
             self._problem = str(error)
             return
         start_s = time.perf_counter()
+        frame = dataclasses.replace(frame, features=timed.features)
         scene = self._explain(frame, timed.result, self._controls)
         explained_ms = (time.perf_counter() - start_s) * 1e3
         now_s = time.monotonic()

@@ -7,10 +7,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from edgert.app.frames import Array
 from edgert.app.known_answers import check_known_answers
+from edgert.bundle import Manifest
 from edgert.errors import EdgertError, UsageError, did_you_mean
 from edgert.onboard.health import KnownAnswers
 from edgert.runtime.postprocess import as_classification
@@ -22,9 +21,10 @@ __all__ = ["AppModel", "Timed"]
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """A result and how long its parts took."""
+    """A result, what the model was given for it (with the batch axis), and how long its parts took."""
 
     result: Result
+    features: Array
     preprocess_ms: float
     inference_ms: float
     postprocess_ms: float
@@ -45,6 +45,11 @@ class AppModel:
     def name(self) -> str:
         """Name of the model in its manifest."""
         return self._session.manifest.name
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says about itself; the same for all its variants."""
+        return self._session.manifest
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -100,8 +105,8 @@ class AppModel:
             if unused is not None:
                 unused.close()
 
-    def run(self, values: NDArray[np.generic]) -> Timed:
-        """Returns the result for one picture uint8[H, W, 3] (or what the bundle's first step takes).
+    def run(self, values: Array) -> Timed:
+        """Returns the result for one picture uint8[H, W, 3], sound int16[n], or what the bundle's first step takes.
 
         Raises:
             DataError: the values do not fit the first step.
@@ -115,7 +120,7 @@ class AppModel:
         result = session.postprocess(outputs, geometry)
         result = as_classification(result) or result
         end_s = time.perf_counter()
-        return Timed(result, (ready_s - start_s) * 1e3, (done_s - ready_s) * 1e3, (end_s - done_s) * 1e3)
+        return Timed(result, array, (ready_s - start_s) * 1e3, (done_s - ready_s) * 1e3, (end_s - done_s) * 1e3)
 
     def close(self) -> None:
         """Frees the sessions."""

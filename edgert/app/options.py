@@ -17,6 +17,15 @@ from edgert.errors import InputFileError, UsageError, did_you_mean
 __all__ = ["Options", "check_setting", "page_token", "parse_options", "read_settings"]
 
 TOKEN_VARIABLE = "EDGERT_PAGE_TOKEN"
+_RANGES = (
+    ("threshold", 0, 1000),  # the app says which of these make sense
+    ("port", 0, 65535),
+    ("top", 1, 100),
+    ("page_rate", 0.1, 60),
+    ("hop", 5, 10_000),
+    ("smooth", 0, 60_000),
+    ("pause", 0, 3_600_000),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +50,14 @@ class Options:
     headless: bool = False
     seconds: float | None = None
     energy: str = "auto"
+    hop: float = 100.0
+    smooth: float = 300.0
+    pause: float = 1000.0
 
     def __post_init__(self) -> None:
         if not self.bundle:
             raise UsageError("no model: --bundle FILE.edge")
-        for name, low, high in (("threshold", 0, 1), ("port", 0, 65535), ("top", 1, 100), ("page_rate", 0.1, 60)):
+        for name, low, high in _RANGES:
             if not low <= getattr(self, name) <= high:
                 raise UsageError(f"{name} is {getattr(self, name)}; allowed: {low} to {high}")
         if not re.fullmatch(r"\d{2,4}x\d{2,4}", self.size):
@@ -58,14 +70,22 @@ class Options:
         return int(height), int(width)
 
 
-def parse_options(argv: Sequence[str] | None, words: str, defaults: Mapping[str, object]) -> Options:
+def parse_options(
+    argv: Sequence[str] | None, words: str, defaults: Mapping[str, object], inputs: str = INPUT_WORDS
+) -> Options:
     """Returns the options of an app: its defaults, then --settings FILE, then the command line.
+
+    Args:
+        argv: the command line; None: the program's.
+        words: what the app does, for --help.
+        defaults: its own defaults by name.
+        inputs: what --input takes, for --help.
 
     Raises:
         UsageError: an unknown setting, or one that is not allowed.
         InputFileError: the settings file cannot be read.
     """
-    given = vars(_parser(words).parse_args(argv))
+    given = vars(_parser(words, inputs).parse_args(argv))
     path = given.pop("settings")
     values = {**defaults, **({} if path is None else read_settings(Path(path)))}
     values |= {name: value for name, value in given.items() if value is not None}
@@ -112,17 +132,20 @@ def page_token() -> str | None:
     return os.environ.get(TOKEN_VARIABLE) or None
 
 
-def _parser(words: str) -> argparse.ArgumentParser:
+def _parser(words: str, inputs: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=words)
     add = parser.add_argument
     add("--settings", metavar="FILE", help="JSON file with these options by name; the command line wins")
     add("--bundle", metavar="FILE", help="the model, a .edge bundle")
-    add("--input", metavar="WORDS", help=INPUT_WORDS)
+    add("--input", metavar="WORDS", help=inputs)
     add("--variant", metavar="ID", help="variant of the bundle (default: the tuned one, else the bundle's)")
     add("--threads", type=int, metavar="N", help="threads of the engine")
-    add("--threshold", type=float, metavar="X", help="least score that is shown, 0 to 1")
+    add("--threshold", type=float, metavar="X", help="least score that counts")
     add("--top", type=int, metavar="K", help="most classes that are shown")
-    add("--rate", type=float, metavar="HZ", help="frames a second asked of the input")
+    add("--rate", type=float, metavar="HZ", help="pictures a second asked of the input")
+    add("--hop", type=float, metavar="MS", help="sound: milliseconds from one window to the next")
+    add("--smooth", type=float, metavar="MS", help="sound: milliseconds over which scores are averaged")
+    add("--pause", type=float, metavar="MS", help="sound: least milliseconds between two detections")
     add("--size", metavar="WxH", help="pixels asked of a camera, as in 640x480")
     add("--address", metavar="IP", help=f"where the page listens (127.0.0.1; others need {TOKEN_VARIABLE})")
     add("--port", type=int, metavar="N", help="port of the page; 0: a free one")

@@ -128,7 +128,7 @@ def _application(state: PageState, access: Access) -> Application:
 
 
 def _answers(state: PageState, access: Access) -> dict[str, Answer]:
-    html = page_html(state.title, access.form_token)
+    html = page_html(state.title, access.form_token, has_pictures=state.has_pictures)
     fixed = {"/": (html, "text/html"), "/page.css": (STYLE, "text/css"), "/page.js": (SCRIPT, "text/javascript")}
     answers = {path: _fixed(text, kind) for path, (text, kind) in fixed.items()}
 
@@ -147,8 +147,9 @@ def _answers(state: PageState, access: Access) -> dict[str, Answer]:
     async def stream(handler: RequestHandler) -> None:
         await _stream(handler, state)
 
-    more = {"/state": state_json, "/healthz": health, "/metrics": metrics, "/stream.mjpg": stream}
-    return {**answers, **more, "/icon.svg": _fixed(ICON, "image/svg+xml")}
+    more = {"/state": state_json, "/healthz": health, "/metrics": metrics, "/icon.svg": _fixed(ICON, "image/svg+xml")}
+    pictures = {"/stream.mjpg": stream} if state.has_pictures else {}
+    return {**answers, **more, **pictures}
 
 
 def _fixed(text: str, kind: str) -> Answer:
@@ -218,7 +219,7 @@ def _set_variant(state: PageState) -> Answer:
 def _set_threshold(state: PageState) -> Answer:
     async def answer(handler: RequestHandler) -> None:
         try:
-            state.controls.threshold = _threshold_of(handler)
+            state.controls.threshold = _threshold_of(handler, state.controls.most)
         except UsageError as error:
             _refuse(handler, 400, str(error))
             return
@@ -234,11 +235,11 @@ def _variant_of(handler: RequestHandler) -> str:
     raise UsageError("the variant is no text")
 
 
-def _threshold_of(handler: RequestHandler) -> float:
+def _threshold_of(handler: RequestHandler, most: float) -> float:
     value = _value_of(handler)
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most:
         return float(value)
-    raise UsageError("the threshold is no number between 0 and 1")
+    raise UsageError(f"the threshold is no number between 0 and {most:g}")
 
 
 def _value_of(handler: RequestHandler) -> object:

@@ -13,10 +13,11 @@ _PAGE = """<!doctype html>
 <body><main>
 <header><h1>$TITLE</h1><span id="health" class="chip">connecting</span><span id="model" class="soft"></span></header>
 <p id="problem" role="status" hidden></p>
-<section class="view"><img id="picture" src="/stream.mjpg" alt="live picture"></section>
+$VIEW
 <aside>
 <section><h2>Findings</h2><ol id="findings"></ol><p id="nothing" class="soft" hidden>nothing above the threshold</p>
 <p id="notes" class="soft"></p></section>
+<section id="events-section" hidden><h2>Detections</h2><ol id="events"></ol></section>
 <section><h2>Controls</h2>
 <label class="field"><span>variant</span><select id="variant"></select></label>
 <label class="field"><span>threshold <output id="threshold-value"></output></span>
@@ -25,14 +26,14 @@ _PAGE = """<!doctype html>
 </aside>
 <section class="tiles">
 <div><b id="fps">-</b><span>frames/s</span></div>
-<div><b id="latency">-</b><span>camera to result, ms</span></div>
+<div><b id="latency">-</b><span>input to result, ms</span></div>
 <div><b id="latency99">-</b><span>99th percentile, ms</span></div>
 <div><b id="dropped">-</b><span>frames dropped</span></div>
 <div><b id="temperature">-</b><span>&deg;C</span></div>
 <div><b id="energy">-</b><span id="energy-words">mJ per frame</span></div>
 </section>
 <section class="charts">
-<figure><figcaption>latency, ms <i class="a">camera to result</i> <i class="b">inference</i></figcaption>
+<figure><figcaption>latency, ms <i class="a">input to result</i> <i class="b">inference</i></figcaption>
 <canvas id="chart-latency" role="img" aria-label="latency over time"></canvas></figure>
 <figure><figcaption>temperature, &deg;C</figcaption>
 <canvas id="chart-temperature" role="img" aria-label="temperature over time"></canvas></figure>
@@ -44,12 +45,18 @@ _PAGE = """<!doctype html>
 </main><script src="/page.js"></script></body></html>
 """
 
+_PICTURE = '<section class="view"><img id="picture" src="/stream.mjpg" alt="live picture"></section>'
+_PLOT = """<section class="plot"><figure>
+<figcaption><span id="plot-title"></span> <span id="plot-legend"></span></figcaption>
+<canvas id="plot" role="img" aria-label="live plot"></canvas></figure></section>"""
+
 STYLE = """
 :root { color-scheme: light dark; --page: #f4f5f6; --card: #fff; --text: #1b2026; --soft: #5c6670; --line: #e1e4e7;
-  --a: #2563c9; --b: #d9822b; --good: #1b7f3b; --bad: #c62333; --good-bg: #e3f4e8; --bad-bg: #fce8e9; }
+  --a: #2563c9; --b: #d9822b; --c: #17877b; --d: #8a4fc4; --e: #8c6d1f; --good: #1b7f3b; --bad: #c62333;
+  --good-bg: #e3f4e8; --bad-bg: #fce8e9; }
 @media (prefers-color-scheme: dark) { :root { --page: #101316; --card: #191d21; --text: #e8eaec; --soft: #98a2ac;
-  --line: #2c3339; --a: #6aa2f7; --b: #f0a65a; --good: #5cc980; --bad: #f77d86; --good-bg: #15301e;
-  --bad-bg: #3a1a1e; } }
+  --line: #2c3339; --a: #6aa2f7; --b: #f0a65a; --c: #4cc4b5; --d: #c08bf0; --e: #d3b458; --good: #5cc980;
+  --bad: #f77d86; --good-bg: #15301e; --bad-bg: #3a1a1e; } }
 * { box-sizing: border-box; }
 [hidden] { display: none !important; }
 body { margin: 0; background: var(--page); color: var(--text); font: 15px/1.45 system-ui, -apple-system, "Segoe UI",
@@ -93,7 +100,13 @@ figcaption { font-size: 13px; font-weight: 600; color: var(--soft); margin-botto
 figcaption i { font-style: normal; font-weight: 400; margin-left: 10px; white-space: nowrap; }
 figcaption i::before { content: ""; display: inline-block; width: 12px; height: 3px; border-radius: 2px;
   margin-right: 5px; vertical-align: middle; }
-i.a::before { background: var(--a); } i.b::before { background: var(--b); }
+i.a::before { background: var(--a); } i.b::before { background: var(--b); } i.c::before { background: var(--c); }
+i.d::before { background: var(--d); } i.e::before { background: var(--e); }
+i.limit::before { background: var(--bad); }
+.plot canvas { height: 340px; }
+#events { list-style: none; margin: 0; padding: 0; font-size: 14px; }
+#events li { display: grid; grid-template-columns: auto minmax(0, 1fr) auto; gap: 10px; padding: 3px 0; }
+#events li span:first-child { color: var(--soft); }
 canvas { width: 100%; height: 150px; display: block; }
 canvas.empty { height: 60px; }
 table { border-collapse: collapse; width: 100%; }
@@ -103,7 +116,8 @@ th:first-child, td:first-child { text-align: left; padding-left: 0; }
 tr:last-child td { border-bottom: 0; }
 :focus-visible { outline: 2px solid var(--a); outline-offset: 2px; }
 @media (max-width: 820px) { main { grid-template-columns: minmax(0, 1fr); padding: 12px 10px 24px; gap: 10px; }
-  .tiles { grid-template-columns: repeat(3, 1fr); gap: 10px 12px; } .charts { grid-template-columns: 1fr; } }
+  .tiles { grid-template-columns: repeat(3, 1fr); gap: 10px 12px; } .charts { grid-template-columns: 1fr; }
+  .plot canvas { height: 240px; } }
 """
 
 ICON = (
@@ -112,6 +126,10 @@ ICON = (
 )
 
 
-def page_html(title: str, form_token: str) -> str:
-    """Returns the page of an app; the token in it is what its script sends with every change."""
-    return _PAGE.replace("$TITLE", html.escape(title)).replace("$TOKEN", html.escape(form_token))
+def page_html(title: str, form_token: str, *, has_pictures: bool = True) -> str:
+    """Returns the page of an app, with a picture or a plot; the token is what its script sends with every change."""
+    return (
+        _PAGE.replace("$VIEW", _PICTURE if has_pictures else _PLOT)
+        .replace("$TITLE", html.escape(title))
+        .replace("$TOKEN", html.escape(form_token))
+    )

@@ -1,4 +1,4 @@
-"""The page's script: asks for the state once a second, draws charts on canvas, sends changes."""
+"""The page's script: asks for the state every second (with a plot every 0.4 s), draws on canvas, sends changes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ function ticks(low, high) {
   return {found, digits: Math.max(0, -Math.floor(Math.log10(step) + 1e-9))};
 }
 
-function draw(canvas, times, series, fromZero, emptyWords) {
+function draw(canvas, times, series, fromZero, emptyWords, fixedHigh, marks) {
   const given = series.flatMap((s) => s.values).filter((v) => v !== null);
   canvas.classList.toggle('empty', given.length < 2); canvas.dataset.points = String(given.length);
   const scale = window.devicePixelRatio || 1, width = canvas.clientWidth, height = canvas.clientHeight;
@@ -35,21 +35,28 @@ function draw(canvas, times, series, fromZero, emptyWords) {
   }
   let low = fromZero ? 0 : Math.min(...given), high = Math.max(...given);
   const room = Math.max((high - low) * 0.12, Math.abs(high) * 0.02, 1e-6);
-  high += room; if (!fromZero) low -= room;
+  high += room; if (!fromZero) low -= room; if (fixedHigh) high = fixedHigh;
   const left = 38, right = width - 8, top = 8, bottom = height - 20;
   const begin = times[0], end = Math.max(times[times.length - 1], begin + 1);
   const x = (t) => left + (t - begin) / (end - begin) * (right - left);
   const y = (v) => bottom - (v - low) / (high - low) * (bottom - top);
-  const marks = ticks(low, high);
+  const grid = ticks(low, high);
   pen.lineWidth = 1; pen.strokeStyle = colour('--line'); pen.fillStyle = colour('--soft'); pen.textAlign = 'right';
-  for (const v of marks.found) {
+  for (const v of grid.found) {
     pen.beginPath(); pen.moveTo(left, y(v)); pen.lineTo(right, y(v)); pen.stroke();
-    pen.fillText(v.toFixed(marks.digits), left - 6, y(v));
+    pen.fillText(v.toFixed(grid.digits), left - 6, y(v));
   }
   pen.textAlign = 'left'; pen.fillText('\\u2212' + Math.round(end - begin) + ' s', left, height - 8);
   pen.textAlign = 'right'; pen.fillText('now', right, height - 8);
+  for (const mark of (marks || []).filter((m) => m.at >= begin)) {
+    pen.strokeStyle = colour('--soft'); pen.beginPath();
+    pen.moveTo(x(mark.at), top); pen.lineTo(x(mark.at), bottom); pen.stroke();
+    pen.save(); pen.translate(x(mark.at) - 7, top + 2); pen.rotate(-Math.PI / 2); pen.textAlign = 'right';
+    pen.fillStyle = colour('--text'); pen.fillText(mark.label, 0, 0); pen.restore();
+  }
   for (const s of series) {
-    pen.strokeStyle = colour(s.colour); pen.lineWidth = 1.8; pen.lineJoin = 'round'; pen.beginPath();
+    pen.strokeStyle = colour(s.colour); pen.lineWidth = 1.8; pen.lineJoin = 'round';
+    pen.setLineDash(s.dash ? [5, 4] : []); pen.beginPath();
     let down = false;
     s.values.forEach((v, i) => {
       if (v === null) { down = false; return; }
@@ -58,6 +65,37 @@ function draw(canvas, times, series, fromZero, emptyWords) {
     });
     pen.stroke();
   }
+  pen.setLineDash([]);
+}
+
+const lineColours = ['a', 'b', 'c', 'd', 'e'];
+function showPlot(scene, events) {
+  const plot = scene ? scene.plot : null;
+  if (!$('plot') || !plot) return;
+  const series = plot.lines.map((line, i) => ({values: line.values, colour: '--' + lineColours[i]}));
+  const names = plot.lines.map((line) => line.name);
+  if (plot.limit.some((v) => v !== null)) {
+    series.push({values: plot.limit, colour: '--bad', dash: true}); names.push('threshold');
+  }
+  text('plot-title', plot.title);
+  if ($('plot-legend').textContent !== names.join('')) {
+    $('plot-legend').replaceChildren(...names.map((name, i) => Object.assign(document.createElement('i'),
+      {textContent: name, className: i < plot.lines.length ? lineColours[i] : 'limit'})));
+  }
+  const marks = events.map((event) => ({at: event.stream_s, label: event.label}));
+  draw($('plot'), plot.at_s, series, true, 'waiting for sound', plot.high, marks);
+}
+
+function showEvents(events) {
+  $('events-section').hidden = !events.length;
+  $('events').replaceChildren(...events.slice(0, 8).map((event) => {
+    const item = document.createElement('li');
+    for (const value of [new Date(event.at).toLocaleTimeString(), event.label, short(event.score)]) {
+      item.append(Object.assign(document.createElement('span'), {textContent: value}));
+    }
+    item.title = event.at + ', second ' + event.stream_s + ' of the stream';
+    return item;
+  }));
 }
 
 function showFindings(scene) {
@@ -82,13 +120,15 @@ function showVariants(state) {
     select.replaceChildren(...state.variants.map((name) => new Option(name, name)));
   }
   if (!choosing) select.value = state.variant;
+  $('threshold').max = state.threshold_most; $('threshold').step = state.threshold_most / 100;
   if (!dragging) { $('threshold').value = state.threshold; text('threshold-value', number(state.threshold, 2)); }
 }
 
 function showStages(stages) {
   const rows = Object.entries(stages).map(([name, s]) => {
     const row = document.createElement('tr');
-    for (const value of [name.replaceAll('_', ' '), short(s.p50_ms), short(s.p95_ms), short(s.p99_ms)]) {
+    const words = name === 'camera_to_result' ? 'input to result' : name.replaceAll('_', ' ');
+    for (const value of [words, short(s.p50_ms), short(s.p95_ms), short(s.p99_ms)]) {
       row.append(Object.assign(document.createElement('td'), {textContent: value}));
     }
     return row;
@@ -107,7 +147,8 @@ function show(state) {
   text('latency99', short(total.p99_ms)); text('dropped', String(state.frames_dropped));
   text('temperature', number(state.temperature_c, 1)); text('energy', short(last(charts.energy_mj)));
   text('energy-words', state.power_source ? 'mJ per frame, ' + state.power_source : 'mJ per frame');
-  showFindings(state.scene); showVariants(state); showStages(state.stages);
+  showFindings(state.scene); showEvents(state.events); showPlot(state.scene, state.events);
+  showVariants(state); showStages(state.stages);
   draw($('chart-latency'), charts.at_s, [{values: charts.latency_ms, colour: '--a'},
     {values: charts.inference_ms, colour: '--b'}], true, 'waiting for frames');
   draw($('chart-temperature'), charts.at_s, [{values: charts.temperature_c, colour: '--a'}], false, 'no sensor here');
@@ -126,7 +167,7 @@ async function refresh() {
   } catch (error) {
     $('health').className = 'chip bad'; text('health', 'disconnected');
   }
-  setTimeout(refresh, document.hidden ? 5000 : 1000);
+  setTimeout(refresh, document.hidden ? 5000 : $('plot') ? 400 : 1000);
 }
 
 async function change(path, value) {
@@ -147,8 +188,10 @@ $('threshold').addEventListener('input', (event) => {
 $('threshold').addEventListener('change', async (event) => {
   await change('/threshold', Number(event.target.value)); dragging = false;
 });
-$('picture').addEventListener('error', () => {
-  setTimeout(() => { $('picture').src = '/stream.mjpg?' + Date.now(); }, 2000);
-});
+if ($('picture')) {
+  $('picture').addEventListener('error', () => {
+    setTimeout(() => { $('picture').src = '/stream.mjpg?' + Date.now(); }, 2000);
+  });
+}
 refresh();
 """

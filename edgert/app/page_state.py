@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from edgert.app.events import Journal
 from edgert.app.feed import PictureFeed
 from edgert.app.findings import Scene
 from edgert.app.loop import Controls, Loop, LoopState, chart_values
@@ -19,13 +20,18 @@ _QUANTILES = (0.5, 0.95, 0.99)
 
 @dataclass(frozen=True, slots=True)
 class PageState:
-    """The parts of a running app, for reading. `release`: which one of a deployed app it is."""
+    """The parts of a running app, for reading. `has_pictures` False: the page shows a plot of the scene's trace.
+
+    `release`: which one of a deployed app it is.
+    """
 
     title: str
     loop: Loop
     controls: Controls
     feed: PictureFeed
     sensors: SensorThread
+    journal: Journal | None = None
+    has_pictures: bool = True
     release: str | None = None
 
     def state(self) -> dict[str, JsonValue]:
@@ -37,6 +43,7 @@ class PageState:
             "release": self.release,
             "labels": len(model.labels),
             "variants": list(model.variants),
+            "threshold_most": self.controls.most,
             "viewers": self.feed.viewers,
             "temperature_c": sensed.temperature_c,
             "power_mw": sensed.power_mw,
@@ -44,6 +51,7 @@ class PageState:
             "power_reason": sensed.power_reason,
             "memory_bytes": sensed.memory_bytes,
             "scene": _scene_values(self.feed.latest),
+            "events": self.journal.newest() if self.journal is not None else [],
             "charts": {name: list(values) for name, values in chart_values(self.loop.points).items()},
         }
 
@@ -118,7 +126,8 @@ def _scene_values(scene: Scene | None) -> JsonValue:
     findings: list[JsonValue] = [
         {"label": found.label, "score": round(found.score, 4)} for found in scene.findings[:_MOST_FINDINGS]
     ]
-    return {"sequence": scene.sequence, "findings": findings, "notes": list(scene.notes)}
+    plot = None if scene.trace is None else scene.trace.values()
+    return {"sequence": scene.sequence, "findings": findings, "notes": list(scene.notes), "plot": plot}
 
 
 def _metric(name: str, kind: str, words: str, value: float | None) -> list[str]:

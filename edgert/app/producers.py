@@ -84,7 +84,7 @@ class SyntheticProducer:
         self._pace = _Pace(rate_hz)
         self._size = height, width
 
-    def pictures(self) -> Iterator[Pixels]:
+    def frames(self) -> Iterator[Pixels]:
         """Yields the pattern until stopped."""
         for index in self._pace.indices():
             yield moving_pattern(index, *self._size)
@@ -101,7 +101,7 @@ class ImagesProducer:
         self._paths = paths
         self._pace = _Pace(rate_hz)
 
-    def pictures(self) -> Iterator[Pixels]:
+    def frames(self) -> Iterator[Pixels]:
         """Yields the pictures until stopped.
 
         Raises:
@@ -139,7 +139,7 @@ class CaptureProducer:
         self._what, self._size, self._rate_hz = what, (height, width), rate_hz
         self._stopped = threading.Event()
 
-    def pictures(self) -> Iterator[Pixels]:
+    def frames(self) -> Iterator[Pixels]:
         """Yields pictures until stopped or the camera ends.
 
         Raises:

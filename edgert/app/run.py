@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
+from edgert.app.events import Journal
 from edgert.app.feed import PictureFeed
+from edgert.app.findings import Scene
 from edgert.app.health import HealthFile
+from edgert.app.inputs import PICTURES, Inputs
 from edgert.app.loop import Controls, Explain, Loop
 from edgert.app.model import AppModel
 from edgert.app.notify import Notifier
@@ -23,8 +26,7 @@ from edgert.app.page import Page
 from edgert.app.page_guard import Access
 from edgert.app.page_state import PageState, summary
 from edgert.app.sensors import SensorThread
-from edgert.app.sources import Picture, open_source
-from edgert.errors import EdgertError
+from edgert.errors import EdgertError, UsageError
 
 __all__ = ["App", "run_app"]
 
@@ -34,19 +36,22 @@ class App:
     """What is an app's own: its title, one sentence for --help, how results become findings, its defaults.
 
     `explain` gets the options first, so that it can keep what it needs; what it returns is called for every frame.
+    `inputs` is what it can be fed with, `most_threshold` the upper end of its threshold.
     """
 
     title: str
     words: str
     explain: Callable[[Options, AppModel], Explain]
     defaults: Mapping[str, object] = field(default_factory=dict)
+    inputs: Inputs = PICTURES
+    most_threshold: float = 1.0
 
 
 def run_app(app: App, argv: Sequence[str] | None = None, out: TextIO | None = None) -> int:
-    """Runs until SIGTERM, Ctrl-C or --seconds; then writes a JSON summary to `out` (stdout). Returns the exit code."""
+    """Runs until SIGTERM, Ctrl-C or --seconds, then writes a line of JSON to `out` (stdout). Returns the exit code."""
     health = HealthFile()
     try:
-        options = parse_options(argv, app.words, app.defaults)
+        options = parse_options(argv, app.words, app.defaults, app.inputs.words)
         run(app, options, out or sys.stdout, health)
     except EdgertError as error:
         health.failed(str(error))
@@ -65,7 +70,7 @@ def run(app: App, options: Options, out: TextIO, health: HealthFile) -> None:
     Raises:
         EdgertError: the model, the input or the page cannot be opened as asked, or the model's answers are wrong.
     """
-    height, width = options.height_width
+    _check_threshold(app, options)
     access = Access(options.address, page_token())
     with ExitStack() as stack:
         health.loading()
@@ -73,20 +78,22 @@ def run(app: App, options: Options, out: TextIO, health: HealthFile) -> None:
         stack.callback(model.close)
         health.checking()
         health.checked(model.check())
-        source = open_source(options.input, Picture(options.rate, height, width))
+        source = app.inputs.open(options, model)
         stack.callback(source.close)
         sensors = SensorThread(options.energy)
         stack.callback(sensors.close)
         notifier = Notifier()
         stack.callback(notifier.stopping)
-        controls, feed = Controls(model, options.threshold), PictureFeed(options.page_rate)
+        controls, journal = Controls(model, options.threshold, app.most_threshold), Journal(out)
+        feed = PictureFeed(options.page_rate)
         stack.callback(feed.close)
-        loop = Loop(source, controls, app.explain(options, model), feed.publish, sensors, notifier, health.alive)
-        where = None
+        publish, where = _publisher(journal, feed), None
+        loop = Loop(source, controls, app.explain(options, model), publish, sensors, notifier, health.alive)
         if not options.headless:
-            page = Page(
-                PageState(app.title, loop, controls, feed, sensors, release=health.release), access, options.port
+            state = PageState(
+                app.title, loop, controls, feed, sensors, journal, app.inputs.has_pictures, health.release
             )
+            page = Page(state, access, options.port)
             stack.callback(page.close)
             where = f"{options.address}:{page.port}"
             sys.stderr.write(f"page: http://{where}/\n")
@@ -94,9 +101,23 @@ def run(app: App, options: Options, out: TextIO, health: HealthFile) -> None:
         health.watch(loop, sensors, where)
         with _ended_by_signals(loop):
             loop.run(options.seconds)
-        memory = {"memory_bytes": sensors.state.memory_bytes}
-        out.write(json.dumps({**summary(loop.state(), controls), **memory}, indent=2) + "\n")
+        more = {"events": journal.count, "memory_bytes": sensors.state.memory_bytes}
+        out.write(json.dumps({**summary(loop.state(), controls), **more}) + "\n")
         out.flush()
+
+
+def _check_threshold(app: App, options: Options) -> None:
+    if options.threshold > app.most_threshold:
+        raise UsageError(f"threshold is {options.threshold:g}; allowed: 0 to {app.most_threshold:g}")
+
+
+def _publisher(journal: Journal, feed: PictureFeed) -> Callable[[Scene], None]:
+    def publish(scene: Scene) -> None:
+        for event in scene.events:
+            journal.add(event)
+        feed.publish(scene)
+
+    return publish
 
 
 @contextlib.contextmanager

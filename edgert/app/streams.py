@@ -1,4 +1,4 @@
-"""Pictures from streams of bytes: a child's stdout (rpicam-vid, gst-launch-1.0, ffmpeg) and MJPEG over HTTP."""
+"""Frames from streams of bytes: a child's stdout (rpicam-vid, gst-launch-1.0, ffmpeg, arecord), MJPEG over HTTP."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from edgert.app.frames import Pixels
+from edgert.app.frames import Array, Pixels
 from edgert.app.jpeg_stream import JpegSplitter
 from edgert.app.producers import decode_image
 from edgert.errors import DeviceError, MissingToolError
 
-__all__ = ["ChildProducer", "HttpProducer", "read_jpegs", "read_ppm", "read_raw", "without_password"]
+__all__ = ["ChildProducer", "FrameReader", "HttpProducer", "read_jpegs", "read_ppm", "read_raw", "without_password"]
 
 _CHUNK = 1 << 16
 _LOG_LINES = 20
 _MOST_BYTES = 1 << 28
 
 
-class PictureReader(Protocol):
-    """Reads pictures from a stream of bytes until it ends."""
+class FrameReader(Protocol):
+    """Reads frames from a stream of bytes until it ends."""
 
-    def __call__(self, stream: IO[bytes]) -> Iterator[Pixels]:
-        """Yields each picture, uint8[H, W, 3] RGB."""
+    def __call__(self, stream: IO[bytes]) -> Iterator[Array]:
+        """Yields each picture uint8[H, W, 3] RGB, or each window of sound."""
         ...
 
 
@@ -47,7 +47,7 @@ def read_jpegs(stream: IO[bytes]) -> Iterator[Pixels]:
                 yield pixels
 
 
-def read_raw(height: int, width: int) -> PictureReader:
+def read_raw(height: int, width: int) -> FrameReader:
     """Returns a reader of bare RGB bytes, every picture height x width, rows without padding."""
 
     def read(stream: IO[bytes]) -> Iterator[Pixels]:
@@ -78,9 +78,9 @@ def read_ppm(stream: IO[bytes]) -> Iterator[Pixels]:
 
 
 class ChildProducer:
-    """A program that writes pictures to its stdout; its last words on stderr say why it ended."""
+    """A program that writes pictures or sound to its stdout; its last words on stderr say why it ended."""
 
-    def __init__(self, command: Sequence[str], reader: PictureReader, packages: str) -> None:
+    def __init__(self, command: Sequence[str], reader: FrameReader, packages: str) -> None:
         self._reader, self._name = reader, command[0]
         try:
             self._child = subprocess.Popen(
@@ -91,11 +91,11 @@ class ChildProducer:
         except OSError as error:
             raise DeviceError(f"{command[0]} does not start: {error.strerror}") from error
         self._said: collections.deque[bytes] = collections.deque(maxlen=_LOG_LINES)
-        self._listener = threading.Thread(target=self._listen, name="camera-log", daemon=True)
+        self._listener = threading.Thread(target=self._listen, name="source-log", daemon=True)
         self._listener.start()
 
-    def pictures(self) -> Iterator[Pixels]:
-        """Yields pictures until the program ends.
+    def frames(self) -> Iterator[Array]:
+        """Yields frames until the program ends.
 
         Raises:
             DeviceError: it ended; with its status and last line.
@@ -107,7 +107,7 @@ class ChildProducer:
         raise DeviceError(f"{self._name} ended ({self._status()}){self._last_words()}")
 
     def stop(self) -> None:
-        """Kills the program and waits for it; what stands in its pipe is lost, as newer pictures come anyway."""
+        """Kills the program and waits for it; what stands in its pipe is lost, as newer frames come anyway."""
         if self._child.poll() is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._child.wait(0.2 if self._child.stdout and self._child.stdout.closed else 0)
@@ -142,7 +142,7 @@ class HttpProducer:
         self._stopped = threading.Event()
         self._socket: socket.socket | None = None
 
-    def pictures(self) -> Iterator[Pixels]:
+    def frames(self) -> Iterator[Pixels]:
         """Yields pictures until the server ends the stream.
 
         Raises:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import wave
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edgert.bundle import Bundle, Manifest, Step, TensorSpec
 from edgert.errors import DataError, UsageError
+from edgert.runtime.audio.wav import read_wav
 from edgert.runtime.plain_model import is_bundle
 
 __all__ = ["hear", "read_wav"]
@@ -70,22 +69,3 @@ def _cut(values: Array, spec: TensorSpec) -> Array:
         return values
     inputs: Array = values.reshape(-1)[: count * size].reshape(count, *tail)
     return inputs
-
-
-def read_wav(path: Path) -> tuple[NDArray[np.int16], int]:
-    """Returns the samples of a .wav file of one channel and 16 bits, and the sample rate in Hz.
-
-    Raises:
-        DataError: the file cannot be read, or has another format.
-    """
-    try:
-        with wave.open(str(path), "rb") as file:
-            channels, width, rate = file.getnchannels(), file.getsampwidth(), file.getframerate()
-            data = file.readframes(file.getnframes())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (wave.Error, EOFError) as error:
-        raise DataError(f"{path}: not a readable .wav file ({error or 'it ends early'}); PCM is allowed") from error
-    if (channels, width) != (1, 2):
-        raise DataError(f"{path}: {channels} channels of {8 * width} bits; one channel of 16 bits is allowed")
-    return np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.int16), rate

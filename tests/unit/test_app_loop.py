@@ -63,7 +63,7 @@ class Pictures:
 
 def nothing_found(frame: Frame, result: Result, controls: Controls) -> Scene:
     assert isinstance(result, Classification)
-    return Scene(frame.pixels, frame.sequence, ())
+    return Scene(frame.values, frame.sequence, ())
 
 
 def run_loop(source: Pictures, model: AppModel, sensors: SensorThread, notifier: Notifier) -> tuple[Loop, list[Scene]]:
@@ -212,7 +212,8 @@ def test_settings_are_checked(name: str, value: object, message: str) -> None:
     ("changes", "message"),
     [
         ({"bundle": ""}, "no model: --bundle FILE.edge"),
-        ({"threshold": 1.5}, "threshold is 1.5; allowed: 0 to 1"),
+        ({"threshold": 2000.0}, "threshold is 2000.0; allowed: 0 to 1000"),
+        ({"hop": 1.0}, "hop is 1.0; allowed: 5 to 10000"),
         ({"size": "big"}, "size is 'big'; as in 640x480"),
     ],
 )
@@ -233,6 +234,12 @@ def test_an_error_is_one_line_and_a_status(capsys: pytest.CaptureFixture[str]) -
     app = App("t", "w", lambda options, model: nothing_found)
     assert run_app(app, ["--bundle", "absent.edge"]) == 4
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_a_threshold_beyond_what_the_app_knows(capsys: pytest.CaptureFixture[str]) -> None:
+    app = App("t", "w", lambda options, model: nothing_found)
+    assert run_app(app, ["--bundle", "absent.edge", "--threshold", "1.5"]) == 2
+    assert "threshold is 1.5; allowed: 0 to 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("folder", sorted(example.ROOT.glob("apps/*/app.py")), ids=lambda path: path.parent.name)

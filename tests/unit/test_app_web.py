@@ -37,7 +37,7 @@ LONGEST_S = 30.0
 
 
 def hostile(frame: Any, result: Result, controls: Controls) -> Scene:
-    return Scene(frame.pixels, frame.sequence, (Finding("</script><b>", 0.5, (1, 1, 20, 20)),), ("3 passed",))
+    return Scene(frame.values, frame.sequence, (Finding("</script><b>", 0.5, (1, 1, 20, 20)),), ("3 passed",))
 
 
 class Site:

@@ -7,6 +7,7 @@ which is the same and loses no bits.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -42,6 +43,7 @@ class MfccTables:
     unit: int
 
 
+@functools.lru_cache(maxsize=4)  # 1 ms, and a stream asks for every window
 def build_mfcc(settings: MfccSettings) -> MfccTables:
     """Returns the tables of an MFCC front end."""
     points = fft_size(settings.window)
