@@ -46,7 +46,7 @@ def _health(health: Facts | None) -> str:
     if not health["is_healthy"]:
         return f"{health['phase']}: {health['problem'] or 'no frames'}"
     took = health["inference_ms"]
-    return f"{health['fps']:.3g} frames/s" + (f", p95 {took['p95']:.3g} ms" if took else "")
+    return f"{health['fps']:.3g} frames/s" + (f", p95 {took['p95']:.4g} ms" if took else "")
 
 
 def _note(row: Facts) -> str:

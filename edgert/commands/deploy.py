@@ -174,7 +174,7 @@ def _one(outcome: Outcome) -> str:
     health = outcome.health or {}
     if outcome.outcome.has_release and health:
         took = health.get("inference_ms") or {}
-        p95 = f", 95 % of inferences within {took['p95']:.3g} ms" if took else ""
+        p95 = f", 95 % of inferences within {took['p95']:.4g} ms" if took else ""
         lines.append(f"  health  {health['frames']} frames, {health['fps']:.3g} a second{p95}")
         if health.get("page"):
             lines.append(f"  page    edgert open --device {outcome.device}")

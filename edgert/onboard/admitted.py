@@ -10,7 +10,7 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from edgert.onboard.folder import BoardFolder, flush_disk
+from edgert.onboard.folder import BoardFolder, flush_disk, tell_step
 
 __all__ = ["Admitted", "AdmittedError", "Version", "note_admitted", "read_admitted"]
 
@@ -75,6 +75,7 @@ def note_admitted(folder: BoardFolder, name: str, release: str, version: Version
     fresh.write_text(json.dumps(asdict(Admitted(newest_release=max(numbers, default=None), versions=versions))))
     flush_disk(path.parent)
     os.replace(fresh, path)
+    tell_step("admitted")
 
 
 def _path(folder: BoardFolder, name: str) -> Path:

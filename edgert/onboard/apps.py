@@ -14,7 +14,7 @@ from typing import Any
 
 from edgert.onboard.admitted import Version, note_admitted
 from edgert.onboard.environments import Environment
-from edgert.onboard.folder import BoardFolder
+from edgert.onboard.folder import BoardFolder, tell_step
 from edgert.onboard.health import read_health
 from edgert.onboard.launch import health_path
 from edgert.onboard.manifest import Manifest, parse_manifest, read_manifest
@@ -118,6 +118,7 @@ class BoardApps:
         service = self._service(releases)
         set_launcher(self._folder, releases, read_manifest(releases.path(release)).code)
         service.install()
+        tell_step("service installed")
         verdict: Verdict = Trial(releases, service, Limits(**limits), self._folder.is_ending).run(release)
         if verdict.runs is None:
             releases.remove()

@@ -18,6 +18,7 @@ import fcntl
 import json
 import os
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -25,7 +26,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["BoardFolder", "flush_disk", "is_free"]
+__all__ = ["BoardFolder", "flush_disk", "is_free", "tell_step"]
 
 _KEPT_PARTS_S = 7 * 86400.0
 _UNLOCKED_S = 60.0
@@ -123,6 +124,11 @@ class BoardFolder:
             place = place.parent
         found = os.statvfs(place)
         return found.f_bavail * found.f_frsize
+
+
+def tell_step(words: str) -> None:
+    """Tells whoever listens that a step is done that the disk sees (PEP 578): tests cut the power after each."""
+    sys.audit("edgert.step", words)
 
 
 def flush_disk(folder: Path) -> None:

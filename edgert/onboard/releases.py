@@ -8,8 +8,7 @@
 confirms it. A trial lasts as long as its watcher: after a power cut, or when the watcher was killed, the trusted
 release runs again. So at any moment there is exactly one release to run, and it is either trusted or being watched.
 
-After every step that the disk sees, `sys.audit("edgert.step", WORDS)` tells whoever listens (PEP 578): tests cut the
-power there.
+After every step that the disk sees, `tell_step` lets tests cut the power.
 """
 
 from __future__ import annotations
@@ -19,14 +18,13 @@ import fcntl
 import json
 import os
 import re
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from edgert.onboard.folder import BoardFolder, flush_disk
+from edgert.onboard.folder import BoardFolder, flush_disk, tell_step
 from edgert.onboard.manifest import ManifestError, read_manifest
 
 __all__ = ["ReleaseError", "Releases", "State"]
@@ -132,9 +130,9 @@ class Releases:
         if not final.is_dir():
             final.parent.mkdir(parents=True, exist_ok=True)
             flush_disk(made)
-            _step("flushed")
+            tell_step("flushed")
             os.rename(made, final)
-            _step("added")
+            tell_step("added")
         return final
 
     def begin_trial(self, release: str) -> None:
@@ -184,7 +182,7 @@ class Releases:
     def flush(self, step: str) -> None:
         """Brings what was renamed to the disk, and says so."""
         flush_disk(self.place)
-        _step(step)
+        tell_step(step)
 
     def remove(self) -> None:
         """Removes the app with all its releases."""
@@ -192,7 +190,7 @@ class Releases:
         if self.place.is_dir():
             with self._folder.staging("removed") as place:
                 os.rename(self.place, place / "app")
-                _step("removed")
+                tell_step("removed")
 
     def _store(self, state: State) -> None:
         """Replaces the state: the new text is on the disk before its name is, so a cut leaves the one or the other."""
@@ -202,9 +200,9 @@ class Releases:
             json.dump(asdict(state), stream)
             stream.flush()
             os.fsync(stream.fileno())
-        _step("state written")
+        tell_step("state written")
         os.replace(fresh, self.place / "state.json")
-        _step("state replaced")
+        tell_step("state replaced")
         self.flush("state on disk")
 
     def _prune(self, state: State) -> None:
@@ -222,7 +220,7 @@ class Releases:
         with contextlib.suppress(OSError):  # the next one removes it
             with self._folder.staging("removed") as place:
                 os.rename(path, place / path.name)
-                _step("release removed")
+                tell_step("release removed")
             self._folder.drop_files(hashes)
 
     def _is_watched(self) -> bool:
@@ -251,7 +249,3 @@ def _is_taken(lock: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _step(words: str) -> None:
-    sys.audit("edgert.step", words)

@@ -10,6 +10,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edgert.onboard.folder import tell_step
 from edgert.onboard.health import Health, read_health
 from edgert.onboard.launch import health_path
 from edgert.onboard.releases import Releases
@@ -79,6 +80,7 @@ class Trial:
             try:
                 self._started_s = time.monotonic()
                 self._service.restart()
+                tell_step("restarted")
                 reason = self._watch(release)
                 if reason is None:
                     self._releases.confirm()
@@ -149,9 +151,9 @@ class Trial:
             if most_mj is None and before.energy_mj is not None:
                 most_mj, mj_from = limits.slower * before.energy_mj, than_before
         if most_ms is not None and took_ms > most_ms:
-            return f"too slow: 95 % of inferences within {took_ms:.3g} ms, allowed are {most_ms:.3g} ms ({ms_from})"
+            return f"too slow: 95 % of inferences within {took_ms:.4g} ms, allowed are {most_ms:.4g} ms ({ms_from})"
         if most_mj is not None and used_mj is not None and used_mj > most_mj:
-            return f"too much energy: {used_mj:.3g} mJ a frame, allowed are {most_mj:.3g} mJ ({mj_from})"
+            return f"too much energy: {used_mj:.4g} mJ a frame, allowed are {most_mj:.4g} mJ ({mj_from})"
         return None
 
     def _go_back(self, reason: str = "") -> str:
@@ -162,6 +164,7 @@ class Trial:
             return reason
         self._started_s = time.monotonic()
         self._service.restart()
+        tell_step("restarted")
         if self._is_ending.is_set():
             return reason
         found = self._await_frames(state.trusted)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edgert.onboard.digest import file_sha256
-from edgert.onboard.folder import BoardFolder
+from edgert.onboard.folder import BoardFolder, tell_step
 
 __all__ = ["Upload", "UploadError", "find_file", "open_upload"]
 
@@ -76,6 +76,7 @@ class Upload:
         final = self._folder.files / self._wanted.sha256 / self._wanted.name
         final.parent.mkdir(parents=True, exist_ok=True)
         os.replace(part, final)
+        tell_step("file stored")
         self.close()
         return final
 
