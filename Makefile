@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest -q
 # a file of tests stays with one worker, which makes its fixtures once
 PARALLEL := -n 2 --dist loadfile
 
-.PHONY: demo test test-fast test-install test-operators test-quantization test-microcontrollers test-devices test-full lint types layers format wheel docs debian bench bench-arm clean
+.PHONY: demo test test-fast test-install test-operators test-quantization test-microcontrollers test-devices test-apps test-full lint types layers format wheel docs debian bench bench-arm clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edgert demo
@@ -30,6 +30,10 @@ test-microcontrollers: $(VENV)/.dev debian
 # boards over SSH, on emulated ones; needs root and skips without
 test-devices: $(VENV)/.dev debian
 	$(PYTEST) -n 3 --dist loadfile tests/emulation -m "not slow"  # many of these wait for limits
+
+# apps as processes, their pages in a browser, and each for 20 s (EDGERT_ENDURANCE_S=3600: an hour)
+test-apps: $(VENV)/.dev debian
+	$(PYTEST) $(PARALLEL) tests/apps -m "not slow"
 
 # everything, the slow cases and all mutations as well; run by hand
 test-full: $(VENV)/.dev debian
