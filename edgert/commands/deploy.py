@@ -86,12 +86,15 @@ def execute(arguments: argparse.Namespace, console: Console) -> int:
     set_up = SetUp(arguments.offline, arguments.wheels, arguments.index_url)
     rollout = deploy(plan, devices, fleet=fleet, set_up=set_up, force=arguments.force, console=console)
     text = _text(rollout) if len(devices) > 1 else _one(rollout.outcomes[0])
-    console.result(plain_rollout(rollout), text)
     status = exit_code_of(rollout)
     if arguments.open and not status:
-        from edgert.commands.open import show_page
+        from edgert.commands.open import keep_page, open_page
 
-        show_page(devices[0], plan.app or arguments.app, console)
+        with open_page(devices[0], plan.app or arguments.app) as tunnel:
+            console.result({**plain_rollout(rollout), "url": tunnel.url}, f"{text}\n{tunnel.url}  (Ctrl-C ends it)")
+            keep_page(tunnel, browser=console.shows_progress)
+    else:
+        console.result(plain_rollout(rollout), text)
     return status
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import webbrowser
 
 from edgert.commands.console import Console
@@ -11,7 +12,7 @@ from edgert.deploy.tunnel import Tunnel
 from edgert.devices.names import Device, find_device
 from edgert.errors import DeviceError
 
-__all__ = ["add_arguments", "execute", "page_port", "show_page"]
+__all__ = ["add_arguments", "execute", "keep_page", "open_page", "page_port"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,27 +26,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, console: Console) -> int:
     """Runs the verb until Ctrl-C."""
     device = find_device(arguments.device)
-    show_page(device, arguments.app, console, port=arguments.port, browser=not arguments.no_browser)
+    with open_page(device, arguments.app, arguments.port) as tunnel:
+        console.result({"device": device.name, "url": tunnel.url}, f"{tunnel.url}  (Ctrl-C ends it)")
+        keep_page(tunnel, browser=console.shows_progress and not arguments.no_browser)
     return 0
 
 
-def show_page(
-    device: Device, app: str | None, console: Console, *, port: int | None = None, browser: bool = True
-) -> None:
-    """Opens the tunnel, says where the page is, and keeps it up until Ctrl-C.
+def open_page(device: Device, app: str | None = None, port: int | None = None) -> Tunnel:
+    """Returns the tunnel to an app's page, which answers; `port` as for Tunnel.
 
     Raises:
-        DeviceError: the app does not run or has no page, or the connection ended.
+        DeviceError: the app does not run or has no page, or the board cannot be reached.
         UsageError: the port is taken; there is no app, or more than one.
     """
-    with Tunnel(device, page_port(device, app), port) as tunnel:
-        console.result({"device": device.name, "url": tunnel.url}, f"{tunnel.url}  (Ctrl-C ends it)")
-        if browser and console.shows_progress:
-            webbrowser.open(tunnel.url)
-        try:
-            tunnel.wait()
-        except KeyboardInterrupt:
-            return
+    return Tunnel(device, page_port(device, app), port)
+
+
+def keep_page(tunnel: Tunnel, *, browser: bool) -> None:
+    """Shows the page in a browser, where that is wanted, and keeps the tunnel up until Ctrl-C.
+
+    Raises:
+        DeviceError: the connection ended.
+    """
+    if browser:
+        webbrowser.open(tunnel.url)
+    with contextlib.suppress(KeyboardInterrupt):
+        tunnel.wait()
 
 
 def page_port(device: Device, app: str | None) -> int:

@@ -24,7 +24,7 @@ def exit_code_of(rollout: Rollout) -> int:
     return _UNREACHABLE if kinds == {Result.UNREACHABLE} else _FAILED
 
 
-def plain_rollout(rollout: Rollout) -> JsonValue:
+def plain_rollout(rollout: Rollout) -> dict[str, JsonValue]:
     """Returns what --json prints; one device has the same form as many."""
     return {
         "release": rollout.release,
