@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import sys
 import threading
+import time
 
 from edgert.app.findings import Scene, draw_findings, encode_jpeg
 from edgert.app.frames import NewestSlot
 
-__all__ = ["MOST_VIEWERS", "PictureFeed"]
+__all__ = ["MOST_VIEWERS", "PictureFeed", "pause_s"]
 
 MOST_VIEWERS = 10
+SHARE = 0.03
+"""Of all cores: what drawing and encoding may take. A slow board shows fewer pictures a second, its loop none less."""
+_NICENESS = 10
+
+
+def pause_s(step_s: float, worked_s: float, cores: int) -> float:
+    """Seconds to wait after a picture that took so much processor time, so that the share is kept."""
+    return max(step_s, worked_s / (SHARE * cores) - worked_s)
 
 
 class PictureFeed:
@@ -69,15 +81,25 @@ class PictureFeed:
         self._thread.join(timeout=5)
 
     def _work(self) -> None:
+        if (
+            sys.platform == "linux"
+        ):  # there a thread has a niceness of its own; where cores are short the loop goes first
+            with contextlib.suppress(OSError):
+                os.setpriority(
+                    os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + _NICENESS
+                )
+        cores = os.cpu_count() or 1
         while not self._closed.is_set():
             scene = self._slot.take(0.5)
             if scene is None or self._server is None:
                 continue
+            start_s = time.thread_time()
             data = encode_jpeg(draw_findings(scene))
+            worked_s = time.thread_time() - start_s
             self.encoded += 1
             if not self._server.is_closed():
                 self._server.call_soon_threadsafe(self._announce, data)
-            self._closed.wait(self._step_s)
+            self._closed.wait(pause_s(self._step_s, worked_s, cores))
 
     def _announce(self, data: bytes) -> None:
         self._picture = self._picture[0] + 1, data

@@ -14,6 +14,9 @@ from edgert.app.trace import Trace
 
 __all__ = ["Finding", "Scene", "draw_findings", "encode_jpeg", "top_findings"]
 
+WIDEST = 640
+"""Pixels of a row of the page's picture: encoding a larger one takes as much longer, and a phone shows no more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -40,17 +43,22 @@ class Scene:
     trace: Trace | None = None
 
 
-def draw_findings(scene: Scene) -> Pixels:
-    """Returns a copy of the scene's picture with boxes, labels, lines and notes on it."""
+def draw_findings(scene: Scene, widest: int = WIDEST) -> Pixels:
+    """Returns a copy of the scene's picture, at most so many pixels wide, with boxes, labels, lines and notes on it."""
     assert scene.pixels is not None
     cv2 = opencv("drawing")
-    picture = np.ascontiguousarray(scene.pixels.copy())
+    height, width = scene.pixels.shape[:2]
+    share = min(1.0, widest / width)
+    size = round(width * share), max(1, round(height * share))
+    picture = scene.pixels.copy() if share == 1 else cv2.resize(scene.pixels, size, interpolation=cv2.INTER_AREA)
+    picture = np.ascontiguousarray(picture)
     scale = max(0.45, picture.shape[0] / 1000)
-    for x1, y1, x2, y2 in scene.marks:
-        cv2.line(picture, (int(x1), int(y1)), (int(x2), int(y2)), (255, 214, 10), 2, cv2.LINE_AA)
+    for mark in scene.marks:
+        x1, y1, x2, y2 = (int(value * share) for value in mark)
+        cv2.line(picture, (x1, y1), (x2, y2), (255, 214, 10), 2, cv2.LINE_AA)
     for finding in scene.findings:
         if finding.box is not None:
-            x1, y1, x2, y2 = (int(value) for value in finding.box)
+            x1, y1, x2, y2 = (int(value * share) for value in finding.box)
             cv2.rectangle(picture, (x1, y1), (x2, y2), (64, 220, 140), 2, cv2.LINE_AA)
             _write(picture, f"{finding.label} {finding.score:.0%}", x1, y1 - 6, scale)
     plain = [f"{finding.label}  {finding.score:.0%}" for finding in scene.findings if finding.box is None]

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edgert.app import Finding, Scene
-from edgert.app.feed import MOST_VIEWERS, PictureFeed
-from edgert.app.findings import draw_findings
+from edgert.app.feed import MOST_VIEWERS, SHARE, PictureFeed, pause_s
+from edgert.app.findings import WIDEST, draw_findings
 from edgert.app.live import LiveSource
 from edgert.app.loop import Controls, Loop
 from edgert.app.model import AppModel
@@ -301,3 +304,33 @@ def test_a_deployed_app_says_which_release_it_is(site: Site) -> None:
     assert state.state()["release"] == 'a"b'
     line = f'edgert_release_info{{release="a\\"b",model="digits",variant="{example.FIRST}"}} 1'
     assert line in state.metrics().splitlines()
+
+
+def test_a_large_picture_is_drawn_small_with_everything_in_its_place() -> None:
+    pixels = np.zeros((1080, 1920, 3), np.uint8)
+    scene = Scene(pixels, 1, (Finding("x", 0.5, (600, 600, 1200, 900)),), (), ((0.0, 540.0, 1919.0, 540.0),))
+    drawn = draw_findings(scene)
+    assert drawn.shape == (360, WIDEST, 3)
+    assert tuple(drawn[280, 200]) == (64, 220, 140)  # the left edge of the box, at a third of its place
+    assert tuple(drawn[180, 100]) == (255, 214, 10)
+    assert not drawn[340:].any()
+
+
+def test_pictures_take_a_share_of_the_computer_and_no_more() -> None:
+    assert pause_s(0.1, 0.001, 2) == 0.1
+    slow = pause_s(0.1, 0.05, 4)
+    assert 0.05 / (0.05 + slow) == pytest.approx(4 * SHARE)
+
+
+def test_drawing_has_less_priority_than_the_loop() -> None:
+    if sys.platform != "linux":
+        pytest.skip("a thread has a niceness of its own on Linux only")
+    before = {int(path.name) for path in Path("/proc/self/task").iterdir()}
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    feed = PictureFeed()
+    try:
+        started = {int(path.name) for path in Path("/proc/self/task").iterdir()} - before
+        wait_for(lambda: min(19, own + 10) in [os.getpriority(os.PRIO_PROCESS, thread) for thread in started])
+    finally:
+        feed.close()
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
