@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,11 +17,11 @@ from typing import Any
 import pytest
 
 from tests import app_example as example
+from tests.apps.browsing import browser, wait_for
+
+__all__ = ["browser"]  # a fixture
 
 APP = example.ROOT / "apps/image_classify/app.py"
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-             "--disable-sync"]  # fmt: skip
 
 pytest.importorskip("cv2")
 pytest.importorskip("tornado")
@@ -89,34 +87,9 @@ def test_a_headless_run_ends_by_itself(tmp_path: Path) -> None:
     assert summary["variant"] == example.FIRST
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is not installed (apt-get install chromium)")
-    if importlib.util.find_spec("playwright") is None:
-        pytest.skip("playwright is not installed")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
 PICTURE = """() => { const c = document.createElement('canvas'), i = document.getElementById('picture');
 c.width = 32; c.height = 24; c.getContext('2d').drawImage(i, 0, 0, 32, 24);
 return i.naturalWidth ? c.toDataURL() : ''; }"""
-LONGEST_S = 30.0
-
-
-def wait_for(page: Any, claim: str) -> None:
-    """Waits until the expression holds; the page's policy forbids what playwright's own waiting does."""
-    end_s = time.monotonic() + LONGEST_S
-    while not page.evaluate(claim):
-        assert time.monotonic() < end_s, claim
-        page.wait_for_timeout(50)
-
-
 POINTS = "Number(document.getElementById('chart-latency').dataset.points)"
 
 
