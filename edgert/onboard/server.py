@@ -6,6 +6,7 @@ as it said itself: a link that is down says nothing, and no process may stay on 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -186,6 +187,8 @@ class Server:
         made = make_environment(self._folder, str(body["name"]), wheels, leave_out, system_site_packages=shared)
         for wheel in wheels:
             wheel.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                wheel.parent.rmdir()
         return {"environment": made.folder.name, "bytes": _size_bytes(made.folder)}
 
     def _pip_environment(self, body: Body) -> Body:
