@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgert.app.alarms import AlarmDetector, anomaly_score
 from edgert.app.counting import LineCounter
 from edgert.app.events import Event
 from edgert.app.findings import Finding, Scene, top_findings
@@ -16,6 +17,7 @@ from edgert.app.trace import Trace
 
 __all__ = [
     "SOUND",
+    "AlarmDetector",
     "App",
     "AppModel",
     "Controls",
@@ -28,6 +30,7 @@ __all__ = [
     "Options",
     "Scene",
     "Trace",
+    "anomaly_score",
     "run_app",
     "top_findings",
 ]

@@ -103,7 +103,8 @@ figcaption i::before { content: ""; display: inline-block; width: 12px; height: 
 i.a::before { background: var(--a); } i.b::before { background: var(--b); } i.c::before { background: var(--c); }
 i.d::before { background: var(--d); } i.e::before { background: var(--e); }
 i.limit::before { background: var(--bad); }
-.plot canvas { height: 340px; }
+.plot, .plot figure { display: flex; flex-direction: column; flex: 1; }
+.plot canvas { flex: 1; height: auto; min-height: 340px; }
 #events { list-style: none; margin: 0; padding: 0; font-size: 14px; }
 #events li { display: grid; grid-template-columns: auto minmax(0, 1fr) auto; gap: 10px; padding: 3px 0; }
 #events li span:first-child { color: var(--soft); }
@@ -117,7 +118,7 @@ tr:last-child td { border-bottom: 0; }
 :focus-visible { outline: 2px solid var(--a); outline-offset: 2px; }
 @media (max-width: 820px) { main { grid-template-columns: minmax(0, 1fr); padding: 12px 10px 24px; gap: 10px; }
   .tiles { grid-template-columns: repeat(3, 1fr); gap: 10px 12px; } .charts { grid-template-columns: 1fr; }
-  .plot canvas { height: 240px; } }
+  .plot canvas { min-height: 240px; } }
 """
 
 ICON = (

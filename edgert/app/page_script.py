@@ -35,7 +35,7 @@ function draw(canvas, times, series, fromZero, emptyWords, fixedHigh, marks) {
   }
   let low = fromZero ? 0 : Math.min(...given), high = Math.max(...given);
   const room = Math.max((high - low) * 0.12, Math.abs(high) * 0.02, 1e-6);
-  high += room; if (!fromZero) low -= room; if (fixedHigh) high = fixedHigh;
+  high += room; if (!fromZero) low -= room; if (fixedHigh) high = fixedHigh * 1.03;
   const left = 38, right = width - 8, top = 8, bottom = height - 20;
   const begin = times[0], end = Math.max(times[times.length - 1], begin + 1);
   const x = (t) => left + (t - begin) / (end - begin) * (right - left);
@@ -48,10 +48,13 @@ function draw(canvas, times, series, fromZero, emptyWords, fixedHigh, marks) {
   }
   pen.textAlign = 'left'; pen.fillText('\\u2212' + Math.round(end - begin) + ' s', left, height - 8);
   pen.textAlign = 'right'; pen.fillText('now', right, height - 8);
+  let free = Infinity;
   for (const mark of (marks || []).filter((m) => m.at >= begin)) {
     pen.strokeStyle = colour('--soft'); pen.beginPath();
     pen.moveTo(x(mark.at), top); pen.lineTo(x(mark.at), bottom); pen.stroke();
-    pen.save(); pen.translate(x(mark.at) - 7, top + 2); pen.rotate(-Math.PI / 2); pen.textAlign = 'right';
+    if (x(mark.at) > free) continue;
+    free = x(mark.at) - 14; pen.save(); pen.translate(x(mark.at) - 7, top + 2); pen.rotate(-Math.PI / 2);
+    pen.textAlign = 'right';
     pen.fillStyle = colour('--text'); pen.fillText(mark.label, 0, 0); pen.restore();
   }
   for (const s of series) {

@@ -62,11 +62,16 @@ def hearing_of(manifest: Manifest, hop_ms: float) -> Hearing:
 
 
 def windows(chunks: Iterable[Array], hearing: Hearing) -> Iterator[Array]:
-    """Yields the newest window after each chunk of new samples; before the first sample there was silence."""
-    newest: Array = np.zeros(hearing.window, np.int16)
+    """Yields the newest window after each chunk of new samples; before the first sample there was silence.
+
+    Chunks are int16 sound or float32 of a sensor, which rests at its first value (gravity) and has its mean taken out.
+    """
+    newest: Array = np.zeros(0, np.int16)
     for chunk in chunks:
+        if not len(newest):
+            newest = np.full(hearing.window, chunk[0] if chunk.dtype == np.float32 else 0, chunk.dtype)
         newest = np.concatenate((newest, chunk))[-hearing.window :]
-        yield newest
+        yield newest - newest.mean() if newest.dtype == np.float32 else newest
 
 
 def read_samples(hearing: Hearing) -> FrameReader:

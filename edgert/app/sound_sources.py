@@ -11,13 +11,14 @@ from pathlib import Path
 
 from edgert.app.frames import Array
 from edgert.app.live import LiveSource, Producer, Timing
+from edgert.app.sensor_lines import SerialProducer, parse_port, play_table
 from edgert.app.sound import Hearing, PacedProducer, play_files, read_samples, synthetic_sound
 from edgert.app.streams import ChildProducer
 from edgert.errors import MissingToolError, UsageError, did_you_mean
 
 __all__ = ["SOUND_WORDS", "open_sound"]
 
-SOUND_WORDS = "synthetic | alsa:default | FILE.wav | FOLDER"
+SOUND_WORDS = "synthetic | alsa:default | FILE.wav | FOLDER | FILE.csv | serial:///dev/ttyUSB0?baud=115200&columns=3"
 _ALSA = re.compile(r"[A-Za-z][A-Za-z0-9_:,.=-]*")
 _PACKAGES = "alsa-utils"
 
@@ -38,6 +39,8 @@ def _producer_of(words: str, hearing: Hearing) -> Callable[[], Producer]:
         return lambda: PacedProducer(_synthetic(hearing), hearing)
     if kind == "alsa":
         return functools.partial(ChildProducer, _arecord(rest, hearing), read_samples(hearing), _PACKAGES)
+    if kind == "serial":
+        return functools.partial(SerialProducer, parse_port(words), hearing)
     return _file_producer(Path(words).expanduser(), hearing)
 
 
@@ -62,6 +65,8 @@ def _file_producer(path: Path, hearing: Hearing) -> Callable[[], Producer]:
         if not found:
             raise UsageError(f"{path}: no .wav files in this folder")
         return lambda: PacedProducer(play_files(found, hearing), hearing)
+    if path.is_file() and path.suffix.lower() == ".csv":
+        return lambda: PacedProducer(play_table(path, hearing), hearing)
     if path.is_file():
         return lambda: PacedProducer(play_files([path], hearing), hearing)
     close = did_you_mean(str(path), ("synthetic", "alsa:default"))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edgert.bundle import Step
 from edgert.dtypes import DType
 from edgert.errors import DataError, RecipeError
-from edgert.runtime.audio.settings import FRONT_ENDS, MfccSettings, MicroFrontendSettings
+from edgert.runtime.audio.settings import FRONT_ENDS, LogMelSettings, MfccSettings, MicroFrontendSettings
 from edgert.runtime.geometry import Geometry
 from edgert.runtime.resize import resize_bilinear
 from edgert.runtime.steps import bind_step
@@ -187,6 +187,15 @@ def _micro_frontend(frame: _Frame, **settings: Any) -> _Frame:
     return _Frame(features.astype(np.float32) * np.float32(FEATURE_UNIT), frame.geometry)
 
 
+@functools.wraps(LogMelSettings, updated=())
+def _log_mel(frame: _Frame, **settings: Any) -> _Frame:
+    from edgert.runtime.audio.log_mel import log_mel
+
+    is_vibration = frame.values.dtype == np.float32 and frame.values.ndim == 1
+    clip = frame.values.astype(np.float32, copy=False) if is_vibration else _clip(frame)
+    return _Frame(log_mel(clip, LogMelSettings(**settings)), frame.geometry)
+
+
 PREPROCESS_STEPS: dict[str, Callable[..., _Frame]] = {
     "resize": _resize,
     "resize_shorter": _resize_shorter,
@@ -199,6 +208,7 @@ PREPROCESS_STEPS: dict[str, Callable[..., _Frame]] = {
     "cast": _cast,
     "flatten": _flatten,
     "reshape": _reshape,
+    "log_mel": _log_mel,
     "mfcc": _mfcc,
     "micro_frontend": _micro_frontend,
 }

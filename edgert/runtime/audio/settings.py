@@ -1,10 +1,21 @@
-"""The settings of the two audio front ends, which are the arguments of the pre-processing steps of the same names."""
+"""The settings of the audio front ends, which are the arguments of the pre-processing steps of the same names."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
-__all__ = ["FRONT_ENDS", "MAX_FFT", "MIN_FFT", "MfccSettings", "MicroFrontendSettings", "fft_size", "needed_samples"]
+__all__ = [
+    "FRONT_ENDS",
+    "MAX_FFT",
+    "MIN_FFT",
+    "FrontEnd",
+    "LogMelSettings",
+    "MfccSettings",
+    "MicroFrontendSettings",
+    "fft_size",
+    "needed_samples",
+]
 
 MIN_FFT, MAX_FFT = 64, 2048
 _MAX_CHANNELS = 128
@@ -82,16 +93,45 @@ class MicroFrontendSettings:
             raise ValueError(f"gain_bits must lie in [{least}, 30] and log_shift be 8 or less, got {found}")
 
 
-FRONT_ENDS: dict[str, type[MfccSettings | MicroFrontendSettings]] = {
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogMelSettings:
+    """Energies in mel bands, in decibels, of `frames` windows of sound or vibration, one row each.
+
+    The defaults are those of the MLPerf Tiny anomaly model: five rows of 128 bands.
+    """
+
+    sample_rate: int = 16000
+    window: int = 1024
+    step: int = 512
+    channels: int = 128
+    low_hz: float = 0.0
+    high_hz: float = 8000.0
+    frames: int = 5
+
+    def __post_init__(self) -> None:
+        _check_spectrum(self.window, self.channels, self.low_hz, self.high_hz, self.sample_rate)
+        if self.samples > _MAX_SAMPLES:
+            raise ValueError(f"{self.frames} frames take {self.samples} samples; allowed: {_MAX_SAMPLES}")
+
+    @property
+    def samples(self) -> int:
+        """Samples that the frames take."""
+        return self.window + (self.frames - 1) * self.step
+
+
+FrontEnd: TypeAlias = MfccSettings | MicroFrontendSettings | LogMelSettings
+
+FRONT_ENDS: dict[str, type[FrontEnd]] = {
+    "log_mel": LogMelSettings,
     "mfcc": MfccSettings,
     "micro_frontend": MicroFrontendSettings,
 }
 """The front ends by the name of their step."""
 
 
-def needed_samples(settings: MfccSettings | MicroFrontendSettings, features: int) -> int:
-    """Returns how many samples give that many features: the clip of an MFCC, else as many rows as it takes."""
-    if isinstance(settings, MfccSettings):
+def needed_samples(settings: FrontEnd, features: int) -> int:
+    """Returns how many samples give that many features: of a micro_frontend as many rows as it takes."""
+    if not isinstance(settings, MicroFrontendSettings):
         return settings.samples
     return settings.window + (max(1, features // settings.channels) - 1) * settings.step
 

@@ -8,7 +8,7 @@ from edgert.bundle import Step
 from edgert.dtypes import DType
 from edgert.runtime.audio.settings import FRONT_ENDS
 from edgert_converters.exporters.c.cmake import cmake_text
-from edgert_converters.exporters.c.frontend.export import export_frontend
+from edgert_converters.exporters.c.frontend.export import WITH_C, export_frontend
 from edgert_converters.exporters.c.headers import ReadKernel
 from edgert_converters.exporters.c.network import Network
 
@@ -36,6 +36,8 @@ def files_beside(
     sound = next((step for step in steps if step["op"] in FRONT_ENDS), None)
     if sound is None:
         return {}, ()
+    if sound["op"] not in WITH_C:
+        return {}, (f"no C of the front end {sound['op']}",)
     others = [step["op"] for step in steps if step is not sound and step["op"] not in _MOVES]
     if others:
         return {}, (f"no C of the front end {sound['op']}: other steps compute beside it ({', '.join(others)})",)

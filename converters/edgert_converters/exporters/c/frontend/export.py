@@ -9,14 +9,17 @@ from edgert.bundle import Step
 from edgert.dtypes import DType
 from edgert.errors import RecipeError
 from edgert.quant import QuantParams
-from edgert.runtime.audio.settings import FRONT_ENDS, MfccSettings, MicroFrontendSettings
+from edgert.runtime.audio.settings import MfccSettings, MicroFrontendSettings
 from edgert.runtime.steps import bind_step
 from edgert_converters.exporters.c.frontend.parts import mfcc_parts, micro_parts
 from edgert_converters.exporters.c.frontend.text import mfcc_text, micro_text
 from edgert_converters.exporters.c.headers import ReadKernel, read_headers
 from edgert_converters.exporters.c.network import Buffer, Network
 
-__all__ = ["export_frontend"]
+__all__ = ["WITH_C", "export_frontend"]
+
+WITH_C = {"mfcc": MfccSettings, "micro_frontend": MicroFrontendSettings}
+"""The front ends that have C."""
 
 
 def export_frontend(step: Step, network: Network, read_kernel: ReadKernel) -> Mapping[str, bytes]:
@@ -34,7 +37,7 @@ def export_frontend(step: Step, network: Network, read_kernel: ReadKernel) -> Ma
     """
     where = f"audio front end of {network.name}"
     try:
-        settings = bind_step(step, FRONT_ENDS, where)()
+        settings = bind_step(step, WITH_C, where)()
     except ValueError as error:
         raise RecipeError(f"{where} ({step['op']}): {error}") from error
     buffer = _only_input(network, where)
