@@ -132,7 +132,7 @@ class SystemdService:
 
     def _ask(self) -> dict[str, str]:
         out = self._systemctl("show", self._unit, f"--property={','.join(_ASKED)}")
-        found = dict.fromkeys(_ASKED, "")
+        found: dict[str, str] = dict.fromkeys(_ASKED, "")
         for line in out.splitlines():
             key, _, value = line.partition("=")
             found[key] = value

@@ -24,6 +24,14 @@ def why_not() -> str | None:
     return _why_no_namespace() or _why_no_overlay() or _why_no_emulator()
 
 
+def why_no_machine() -> str | None:
+    """Returns the reason for which no whole machine can be started here, or None."""
+    missing = [name for name in ("qemu-system-aarch64", "mke2fs") if shutil.which(name) is None]
+    if missing:
+        return f"emulated machines need {', '.join(missing)}: .ci/debian installs them"
+    return why_not()
+
+
 def _why_no_namespace() -> str | None:
     command = ["unshare", "--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "true"]
     tried = subprocess.run(command, check=False, capture_output=True, text=True)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
-
-from tests.emulation.board import EmulatedBoard
+from typing import Protocol
 
 _DROPPED = ("SSH_AUTH_SOCK", "SSH_ASKPASS", "SSH_ASKPASS_REQUIRE", "DISPLAY", "SSH_CONNECTION", "SSH_CLIENT")
 _KEYGEN = """#!/bin/sh
@@ -21,6 +20,25 @@ case " $* " in
 esac
 exec /usr/bin/ssh-keygen "$@"
 """
+
+
+class Reachable(Protocol):
+    """What a laptop logs in to: an EmulatedBoard, or a Machine."""
+
+    @property
+    def address(self) -> str:
+        """As the list of known hosts has it."""
+        ...
+
+    @property
+    def url(self) -> str:
+        """Whom to log in as, and where: ssh://pi@..."""
+        ...
+
+    @property
+    def host_keys(self) -> list[str]:
+        """Lines of the public host keys: kind of key, key."""
+        ...
 
 
 class Laptop:
@@ -50,14 +68,14 @@ class Laptop:
         lines += [f"  IdentityFile {key or self.key}", "  IdentitiesOnly yes"]
         self.config.write_text(before + "\n".join(lines) + "\n")
 
-    def trust(self, board: EmulatedBoard) -> None:
+    def trust(self, board: Reachable) -> None:
         """Adds the board's host keys to the known hosts."""
         with self.known_hosts.open("a") as file:
             file.writelines(f"{board.address} {key}\n" for key in board.host_keys)
 
-    def ssh(self, board: EmulatedBoard, command: str, *, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def ssh(self, board: Reachable, command: str, *, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Runs a command on the board with the `ssh` of PATH, never asking anything; does not look at its status."""
-        words = ["ssh", "-o", "BatchMode=yes", f"pi@{board.address}", command]
+        words = ["ssh", "-o", "BatchMode=yes", board.url, command]
         return subprocess.run(
             words,
             check=False,

@@ -67,13 +67,19 @@ def cached_rootfs(suite: Suite) -> Path:
     Raises:
         BuildError: a package could not be had or unpacked.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgert" / "emulation"
-    cache.mkdir(parents=True, exist_ok=True)
+    cache = cache_folder()
     tree = cache / _recipe_hash(suite)
-    with _locked(cache / "lock"):
+    with locked(cache / "lock"):
         if not tree.is_dir():
             _build(suite, tree)
     return tree
+
+
+def cache_folder() -> Path:
+    """The folder of all that is built once."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgert" / "emulation"
+    cache.mkdir(parents=True, exist_ok=True)
+    return cache
 
 
 def _recipe_hash(suite: Suite) -> str:
@@ -82,7 +88,7 @@ def _recipe_hash(suite: Suite) -> str:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """One process builds, the others wait and find its tree."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -96,7 +102,7 @@ def _build(suite: Suite, tree: Path) -> None:
         _unpack(suite, building)
         _finish(building)
         if suite.compiled:
-            _compile(suite, building)
+            compile_library(suite, building)
         building.chmod(0o755)
         building.rename(tree)
     finally:
@@ -111,12 +117,12 @@ def _unpack(suite: Suite, tree: Path) -> None:
         command.append("--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr")
     command += [f"--include={','.join(_PACKAGES.split())}", suite.name, str(tree)]
     command += [suite.source] if suite.source else []
-    _run(command)
+    run_tool(command)
 
 
 def _finish(tree: Path) -> None:
     """Does what the packages' own scripts would have done, as far as a board needs it."""
-    _add_users(tree)
+    add_users(tree)
     for link, target in {"usr/bin/awk": "mawk", "bin/sh": "dash"}.items():
         if not os.path.lexists(tree / link):
             (tree / link).symlink_to(target)
@@ -126,10 +132,11 @@ def _finish(tree: Path) -> None:
         shutil.rmtree(kept, ignore_errors=True)
     (tree / "etc/ssh/sshd_config").write_text(_SSHD_CONFIG)
     (tree / "tmp").chmod(0o1777)
-    _run(["ldconfig", "-r", str(tree)])
+    run_tool(["ldconfig", "-r", str(tree)])
 
 
-def _add_users(tree: Path) -> None:
+def add_users(tree: Path) -> None:
+    """Writes the databases of users and groups: Debian's own, the SSH server's, and `USERS` with their homes."""
     master = tree / "usr/share/base-passwd"
     passwd = (master / "passwd.master").read_text() + "sshd:x:102:65534::/run/sshd:/usr/sbin/nologin\n"
     group = (master / "group.master").read_text()
@@ -148,7 +155,7 @@ def _add_users(tree: Path) -> None:
     shadow.chmod(0o640)
 
 
-def _compile(suite: Suite, tree: Path) -> None:
+def compile_library(suite: Suite, tree: Path) -> None:
     """Writes the .pyc files of the standard library, as Debian's set-up does; without them every start takes seconds.
 
     This machine's Python does it where it has the same version: the emulated one takes half a minute.
@@ -159,7 +166,7 @@ def _compile(suite: Suite, tree: Path) -> None:
         command = [f"python{suite.python}", *options, "-s", str(tree), "-p", "/", str(tree / library)]
     else:
         command = ["chroot", str(tree), "/usr/bin/python3", *options, f"/{library}"]
-    _run(command)
+    run_tool(command)
 
 
 def _starts(python: str) -> bool:
@@ -169,7 +176,12 @@ def _starts(python: str) -> bool:
     return subprocess.run([python, "-V"], check=False, capture_output=True).returncode == 0
 
 
-def _run(command: list[str]) -> None:
+def run_tool(command: list[str]) -> None:
+    """Runs a program.
+
+    Raises:
+        BuildError: it failed.
+    """
     done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         raise BuildError(f"{command[0]} failed with status {done.returncode}: {done.stdout[-1000:]}")
