@@ -94,7 +94,7 @@ class NativeBoard:
     @property
     def python(self) -> Path:
         """The board's Python."""
-        return self.folder / "path/python3"
+        return self.folder / "bin/python3"
 
     def edgert(self, *words: object, timeout_s: float = 300.0) -> Done:
         """Runs an edgert command of the laptop."""
@@ -156,15 +156,13 @@ class NativeBoard:
 
 def make_native_board(folder: Path, python: Path | None = None) -> NativeBoard:
     """Makes a board in a folder, and the laptop's settings for it; `python` None: as the one that runs this."""
-    programs, path, home = folder / "bin", folder / "path", folder / "home"
+    programs, path, home = folder / "laptop", folder / "bin", folder / "home"
     for place in (programs, home):
         place.mkdir(parents=True)
     if python is None:
-        own = folder / "python"
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(own)], check=True, timeout=120)
-        (site,) = own.glob("lib/python3*/site-packages")
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=120)
+        (site,) = folder.glob("lib/python3*/site-packages")
         (site / "sitecustomize.py").write_text(_HOOK)
-        path.symlink_to(own / "bin")
     else:
         path.mkdir()
         (path / "python3").symlink_to(python)

@@ -40,7 +40,7 @@ def board(prepared: NativeBoard) -> Iterator[NativeBoard]:
     yield prepared
     trust = prepared.home / ".config/edgert"
     shutil.rmtree(trust, ignore_errors=True)
-    (prepared.folder / "path/ssh").unlink(missing_ok=True)
+    (prepared.folder / "bin/ssh").unlink(missing_ok=True)
     prepared.edgert("undeploy", "--device", NAME)
     shutil.rmtree(prepared.base / "admitted", ignore_errors=True)
     assert not [words for words in prepared.processes().values() if "app.py" in words]
@@ -209,7 +209,7 @@ def test_a_board_whose_openssh_cannot_tell_takes_nothing(
     board: NativeBoard, bundle: Path, key: Path, tmp_path: Path
 ) -> None:
     own = Path(shutil.copy(bundle, tmp_path / "net.edge"))
-    old = board.folder / "path/ssh"
+    old = board.folder / "bin/ssh"
     old.write_text("#!/bin/sh\necho 'OpenSSH_8.0p1, OpenSSL 1.1.1' >&2\n")
     old.chmod(0o755)
     found = outcome(deploy(board, "--bundle", sign(own, key, board, 5)))
