@@ -114,8 +114,37 @@ def _detector() -> bytes:
     return bytes(model.SerializeToString())
 
 
+def write_scorer(folder: Path) -> Path:
+    """The mean of 16 mel bands in 2 frames: a model that gives a score."""
+    bands = TensorSpec("bands", (1, 32), DType.FLOAT)
+    score = TensorSpec("score", (1, 1), DType.FLOAT)
+    graph = helper.make_graph(
+        [helper.make_node("ReduceMean", ["bands"], ["score"], axes=[1], keepdims=1)],
+        "scorer",
+        [helper.make_tensor_value_info("bands", TensorProto.FLOAT, [1, 32])],
+        [helper.make_tensor_value_info("score", TensorProto.FLOAT, [1, 1])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    variant = Variant(
+        "onnx-fp32", "onnx", "fp32", "variants/onnx-fp32/model.onnx", (bands,), (score,), (), peak_activation_bytes=132
+    )
+    manifest = Manifest(
+        SCHEMA,
+        "loudness",
+        "0.1.0",
+        Source("scorer.onnx", "onnx", "0" * 64),
+        (bands,),
+        (score,),
+        (variant,),
+        "onnx-fp32",
+        preprocess=({"op": "log_mel", "window": 512, "step": 512, "channels": 16, "frames": 2}, {"op": "flatten"}),
+    )
+    return write_bundle(folder / "scorer.edge", manifest, {variant.path: bytes(model.SerializeToString())})
+
+
 _MAKERS: dict[str, Callable[[Path], Path]] = {
     "image_classify": app_example.write,
     "detect": write_detector,
+    "anomaly": write_scorer,
     "keyword_spotting": sound_example.write,
 }
