@@ -16,7 +16,7 @@ from edgert.app.model import AppModel
 from edgert.app.notify import Notifier
 from edgert.app.sensors import SensorThread
 from edgert.app.statistics import LatencyHistogram, LatencySummary, RateWindow, Window
-from edgert.errors import DataError
+from edgert.errors import DataError, DeviceError
 from edgert.runtime.results import Result
 
 __all__ = ["STAGES", "ChartPoint", "Controls", "Explain", "Loop", "LoopState", "chart_values"]
@@ -24,6 +24,8 @@ __all__ = ["STAGES", "ChartPoint", "Controls", "Explain", "Loop", "LoopState", "
 STAGES = ("preprocess", "inference", "postprocess", "camera_to_result")
 POLL_S = 0.5
 STALE_S = 5.0
+AGAIN_S = 1.0
+"""Between attempts to reach a microcontroller that was lost."""
 CHART_POINTS = 300
 _RECENT = 64
 
@@ -134,6 +136,12 @@ class Loop:
             timed = self._controls.model.run(frame.values)
         except DataError as error:  # a frame of another size or kind: the next one may fit
             self._problem = str(error)
+            return
+        except DeviceError as error:
+            if not self._controls.model.is_remote:
+                raise
+            self._problem = str(error)
+            self._stopped.wait(AGAIN_S)
             return
         start_s = time.perf_counter()
         frame = dataclasses.replace(frame, features=timed.features)

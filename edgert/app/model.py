@@ -9,12 +9,13 @@ from pathlib import Path
 
 from edgert.app.frames import Array
 from edgert.app.known_answers import check_known_answers
+from edgert.app.place import Opened, Place
 from edgert.bundle import Manifest
-from edgert.errors import EdgertError, UsageError, did_you_mean
+from edgert.errors import DeviceError, EdgertError, UsageError, did_you_mean
 from edgert.onboard.health import KnownAnswers
 from edgert.runtime.postprocess import as_classification
 from edgert.runtime.results import Result
-from edgert.runtime.session import Session, load
+from edgert.runtime.session import Session
 
 __all__ = ["AppModel", "Timed"]
 
@@ -31,20 +32,33 @@ class Timed:
 
 
 class AppModel:
-    """`run` belongs to one thread; `switch` may be called from any other: it loads there, and the next run uses it."""
+    """`run` belongs to one thread; `switch` may be called from any other: it loads there, and the next run uses it.
 
-    def __init__(self, path: Path, variant: str | None = None, threads: int | None = None) -> None:
-        self._path, self._threads = path, threads
-        self._session = load(path, variant=variant, threads=threads)
-        self._next: Session | None = None
+    A microcontroller that fails or is unplugged is reached anew by the next `run`.
+    """
+
+    def __init__(self, path: Path, variant: str | None = None, place: Place | None = None) -> None:
+        self._path, self._place = path, place or Place()
+        self._opened = self._place.open(path, variant)
+        self._next: Opened | None = None
+        self._is_lost = False
         self._guard = threading.Lock()
         self._loading = threading.Lock()
         self._facts = {name: value for name, value in self._session.facts().items() if name in ("engine", "version")}
 
     @property
+    def is_remote(self) -> bool:
+        """Whether it runs on a microcontroller, which may be unplugged and come back."""
+        return self._place.device is not None
+
+    @property
+    def _session(self) -> Session:
+        return self._opened.session
+
+    @property
     def name(self) -> str:
         """Name of the model in its manifest."""
-        return self._session.manifest.name
+        return self.manifest.name
 
     @property
     def manifest(self) -> Manifest:
@@ -60,7 +74,7 @@ class AppModel:
     def variant(self) -> str:
         """The variant that runs, or runs next."""
         with self._guard:
-            return (self._next or self._session).variant.id
+            return (self._next or self._opened).session.variant.id
 
     @property
     def engine(self) -> str:
@@ -69,8 +83,13 @@ class AppModel:
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """Variants of the bundle that an engine here loads: those in the format of the one that runs first."""
+        """Variants of the bundle that an engine here loads: those in the format of the one that runs first.
+
+        On a microcontroller there is the one that its firmware holds.
+        """
         current = self._session.variant
+        if self.is_remote:
+            return (current.id,)
         return tuple(v.id for v in self._session.manifest.variants if v.format == current.format)
 
     def check(self) -> KnownAnswers | None:
@@ -94,14 +113,14 @@ class AppModel:
         with self._loading:
             if variant == self.variant:
                 return
-            session = load(self._path, variant=variant, threads=self._threads)
+            opened = self._place.open(self._path, variant)
             try:
-                check_known_answers(self._path, session)
+                check_known_answers(self._path, opened.session)
             except EdgertError:
-                session.close()
+                opened.close()
                 raise
             with self._guard:
-                unused, self._next = self._next, session
+                unused, self._next = self._next, opened
             if unused is not None:
                 unused.close()
 
@@ -110,12 +129,17 @@ class AppModel:
 
         Raises:
             DataError: the values do not fit the first step.
+            DeviceError: the microcontroller did not answer, or the engine failed (EngineError).
         """
         session = self._current()
         start_s = time.perf_counter()
         array, geometry = session.preprocess(values)
         ready_s = time.perf_counter()
-        outputs = session.run(array)
+        try:
+            outputs = session.run(array)
+        except DeviceError:
+            self._is_lost = self.is_remote
+            raise
         done_s = time.perf_counter()
         result = session.postprocess(outputs, geometry)
         result = as_classification(result) or result
@@ -126,14 +150,18 @@ class AppModel:
         """Frees the sessions."""
         with self._guard:
             waiting, self._next = self._next, None
-        for session in (self._session, waiting):
-            if session is not None:
-                session.close()
+        for opened in (self._opened, waiting):
+            if opened is not None:
+                opened.close()
 
     def _current(self) -> Session:
+        if self._is_lost:
+            self._opened.close()
+            self._opened = self._place.open(self._path, self._session.variant.id)
+            self._is_lost = False
         if self._next is not None:
             with self._guard:
-                old, session = self._session, self._next
-                self._session, self._next = session, None
+                old, opened = self._opened, self._next
+                self._opened, self._next = opened, None
             old.close()
         return self._session

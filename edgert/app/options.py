@@ -39,6 +39,7 @@ class Options:
     bundle: str = ""
     input: str = "synthetic"
     variant: str | None = None
+    device: str | None = None
     threads: int | None = None
     threshold: float = 0.0
     top: int = 5
@@ -139,6 +140,7 @@ def _parser(words: str, inputs: str) -> argparse.ArgumentParser:
     add("--bundle", metavar="FILE", help="the model, a .edge bundle")
     add("--input", metavar="WORDS", help=inputs)
     add("--variant", metavar="ID", help="variant of the bundle (default: the tuned one, else the bundle's)")
+    add("--device", metavar="NAME|URL", help="microcontroller that runs the model, as edgert run takes it")
     add("--threads", type=int, metavar="N", help="threads of the engine")
     add("--threshold", type=float, metavar="X", help="least score that counts")
     add("--top", type=int, metavar="K", help="most classes that are shown")

@@ -25,6 +25,7 @@ from edgert.app.options import Options, page_token, parse_options
 from edgert.app.page import Page
 from edgert.app.page_guard import Access
 from edgert.app.page_state import PageState, summary
+from edgert.app.place import Place
 from edgert.app.sensors import SensorThread
 from edgert.errors import EdgertError, UsageError
 
@@ -74,7 +75,7 @@ def run(app: App, options: Options, out: TextIO, health: HealthFile) -> None:
     access = Access(options.address, page_token())
     with ExitStack() as stack:
         health.loading()
-        model = AppModel(Path(options.bundle), options.variant, options.threads)
+        model = AppModel(Path(options.bundle), options.variant, Place(options.device, options.threads))
         stack.callback(model.close)
         health.checking()
         health.checked(model.check())

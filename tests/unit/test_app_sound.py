@@ -77,7 +77,7 @@ def test_the_bundle_says_what_it_hears(tmp_path: Path) -> None:
     assert hearing.hop_s == 0.02
     with (
         Bundle.open(app_example.write(tmp_path)) as bundle,
-        pytest.raises(ModelError, match="no pre-processing for sound; convert the model with one of the steps mfcc"),
+        pytest.raises(ModelError, match="no pre-processing for sound; convert the model with one of the steps log_mel"),
     ):
         hearing_of(bundle.manifest, 20.0)
 
