@@ -10,6 +10,7 @@ from edgert.commands.console import Console, format_table
 from edgert.deploy.deployment import SetUp, deploy_to_board
 from edgert.deploy.journal import Journal, begin_journal, resume_journal
 from edgert.deploy.limits import limits_of
+from edgert.deploy.microcontroller import Flash, deploy_to_microcontroller, run_here
 from edgert.deploy.outcome import Outcome
 from edgert.deploy.plan import Plan, read_plan
 from edgert.deploy.rollout import Rollout, run_waves
@@ -37,8 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `edgert deploy`."""
     add = parser.add_argument
     add("what", type=Path, metavar="APP|BUNDLE", help="an app's folder, or a .edge bundle for an app that is there")
-    add("--device", required=True, metavar="NAME[,NAME]", help="devices or groups")
+    add("--device", metavar="NAME[,NAME]", help="devices or groups")
     add("--bundle", type=Path, metavar="FILE", help="the app's model (default: bundle in its edgert.toml)")
+    add("--target", metavar="NAME", help="of a microcontroller that is to be flashed")
+    add("--port", metavar="FOLDER|PROBE", help="of a microcontroller: drive of a UF2 board, or which debug probe")
+    add("--dockerfile", type=Path, metavar="FILE", help="deploy nothing, write a Dockerfile for the app")
     add("--app", metavar="NAME", help="which app a bundle alone is for (default: the only one there)")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, over edgert.toml; may be repeated")
     add("--open", action="store_true", help="then open the app's page, as edgert open does")
@@ -75,18 +79,26 @@ def _add_set_up(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, console: Console) -> int:
     """Runs the verb."""
-    devices = find_devices(arguments.device, allows_microcontrollers=False)
-    if arguments.open and len(devices) != 1:
-        raise UsageError("--open opens the page of one device")
     health = {
         name: getattr(arguments, name) for name in ("ready_s", "alive_s", "max_p95_ms", "max_energy_mj", "slower")
     }
     plan = read_plan(arguments.what, app=arguments.app, bundle=arguments.bundle, settings=arguments.set, health=health)
+    if arguments.dockerfile is not None:
+        return _write_dockerfile(plan, arguments.dockerfile, console)
+    if arguments.device is None:
+        raise UsageError("say where with --device NAME; edgert devices list names them")
+    devices = find_devices(arguments.device)
+    if arguments.open and len(devices) != 1:
+        raise UsageError("--open opens the page of one device")
     fleet = Fleet(arguments.canary, arguments.wave, arguments.max_failures, arguments.parallel, arguments.resume)
     set_up = SetUp(arguments.offline, arguments.wheels, arguments.index_url)
-    rollout = deploy(plan, devices, fleet=fleet, set_up=set_up, force=arguments.force, console=console)
+    flash = Flash(arguments.target, arguments.port)
+    rollout = deploy(plan, devices, fleet=fleet, set_up=set_up, flash=flash, force=arguments.force, console=console)
     text = _text(rollout) if len(devices) > 1 else _one(rollout.outcomes[0])
     status = exit_code_of(rollout)
+    if arguments.open and not status and devices[0].is_board:
+        console.result(plain_rollout(rollout), text)
+        return run_here(devices[0], plan)
     if arguments.open and not status:
         from edgert.commands.open import keep_page, open_page
 
@@ -104,6 +116,7 @@ def deploy(
     *,
     fleet: Fleet | None = None,
     set_up: SetUp | None = None,
+    flash: Flash | None = None,
     force: bool = False,
     console: Console | None = None,
 ) -> Rollout:
@@ -111,25 +124,28 @@ def deploy(
 
     Args:
         plan: what is to run (edgert.deploy.plan.read_plan).
-        devices: Linux boards.
+        devices: Linux boards and microcontrollers.
         fleet: the order, and when to stop.
-        set_up: how a board gets what apps need.
+        set_up: how a Linux board gets what apps need.
+        flash: how a microcontroller gets its firmware.
         force: try the release where it runs already, too.
         console: hears of progress.
 
     Raises:
-        UsageError: a device is no Linux board, or an amount cannot be.
+        UsageError: a device is this computer, or an amount cannot be.
         OutputError: the journal of the rollout cannot be written.
     """
-    fleet, set_up = fleet or Fleet(), set_up or SetUp()
+    fleet, set_up, flash = fleet or Fleet(), set_up or SetUp(), flash or Flash()
     for device in devices:
-        if not device.is_linux_board:
-            raise UsageError(f"{device.name} is no Linux board: apps are deployed to devices with an ssh:// URL")
+        if not (device.is_linux_board or device.is_board):
+            raise UsageError(f"{device.name} is this computer: python {plan.app or 'app'}/app.py runs an app here")
     waves, journal = _waves(plan, devices, fleet)
     is_alone = len(devices) == 1
     progress = console.progress if console is not None and is_alone else _silent
 
     def deploy_one(device: Device) -> Outcome:
+        if device.is_board:
+            return deploy_to_microcontroller(device, plan, flash, progress)
         limits = limits_of(plan, device)
         return deploy_to_board(device, plan, limits, set_up, progress, force=force, is_unattended=not is_alone)
 
@@ -165,6 +181,14 @@ def _silent(stage: str, done: int, total: int) -> None:
 _: ProgressReporter = _silent
 
 
+def _write_dockerfile(plan: Plan, path: Path, console: Console) -> int:
+    from edgert.deploy.container import write_dockerfile
+
+    written = write_dockerfile(plan, path)
+    console.result({"dockerfile": str(written)}, f"{written}: build it there; nothing was built here")
+    return 0
+
+
 def _text(rollout: Rollout) -> str:
     return f"{format_table(ROLLOUT_HEADER, rollout_rows(rollout))}\n\n{rollout_summary(rollout)}"
 
@@ -175,10 +199,15 @@ def _one(outcome: Outcome) -> str:
         lines.append(f"  reason  {outcome.reason}")
     lines.append(f"  runs    {outcome.runs or 'nothing that is known'}")
     health = outcome.health or {}
-    if outcome.outcome.has_release and health:
+    if outcome.outcome.has_release and "frames" in health:
         took = health.get("inference_ms") or {}
         p95 = f", 95 % of inferences within {took['p95']:.4g} ms" if took else ""
         lines.append(f"  health  {health['frames']} frames, {health['fps']:.3g} a second{p95}")
         if health.get("page"):
             lines.append(f"  page    edgert open --device {outcome.device}")
+    answers = health.get("known_answers")
+    if outcome.outcome.has_release and answers:
+        lines.append(
+            f"  answers {answers['samples']} known ones, at most {answers['max_steps']:g} {answers['unit']} off"
+        )
     return "\n".join(lines)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -131,24 +130,16 @@ def devices() -> tuple[Device, ...]:
 
 
 def _flash(bundle: Path, arguments: argparse.Namespace, console: Console) -> None:
-    from edgert.devices.c_variant import load_c_variant
-    from edgert.target import get_target, load_module
+    from edgert.devices.flashing import flash_bundle
 
     if arguments.target is None:
         raise UsageError("say which board with --target NAME; edgert targets lists them")
-    target = get_target(arguments.target)
-    flash = load_module(target.name, "flash")
-    found = load_c_variant(bundle, target.name)
-    with tempfile.TemporaryDirectory(prefix="edgert-firmware-") as folder:
-        console.progress("building", 0, 0)
-        firmware = load_module(target.name, "build").build_firmware(target, found.files, Path(folder))
-        steps = flash.flash_commands(target, firmware, arguments.port)
-        lines = [shlex.join(step) for step in steps]
-        if not target.hardware_verified:
-            console.note(f"edgert: flashing {target.name} was not verified on hardware")
-        if not arguments.dry_run:
-            flash.run_commands(target, steps)
-        console.result({"target": target.name, "commands": lines, "dry_run": arguments.dry_run}, "\n".join(lines))
+    dry_run = bool(arguments.dry_run)
+    done = flash_bundle(bundle, arguments.target, arguments.port, console.progress, dry_run=dry_run)
+    if not done.target.hardware_verified:
+        console.note(f"edgert: flashing {done.target.name} was not verified on hardware")
+    lines = [shlex.join(command) for command in done.commands]
+    console.result({"target": done.target.name, "commands": lines, "dry_run": dry_run}, "\n".join(lines))
 
 
 def _exactly(words: Sequence[str], count: int, usage: str) -> Sequence[str]:
