@@ -81,6 +81,7 @@ class Link:
             self._begin(part.packed)
         except BaseException:
             self.close()
+            self._output.close()
             raise
         self._heard_s = time.monotonic()
         threading.Thread(target=self._listen, daemon=True).start()
@@ -245,13 +246,14 @@ class Link:
 
     def _listen(self) -> None:
         try:
-            while (frame := read_frame(self._output)) is not None:
-                self._heard_s = time.monotonic()
-                with self.lock:
-                    channel = self._channels.get(frame.channel)
-                    if channel is not None:
-                        channel.take(frame)
-                    self.lock.notify_all()
+            with self._output:
+                while (frame := read_frame(self._output)) is not None:
+                    self._heard_s = time.monotonic()
+                    with self.lock:
+                        channel = self._channels.get(frame.channel)
+                        if channel is not None:
+                            channel.take(frame)
+                        self.lock.notify_all()
         except (FrameError, OSError, ValueError) as error:
             self._fail(LinkLostError(f"{self.name}: the connection broke ({error})"))
         if not self._is_closed:
@@ -271,8 +273,9 @@ class Link:
             time.sleep(self._limits.beat_s)
 
     def _keep_lines(self) -> None:
-        for line in cast("BinaryIO", self._child.stderr):
-            self._lines.append(line.decode(errors="replace").rstrip())
+        with cast("BinaryIO", self._child.stderr) as lines:
+            for line in lines:
+                self._lines.append(line.decode(errors="replace").rstrip())
 
 
 def _too_old(said: Mapping[str, JsonValue]) -> str:
