@@ -33,7 +33,7 @@ class PictureFeed:
         self._slot: NewestSlot[Scene] = NewestSlot()
         self._closed = threading.Event()
         self._server: asyncio.AbstractEventLoop | None = None
-        self._changed = asyncio.Event()
+        self._changed: asyncio.Future[None]
         self._picture: tuple[int, bytes] = (0, b"")
         self.latest: Scene | None = None
         self.viewers = self.encoded = 0
@@ -48,6 +48,7 @@ class PictureFeed:
 
     def attach(self, server: asyncio.AbstractEventLoop) -> None:
         """Says which loop of the page is told of new pictures."""
+        self._changed = server.create_future()
         self._server = server
 
     def join(self) -> bool:
@@ -63,15 +64,16 @@ class PictureFeed:
         """Counts one viewer less."""
         self.viewers -= 1
 
-    @property
-    def picture(self) -> tuple[int, bytes]:
-        """Number and JPEG bytes of the newest picture; 0 and nothing before the first."""
-        return self._picture
+    async def next_picture(self, seen: int, again_s: float) -> tuple[int, bytes]:
+        """Returns number and JPEG bytes of the newest picture once it is another than `seen`.
 
-    async def next_picture(self, seen: int) -> tuple[int, bytes]:
-        """Returns number and JPEG bytes of the newest picture once it is another than `seen`."""
+        After `again_s` without one it is the last again: sending it shows whether the viewer is still there.
+        """
         while self._picture[0] == seen:
-            await self._changed.wait()
+            changed = self._changed
+            await asyncio.wait((changed,), timeout=again_s)
+            if not changed.done():
+                break
         return self._picture
 
     def close(self) -> None:
@@ -103,5 +105,6 @@ class PictureFeed:
 
     def _announce(self, data: bytes) -> None:
         self._picture = self._picture[0] + 1, data
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        assert self._server is not None
+        changed, self._changed = self._changed, self._server.create_future()
+        changed.set_result(None)

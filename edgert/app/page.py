@@ -11,7 +11,6 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from edgert.app.feed import PictureFeed
 from edgert.app.page_assets import ICON, STYLE, page_html
 from edgert.app.page_guard import COOKIE, HEADERS, Access
 from edgert.app.page_script import SCRIPT
@@ -185,22 +184,18 @@ async def _stream(handler: RequestHandler, state: PageState) -> None:
     try:
         handler.write(f"--{_BOUNDARY}\r\n")
         while True:
-            seen, data = await _next_picture(feed, seen)
+            seen, data = await feed.next_picture(seen, _AGAIN_S)
             head = f"Content-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n".encode()
             handler.write(head + data + f"\r\n--{_BOUNDARY}\r\n".encode())
-            await asyncio.wait_for(handler.flush(), _SLOW_S)
-    except (StreamClosedError, asyncio.TimeoutError, asyncio.CancelledError):
-        return  # the viewer went, takes nothing, or the app ends
+            taken = handler.flush()
+            await asyncio.wait((taken,), timeout=_SLOW_S)  # wait_for would make a task for each picture and viewer
+            if not taken.done():
+                return  # the viewer takes nothing
+            taken.result()
+    except (StreamClosedError, asyncio.CancelledError):
+        return  # the viewer went, or the app ends
     finally:
         feed.leave()
-
-
-async def _next_picture(feed: PictureFeed, seen: int) -> tuple[int, bytes]:
-    """The next picture; after 5 s without one the last again, which shows whether the viewer is still there."""
-    try:
-        return await asyncio.wait_for(feed.next_picture(seen), _AGAIN_S)
-    except asyncio.TimeoutError:
-        return feed.picture
 
 
 def _set_variant(state: PageState) -> Answer:

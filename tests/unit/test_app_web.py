@@ -139,6 +139,7 @@ def test_state_health_and_metrics(site: Site) -> None:
     assert json.loads(site.ask("/healthz")[2])["ok"] is True
     lines = site.ask("/metrics")[2].splitlines()
     assert "# TYPE edgert_frames_total counter" in lines
+    assert not any(line.startswith("edgert_events_total") for line in lines)
     assert "edgert_healthy 1" in lines
     assert any(line.startswith('edgert_latency_milliseconds_count{stage="inference"} ') for line in lines)
 
@@ -280,7 +281,7 @@ def test_a_new_viewer_sees_the_last_picture_of_a_source_that_is_down() -> None:
     async def look() -> bytes:
         feed.attach(asyncio.get_running_loop())
         assert feed.join()
-        return (await asyncio.wait_for(feed.next_picture(0), LONGEST_S))[1]
+        return (await feed.next_picture(0, LONGEST_S))[1]
 
     picture = decode_image(asyncio.run(look()))
     feed.close()
