@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgert.codec import JsonValue, from_plain, to_plain
-from edgert.commands.checks import Check, check_text, environment_checks, sensor_checks
+from edgert.commands.checks import Check, check_text, environment_checks, sensor_checks, service_checks
 from edgert.commands.console import Console, format_table
 from edgert.commands.login_key import offer_key
 from edgert.devices.client import WorkerClient
@@ -135,6 +135,7 @@ def _software(device: Device, facts: Facts) -> Iterator[Check]:
     remedy = "make room on the board's disk" if is_short else None
     yield Check("disk", f"{format_bytes(int(facts['disk_free_bytes']))} free", is_short, remedy)
     yield Check("signatures", str(facts["openssh"] or "no ssh-keygen: signed bundles cannot be checked there"))
+    yield from service_checks(facts.get("service"))
 
 
 def _facts_text(device: Device) -> str:

@@ -16,6 +16,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from edgert.onboard.service_facts import read_service_facts
+
 __all__ = ["APP_PACKAGES", "ENGINE_PACKAGES", "read_facts"]
 
 ENGINE_PACKAGES = ("numpy", "onnxruntime", "onnxruntime-gpu", "ai-edge-litert", "tflite-runtime", "tensorrt")
@@ -55,6 +57,7 @@ def read_facts(environment: Path | None, free_bytes: int, root: Path = Path("/")
         "engines": {} if environment is None else _versions([str(environment)], ENGINE_PACKAGES),
         "app_packages": {} if environment is None else _versions([str(environment)], APP_PACKAGES),
         "system_engines": _versions(sys.path, ENGINE_PACKAGES),
+        "service": read_service_facts(root),
     }
 
 

@@ -23,6 +23,7 @@ from edgert.onboard.releases import ReleaseError, Releases
 __all__ = ["NO_RELEASE", "LaunchError", "Start", "health_path", "main", "runtime_folder", "start_words"]
 
 NO_RELEASE = 78
+_SHARED_MEMORY = Path("/dev/shm")
 
 
 class LaunchError(Exception):
@@ -83,7 +84,7 @@ def health_path(name: str) -> Path:
     if given.name == f"edgert-{name}":
         return given / "health.json"
     of_service = runtime_folder() / f"edgert-{name}"
-    place = of_service if of_service.is_dir() else Path("/dev/shm", f"edgert-{os.getuid()}", name)
+    place = of_service if of_service.is_dir() else _SHARED_MEMORY / f"edgert-{os.getuid()}" / name
     return place / "health.json"
 
 
@@ -109,7 +110,7 @@ def _fresh_health_path(name: str) -> Path:
     path = health_path(name)
     shared = path.parent.parent
     try:
-        if shared.parent == Path("/dev/shm"):
+        if shared.parent == _SHARED_MEMORY:
             shared.mkdir(mode=0o700, exist_ok=True)
             found = shared.lstat()
             if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:

@@ -75,9 +75,10 @@ class PlainService:
         if found is not None and len(others := self._others(found)) < len(found):
             _set_crontab(others)
         for number in (signal.SIGTERM, signal.SIGKILL):
-            if not self._signal(number) or self._waits_for(lambda: not self.is_running):
+            if self._signal(number) and self._waits_for(lambda: not self.is_running):
                 return
-        raise ServiceError(f"the supervisor of {self._name} does not end")
+        if self.is_running:
+            raise ServiceError(f"the supervisor of {self._name} does not end")
 
     def remove(self) -> None:
         """Stops it and removes its log and its notes."""
@@ -128,7 +129,7 @@ class PlainService:
             start_new_session=True,
         )
         if not self._waits_for(lambda: self._state() is not None or _size_bytes(log) > said_bytes):
-            raise ServiceError(f"the supervisor of {self._name} does not start")
+            raise ServiceError(f"the supervisor of {self._name} does not start: {self.log(3).strip()}")
 
     def _signal(self, number: signal.Signals) -> bool:
         """Tells the supervisor; False where there is none."""

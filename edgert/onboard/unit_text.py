@@ -18,7 +18,8 @@ SANDBOX = {
     # without a user namespace the manager of a user ignores the next lines; groups (video, audio, dialout) stay
     "PrivateUsers": "yes",
     "PrivateTmp": "yes",
-    "ProtectSystem": "strict",  # everything is read-only but /dev, /proc, /sys and ReadWritePaths
+    "ProtectSystem": "strict",  # all is read-only but /dev, /proc, /sys and homes
+    "ProtectHome": "read-only",  # homes too, but ReadWritePaths and RuntimeDirectory
     "ProtectControlGroups": "yes",  # else the app could lift its own limits
 }
 """Needs namespaces, which not every kernel lets a user make: left out where a trial of it fails."""

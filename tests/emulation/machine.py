@@ -12,6 +12,7 @@ its SSH port, on 127.0.0.1, can be reached from outside, and nothing outside fro
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -81,6 +82,13 @@ class Machine:
         """What the kernel and systemd have written to the console since the first start."""
         path = self._folder / "console"
         return path.read_text(errors="replace") if path.exists() else ""
+
+    @property
+    def processor_s(self) -> float:
+        """Seconds that this computer's processors have spent on it since its start, however busy they are besides."""
+        assert self._qemu is not None, "it is off"
+        fields = Path(f"/proc/{self._qemu.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def power_on(self) -> None:
         """Starts it with the disk that it has; returns when it takes logins."""

@@ -62,6 +62,13 @@ _FILES = {
         "[Match]\nType=ether\n[Network]\nAddress=10.0.2.15/24\nGateway=10.0.2.2\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n"
     ),
 }
+_LINKS = {
+    "usr/bin/awk": "mawk",
+    "bin/sh": "dash",
+    "etc/mtab": "../proc/self/mounts",
+    "var/run": "/run",  # where polkit looks for the bus
+    "var/lock": "/run/lock",
+}
 _ENABLED = {"multi-user.target.wants": ("ssh.service", "systemd-networkd.service", "cron.service")}
 _MASKED = ("systemd-networkd-wait-online.service", "systemd-pstore.service", "e2scrub_reap.service", "apt-daily.timer")
 
@@ -137,7 +144,9 @@ def _finish(tree: Path) -> None:
     _add_system_users(tree)
     for name in _NOT_NEEDED:
         shutil.rmtree(tree / name, ignore_errors=True)
-    for link, target in {"usr/bin/awk": "mawk", "bin/sh": "dash", "etc/mtab": "../proc/self/mounts"}.items():
+    for link, target in _LINKS.items():
+        if (tree / link).is_dir():
+            shutil.rmtree(tree / link)
         (tree / link).unlink(missing_ok=True)
         (tree / link).symlink_to(target)
     for name, text in _FILES.items():
