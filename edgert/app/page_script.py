@@ -144,7 +144,8 @@ function show(state) {
   const total = state.stages.camera_to_result;
   $('health').className = 'chip ' + (state.is_healthy ? 'good' : 'bad');
   text('health', state.is_healthy ? 'live' : 'no frames');
-  $('problem').hidden = !state.problem; text('problem', state.problem ? state.input + ': ' + state.problem : '');
+  const where = state.problem === state.source_problem ? state.input + ': ' : '';
+  $('problem').hidden = !state.problem; text('problem', state.problem ? where + state.problem : '');
   text('model', state.model + ' \\u00b7 ' + state.variant + ' \\u00b7 ' + state.engine);
   text('fps', number(state.fps, 1)); text('latency', short(last(charts.latency_ms)));
   text('latency99', short(total.p99_ms)); text('dropped', String(state.frames_dropped));

@@ -68,6 +68,7 @@ class PageState:
             *_metric("frames_dropped_total", "counter", "Frames replaced by newer ones.", state.source.dropped),
             *_metric("source_restarts_total", "counter", "Times the input was started anew.", state.source.restarts),
             *_metric("frames_per_second", "gauge", "Frames processed a second, over 5 s.", round(state.fps, 3)),
+            *_metric("events_total", "counter", "Detections and alarms.", self.journal.count if self.journal else None),
             *_metric("healthy", "gauge", "1 while frames are processed.", int(state.is_healthy)),
             *_metric("page_viewers", "gauge", "Browsers that look at the picture.", self.feed.viewers),
             *_metric("temperature_celsius", "gauge", "The hottest sensor.", sensed.temperature_c),
@@ -116,6 +117,7 @@ def summary(state: LoopState, controls: Controls) -> dict[str, JsonValue]:
         "source_restarts": state.source.restarts,
         "is_healthy": state.is_healthy,
         "problem": state.problem,
+        "source_problem": state.source.problem,
         "stages": stages,
     }
 

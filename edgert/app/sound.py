@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import threading
@@ -131,6 +132,11 @@ def play_files(paths: Sequence[Path], hearing: Hearing) -> Iterator[NDArray[np.i
         rest = rest[whole:]
 
 
+@functools.lru_cache(maxsize=2)
+def _noise(rate_hz: int) -> NDArray[np.float64]:
+    return np.random.default_rng(0).standard_normal(rate_hz)
+
+
 def synthetic_sound(start: int, count: int, rate_hz: int) -> NDArray[np.int16]:
     """Returns samples `start` to `start + count` of a machine that hums: the same for the same numbers everywhere.
 
@@ -140,7 +146,7 @@ def synthetic_sound(start: int, count: int, rate_hz: int) -> NDArray[np.int16]:
     at_s = index / rate_hz
     swell = 1 + 0.1 * np.sin(2 * np.pi * 0.7 * at_s)
     hum = sum(np.sin(2 * np.pi * 120 * k * at_s) / k for k in (1, 2, 3, 5))
-    noise = np.random.default_rng(0).standard_normal(rate_hz)[index % rate_hz]
+    noise = _noise(rate_hz)[index % rate_hz]
     since_s = at_s % _RATTLE_EVERY_S - _RATTLE_FROM_S
     blows = np.exp(-120 * (at_s % 0.0625)) * np.sin(2 * np.pi * 0.2 * rate_hz * at_s)
     rattle = np.where((since_s >= 0) & (since_s < _RATTLE_S), blows, 0.0)

@@ -57,6 +57,8 @@ def test_there_is_no_picture(page_url: str) -> None:
         urllib.request.urlopen(f"{page_url}/stream.mjpg", timeout=30)
     with urllib.request.urlopen(f"{page_url}/", timeout=30) as answer:
         assert "stream.mjpg" not in answer.read().decode()
+    with urllib.request.urlopen(f"{page_url}/metrics", timeout=30) as answer:
+        assert "# TYPE edgert_events_total counter" in answer.read().decode()
 
 
 @pytest.mark.browser

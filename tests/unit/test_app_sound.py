@@ -29,6 +29,7 @@ from edgert.runtime.audio.wav import resample
 from tests import app_example, sound_example
 
 APP = app_example.ROOT / "apps/keyword_spotting/app.py"
+STEADY = Timing(stall_s=30.0, start_s=30.0, first_wait_s=0.01, longest_wait_s=0.05)
 QUICK = Timing(stall_s=0.3, start_s=10.0, first_wait_s=0.01, longest_wait_s=0.05)
 HEARING = Hearing(16000, 1000, 160)
 LONGEST_S = 30.0
@@ -45,11 +46,11 @@ def frames_of(source: LiveSource, count: int) -> list[Frame]:
 
 
 @pytest.fixture
-def opened() -> Iterator[Callable[[str], LiveSource]]:
+def opened() -> Iterator[Callable[..., LiveSource]]:
     sources: list[LiveSource] = []
 
-    def open_one(words: str) -> LiveSource:
-        sources.append(open_sound(words, HEARING, QUICK))
+    def open_one(words: str, timing: Timing = STEADY) -> LiveSource:
+        sources.append(open_sound(words, HEARING, timing))
         return sources[-1]
 
     yield open_one
@@ -123,7 +124,7 @@ def test_the_synthetic_machine_is_the_same_however_it_is_cut() -> None:
     assert np.array_equal(rattle, synthetic_sound(16000 * 21, 16000, 16000))
 
 
-def test_windows_come_in_order_and_the_newest_wins(opened: Callable[[str], LiveSource]) -> None:
+def test_windows_come_in_order_and_the_newest_wins(opened: Callable[..., LiveSource]) -> None:
     source = opened("synthetic")
     first = frames_of(source, 1)[0]
     end_s = time.monotonic() + LONGEST_S
@@ -160,7 +161,7 @@ def arecord(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 
 
 def test_a_microphone_that_dies_and_comes_back(
-    arecord: Callable[[str], Path], opened: Callable[[str], LiveSource]
+    arecord: Callable[[str], Path], opened: Callable[..., LiveSource]
 ) -> None:
     words = "arecord: pcm_read:2221: read error: No such device"
     log = arecord(f"print({words!r}, file=sys.stderr); sys.exit(1)")
@@ -177,10 +178,10 @@ def test_a_microphone_that_dies_and_comes_back(
 
 
 def test_a_microphone_that_falls_silent_is_started_anew(
-    arecord: Callable[[str], Path], opened: Callable[[str], LiveSource]
+    arecord: Callable[[str], Path], opened: Callable[..., LiveSource]
 ) -> None:
     log = arecord("time.sleep(600)")
-    source = opened("alsa:default")
+    source = opened("alsa:default", QUICK)
     end_s = time.monotonic() + LONGEST_S
     while source.health().frames < 40:
         assert time.monotonic() < end_s, source.health()
