@@ -24,7 +24,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from edgert.onboard.health import Health, read_health
 from tests.app_example import ROOT
@@ -142,14 +142,13 @@ class Running:
             "EDGERT_RELEASE": "0123456789abcdef",
             "OMP_NUM_THREADS": "1",
         }
-        self._said = (folder / "stderr").open("w+")
+        self._said, self._printed = (folder / "stderr").open("w+"), (folder / "stdout").open("w+")
         self.process = subprocess.Popen(
             [sys.executable, str(app), "--settings", str(settings), *flags],
             env=environment,
             cwd=folder,
-            stdout=subprocess.PIPE,
+            stdout=self._printed,  # a pipe that nobody reads would stop an app that prints its events
             stderr=self._said,
-            text=True,
         )
         self._ready_s: float | None = None
         works = (self._listen, self._sample, self._look)
@@ -177,21 +176,19 @@ class Running:
             thread.join()
         self.process.send_signal(signal.SIGTERM)
         try:
-            printed, _ = self.process.communicate(timeout=30)
+            self.process.wait(timeout=30)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            printed, _ = self.process.communicate()
+            self.process.wait()
         self._manager.shutdown(socket.SHUT_RDWR)
         self._threads[0].join()
         self._manager.close()
-        with self._said:
-            self._said.seek(0)
-            said = self._said.read()
+        said, printed = (_read(stream) for stream in (self._said, self._printed))
         ready_s = self._ready_s if self._ready_s is not None else end_s
         beats = tuple(at_s - ready_s for at_s, text in self._messages if text == "WATCHDOG=1" and at_s <= end_s)
         others = tuple(text for _, text in self._messages if text != "WATCHDOG=1")
         lines = printed.strip().splitlines()
-        summary = json.loads(lines[-1] if lines and lines[-1].startswith("{") else printed or "{}")
+        summary = json.loads(lines[-1]) if lines and "stages" in lines[-1] else {}
         return Report(
             self._name, end_s - ready_s, tuple(self._samples), beats, others, self.process.returncode, summary, said,
             self.pictures, self._watchdog_s,
@@ -246,6 +243,12 @@ class Running:
                 self.pictures += data.count(b"\xff\xd8\xff")
 
 
+def _read(stream: TextIO) -> str:
+    with stream:
+        stream.seek(0)
+        return stream.read()
+
+
 @contextlib.contextmanager
 def running(app: Path, bundle: Path, *flags: str, watchdog_s: float = WATCHDOG_S) -> Iterator[Running]:
     """Runs an app in a folder of its own; it is gone afterwards whatever happened."""
@@ -256,7 +259,7 @@ def running(app: Path, bundle: Path, *flags: str, watchdog_s: float = WATCHDOG_S
         finally:
             if found.process.poll() is None:
                 found.process.kill()
-                found.process.communicate()
+                found.process.wait()
 
 
 def watch(apps: Sequence[str], seconds: float) -> list[Report]:
