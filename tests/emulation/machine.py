@@ -22,11 +22,13 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 
+from edgert.onboard.child import become_child
 from tests.emulation.machine_image import cached_image, pack_files
 from tests.emulation.rootfs import USERS
 from tests.emulation.waiting import wait_for
 
 _BOOT_PATIENCE_S = 300.0
+_PREFIX = "edgert-machine-"
 _CONSOLE = "console=ttyAMA0 root=/dev/vda rw quiet systemd.show_status=0"
 
 
@@ -45,7 +47,8 @@ class Machine:
     ) -> None:
         self._image = cached_image()
         self._words = (authorized_key, memory_mib, cores, kernel_options)
-        self._folder = Path(tempfile.mkdtemp(prefix="edgert-machine-"))
+        _sweep()
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         self._qemu: subprocess.Popen[bytes] | None = None
         with ExitStack() as on_failure:
             on_failure.callback(self.close)
@@ -110,7 +113,12 @@ class Machine:
         ]
         command += ["-serial", "chardev:log", "-netdev", network, "-device", "virtio-net-pci,netdev=net,romfile="]
         command += ["-drive", f"file={self._folder}/disk,format=raw,if=virtio"]
-        self._qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+        self._qemu = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=become_child,  # noqa: PLW1509  # only system calls: it ends with the test run, however that ends
+        )
 
     def await_logins(self) -> None:
         """Returns when it takes logins of users.
@@ -192,6 +200,14 @@ class Machine:
             return connection.recv(4) == b"SSH-"  # QEMU itself takes the connection long before
         time.sleep(0.1)
         return False
+
+
+def _sweep() -> None:
+    """Removes what test runs that were killed have left."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdigit() and not Path("/proc", owner).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _make_key(path: Path) -> None:

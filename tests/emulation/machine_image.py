@@ -145,7 +145,7 @@ def _finish(tree: Path) -> None:
     for name in _NOT_NEEDED:
         shutil.rmtree(tree / name, ignore_errors=True)
     for link, target in _LINKS.items():
-        if (tree / link).is_dir():
+        if (tree / link).is_dir() and not (tree / link).is_symlink():
             shutil.rmtree(tree / link)
         (tree / link).unlink(missing_ok=True)
         (tree / link).symlink_to(target)
