@@ -54,7 +54,7 @@ def app_on(board: NativeBoard) -> Any:  # Any: JSON
 
 def test_from_nothing_to_gone(board: NativeBoard, bundle: Path) -> None:
     first = outcome(deploy(board, "--bundle", bundle))
-    assert first["outcome"] == "deployed"
+    assert first["outcome"] == "deployed", first["reason"]
     assert first["health"]["known_answers"]["samples"] == 2
     app = app_on(board)
     assert (app["app"], app["state"]["trusted"]) == (APP, first["release"])
@@ -84,7 +84,7 @@ def test_a_bundle_alone_is_for_the_app_that_is_there(board: NativeBoard, bundle:
     slow = changed_bundle(Path(shutil.copy(bundle, tmp_path / "net.edge")), "slow.edge", "slow")
     words = ("--device", NAME, "--alive-s", "0.5", "--slower", "1000", "--json")
     found = outcome(board.edgert("deploy", slow, *words))
-    assert found["outcome"] == "deployed"
+    assert found["outcome"] == "deployed", found["reason"]
     app = app_on(board)
     assert app["settings"]["rate"] == 40  # the app's own settings stayed
 
@@ -132,7 +132,7 @@ def test_what_is_not_healthy_goes_back_by_itself(
     done = deploy(board, "--bundle", own, *words, what=source)
     found = outcome(done)
     assert done.status == 1
-    assert found["outcome"] == "rolled-back"
+    assert found["outcome"] == "rolled-back", found["reason"]
     assert re.search(reason, str(found["reason"])), found["reason"]
     assert found["runs"] == before["release"]
     app = app_on(board)
@@ -173,11 +173,11 @@ def test_a_board_that_trusts_keys_takes_what_they_signed(
     assert (refused.status, outcome(refused)["outcome"]) == (1, "refused")
     assert "unsigned" in str(outcome(refused)["reason"])
     first = outcome(deploy(board, "--bundle", sign(own, key, board, 5)))
-    assert first["outcome"] == "deployed"
+    assert first["outcome"] == "deployed", first["reason"]
     newer = outcome(deploy(board, "--bundle", sign(own, key, board, 7)))
-    assert newer["outcome"] == "deployed"
+    assert newer["outcome"] == "deployed", newer["reason"]
     older = outcome(deploy(board, "--bundle", sign(own, key, board, 6)))
-    assert older["outcome"] == "refused"
+    assert older["outcome"] == "refused", older["reason"]
     assert "a downgrade: it is release 6, and this board has already seen release 7" in str(older["reason"])
     back = board.json("rollback", "--device", NAME, "--alive-s", "0.5")  # verified here before
     assert back["runs"] == first["release"]
@@ -197,7 +197,7 @@ def test_what_was_tampered_with_never_reaches_the_runtime(
         for name, data in contents.items():
             archive.writestr(name, data)
     found = outcome(deploy(board, "--bundle", good))
-    assert found["outcome"] == "refused"
+    assert found["outcome"] == "refused", found["reason"]
     assert "tampered" in str(found["reason"])
     assert not list(board.base.glob("apps/*/releases/*"))
     again = outcome(deploy(board, "--bundle", wrong))  # signed rightly, but not the model that was converted
@@ -213,7 +213,7 @@ def test_a_board_whose_openssh_cannot_tell_takes_nothing(
     old.write_text("#!/bin/sh\necho 'OpenSSH_8.0p1, OpenSSL 1.1.1' >&2\n")
     old.chmod(0o755)
     found = outcome(deploy(board, "--bundle", sign(own, key, board, 5)))
-    assert found["outcome"] == "refused"
+    assert found["outcome"] == "refused", found["reason"]
     assert "ssh-keygen of OpenSSH 8.1 or newer" in str(found["reason"])
 
 
