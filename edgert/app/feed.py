@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import sys
 import threading
 import time
 
@@ -16,8 +14,10 @@ __all__ = ["MOST_VIEWERS", "PictureFeed", "pause_s"]
 
 MOST_VIEWERS = 10
 SHARE = 0.03
-"""Of all cores: what drawing and encoding may take. A slow board shows fewer pictures a second, its loop none less."""
-_NICENESS = 10
+"""Of all cores: what drawing and encoding may take. A slow board shows fewer pictures a second, its loop none less.
+
+The thread keeps the loop's priority: with a lower one a busy computer stops it while it holds the interpreter's lock, and
+the loop waits for it."""
 
 
 def pause_s(step_s: float, worked_s: float, cores: int) -> float:
@@ -83,13 +83,6 @@ class PictureFeed:
         self._thread.join(timeout=5)
 
     def _work(self) -> None:
-        if (
-            sys.platform == "linux"
-        ):  # there a thread has a niceness of its own; where cores are short the loop goes first
-            with contextlib.suppress(OSError):
-                os.setpriority(
-                    os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + _NICENESS
-                )
         cores = os.cpu_count() or 1
         while not self._closed.is_set():
             scene = self._slot.take(0.5)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
-import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -321,17 +319,3 @@ def test_pictures_take_a_share_of_the_computer_and_no_more() -> None:
     assert pause_s(0.1, 0.001, 2) == 0.1
     slow = pause_s(0.1, 0.05, 4)
     assert 0.05 / (0.05 + slow) == pytest.approx(4 * SHARE)
-
-
-def test_drawing_has_less_priority_than_the_loop() -> None:
-    if sys.platform != "linux":
-        pytest.skip("a thread has a niceness of its own on Linux only")
-    before = {int(path.name) for path in Path("/proc/self/task").iterdir()}
-    own = os.getpriority(os.PRIO_PROCESS, 0)
-    feed = PictureFeed()
-    try:
-        started = {int(path.name) for path in Path("/proc/self/task").iterdir()} - before
-        wait_for(lambda: min(19, own + 10) in [os.getpriority(os.PRIO_PROCESS, thread) for thread in started])
-    finally:
-        feed.close()
-    assert os.getpriority(os.PRIO_PROCESS, 0) == own
