@@ -100,11 +100,11 @@ def execute(arguments: argparse.Namespace, console: Console) -> int:
         console.result(plain_rollout(rollout), text)
         return run_here(devices[0], plan)
     if arguments.open and not status:
-        from edgert.commands.open import keep_page, open_page
+        from edgert.commands import open as page
 
-        with open_page(devices[0], plan.app or arguments.app) as tunnel:
+        with page.open(devices[0], plan.app or arguments.app) as tunnel:
             console.result({**plain_rollout(rollout), "url": tunnel.url}, f"{text}\n{tunnel.url}  (Ctrl-C ends it)")
-            keep_page(tunnel, browser=console.shows_progress)
+            page.keep_page(tunnel, browser=console.shows_progress)
     else:
         console.result(plain_rollout(rollout), text)
     return status

@@ -11,7 +11,7 @@ from edgert.deploy.deployment import Apps, open_apps
 from edgert.devices.names import find_device
 from edgert.errors import UsageError
 
-__all__ = ["add_arguments", "execute", "follow_log"]
+__all__ = ["add_arguments", "execute", "follow_log", "logs"]
 
 _MOST_LINES = 10_000
 _FOLLOWED_LINES = 500
@@ -34,13 +34,23 @@ def execute(arguments: argparse.Namespace, console: Console) -> int:
         raise UsageError("--json prints one object; leave --follow out")
     device = find_device(arguments.device)
     with open_apps(device) as apps:
-        app = apps.only_app(arguments.app)
-        text = apps.log(app, arguments.lines)
+        app, text = logs(apps, arguments.app, arguments.lines)
         console.result({"device": device.name, "app": app, "text": text}, text.rstrip("\n"))
         if arguments.follow:
             for line in follow_log(apps, app):
                 console.result(None, line)
     return 0
+
+
+def logs(apps: Apps, app: str | None = None, lines: int = 50) -> tuple[str, str]:
+    """Returns an app's name, for None the only one there, and the last lines that it wrote.
+
+    Raises:
+        DeviceError: its log cannot be read, or the board cannot be reached.
+        UsageError: there is no app, or more than one.
+    """
+    name = apps.only_app(app)
+    return name, apps.log(name, lines)
 
 
 def follow_log(apps: Apps, app: str) -> Iterator[str]:

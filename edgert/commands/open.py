@@ -12,7 +12,7 @@ from edgert.deploy.tunnel import Tunnel
 from edgert.devices.names import Device, find_device
 from edgert.errors import DeviceError
 
-__all__ = ["add_arguments", "execute", "keep_page", "open_page", "page_port"]
+__all__ = ["add_arguments", "execute", "keep_page", "open", "page_port"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,13 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, console: Console) -> int:
     """Runs the verb until Ctrl-C."""
     device = find_device(arguments.device)
-    with open_page(device, arguments.app, arguments.port) as tunnel:
+    with open(device, arguments.app, arguments.port) as tunnel:
         console.result({"device": device.name, "url": tunnel.url}, f"{tunnel.url}  (Ctrl-C ends it)")
         keep_page(tunnel, browser=console.shows_progress and not arguments.no_browser)
     return 0
 
 
-def open_page(device: Device, app: str | None = None, port: int | None = None) -> Tunnel:
+def open(device: Device, app: str | None = None, port: int | None = None) -> Tunnel:  # noqa: A001  # the verb's name
     """Returns the tunnel to an app's page, which answers; `port` as for Tunnel.
 
     Raises:
