@@ -166,10 +166,16 @@ def make_native_board(folder: Path, python: Path | None = None) -> NativeBoard:
     else:
         path.mkdir()
         (path / "python3").symlink_to(python)
-    (programs / "ssh").write_text(_SSH.format(home=home, path=path))
-    (programs / "ssh").chmod(0o755)
+    _write_program(programs / "ssh", _SSH.format(home=home, path=path))
+    for name in ("systemctl", "crontab"):  # those of this computer are not the board's
+        _write_program(path / name, "#!/bin/sh\necho none on this board >&2\nexit 1\n")
     laptop = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "EDGERT_SETTINGS": str(folder / "settings")}
     return NativeBoard(folder, {**os.environ, **laptop, "EDGERT_RECORDS": str(folder / "records")})
+
+
+def _write_program(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)
 
 
 def await_that(is_so: Callable[[], bool], otherwise: str, timeout_s: float = 30.0) -> None:
