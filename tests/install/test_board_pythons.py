@@ -1,69 +1,21 @@
 """The board side on other Pythons and with other engines: set up, run, compare and profile, by the wheels of PyPI.
 
-A program called `ssh` stands in for the network and runs the command here, with the Python in question as `python3`;
-all that follows is what happens on a board. tests/emulation has real connections.
+The board is this computer with the Python in question (tests/native_board.py). tests/emulation has real connections.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import edgert
 from tests.install.conftest import Converted, find_python
+from tests.native_board import NativeBoard, make_native_board
 
 ONE_STEP = 0.12
 """Of the digits network's logits: XNNPACK of 2023, in tflite-runtime 2.14, rounds some results to the other side."""
-_SSH = """#!/bin/sh
-# the last word is the command; a login shell has the board's own PATH and home
-for word; do command=$word; done
-cd '{home}'
-exec env -i HOME='{home}' PATH='{path}:/usr/bin:/bin' /bin/sh -c "$command"
-"""
-
-
-@dataclass(frozen=True)
-class Board:
-    """A board that is this computer with another Python, and the laptop's environment."""
-
-    home: Path
-    environment: dict[str, str]
-
-    def edgert(self, *words: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "edgert", *map(str, words)],
-            check=False,
-            capture_output=True,
-            text=True,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            timeout=300,
-        )
-
-    def json(self, *words: object) -> Any:  # Any: JSON
-        done = self.edgert(*words, "--json")
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-
-def make_board(version: str, folder: Path) -> Board:
-    python = find_python(version)
-    programs, path, home = folder / "bin", folder / "path", folder / "home"
-    for place in (programs, path, home):
-        place.mkdir()
-    (path / "python3").symlink_to(python)
-    (programs / "ssh").write_text(_SSH.format(home=home, path=path))
-    (programs / "ssh").chmod(0o755)
-    own = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "EDGERT_SETTINGS": str(folder / "settings")}
-    return Board(home, {**os.environ, **own, "EDGERT_RECORDS": str(folder / "records")})
 
 
 @pytest.mark.parametrize(
@@ -77,7 +29,7 @@ def make_board(version: str, folder: Path) -> Board:
 def test_from_nothing_to_a_profile(
     demo: Converted, tmp_path: Path, version: str, engines: tuple[str, ...], formats: tuple[str, ...]
 ) -> None:
-    board = make_board(version, tmp_path)
+    board = make_native_board(tmp_path, find_python(version))
     added = board.json("devices", "add", "board", "ssh://somebody@board.local")
     assert added["facts"]["python"].startswith(f"{version}.")
     setup = board.json(
@@ -100,7 +52,7 @@ def test_from_nothing_to_a_profile(
 
 
 def test_the_board_downloads_by_itself(demo: Converted, tmp_path: Path) -> None:
-    board = make_board("3.11", tmp_path)
+    board = make_native_board(tmp_path, find_python("3.11"))
     added = board.json("devices", "add", "board", "ssh://somebody@board.local")
     if not added["facts"]["has_pip"]:
         pytest.skip("that Python has no pip")
@@ -109,15 +61,15 @@ def test_the_board_downloads_by_itself(demo: Converted, tmp_path: Path) -> None:
     assert setup["engines"]["litert"]
     compare(board, demo, "tflite-int8", tmp_path, 1e-5)
     failed = board.edgert("devices", "setup", "board", "--engine", "litert", "--index-url", "http://127.0.0.1:9/simple")
-    assert failed.returncode == 3
-    assert "board: pip on the board failed: " in failed.stderr
+    assert failed.status == 3
+    assert "board: pip on the board failed: " in failed.err
     compare(board, demo, "tflite-int8", tmp_path, 1e-5)  # what was there is there still
 
 
-def compare(board: Board, demo: Converted, variant: str, folder: Path, tolerance: float) -> None:
+def compare(board: NativeBoard, demo: Converted, variant: str, folder: Path, tolerance: float) -> None:
     output = folder / f"{variant}.npz"
     words = ["--device", "board", "--variant", variant, "--input", demo.inputs, "--output", output]
     done = board.edgert("run", demo.bundle, *words)
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.err
     with np.load(output) as found, np.load(demo.inputs) as inputs, edgert.load(demo.bundle, variant=variant) as session:
         np.testing.assert_allclose(found["logits"], session.run_batched(inputs["x"], 1)["logits"], atol=tolerance)
