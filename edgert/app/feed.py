@@ -16,8 +16,8 @@ MOST_VIEWERS = 10
 SHARE = 0.03
 """Of all cores: what drawing and encoding may take. A slow board shows fewer pictures a second, its loop none less.
 
-The thread keeps the loop's priority: with a lower one a busy computer stops it while it holds the interpreter's lock, and
-the loop waits for it."""
+The thread keeps the loop's priority: with a lower one a busy computer stops it while it holds the interpreter's lock,
+and the loop waits for it."""
 
 
 def pause_s(step_s: float, worked_s: float, cores: int) -> float:

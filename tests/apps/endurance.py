@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import re
@@ -26,19 +27,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
+
 from edgert.onboard.health import Health, read_health
 from tests.app_example import ROOT
 from tests.apps.bundles import APPS, bundle_for
 
 WATCHDOG_S = 10.0
 """What the app is told its watchdog allows; a deployed one is given 30 s."""
-WARM_UP_SHARE = 0.2
+WARM_FRAMES = 30
+"""An app is warm once it has processed these and somebody has looked at its page: only then all modules are loaded."""
 GROWTH_BYTES = 4 << 20
 """Memory that may come after the warm-up, whatever the time: allocators keep some, charts fill for 5 minutes."""
 GROWTH_BYTES_PER_HOUR = 2 << 20
 STALE_S = 5.0
 """The health file is written once a second; on a busy computer that may be late."""
-_LONGEST_START_S = 120.0
+LONGEST_START_S = 120.0
 HEADER = (
     "| app | time | frames | memory | growth | longest gap | inference p99, ms | camera to result p99, ms |",
     "|---|---|---|---|---|---|---|---|",
@@ -47,7 +51,10 @@ HEADER = (
 
 @dataclass(frozen=True)
 class Sample:
-    """One look at the process: seconds since it was ready, resident memory, threads, open files, age of its health."""
+    """One look at the process: seconds since it was ready, resident memory, threads, open files, age of its health.
+
+    `starved_s` is for how long its loop's thread has waited for a processor so far: other programs had them all.
+    """
 
     at_s: float
     memory_bytes: int
@@ -55,6 +62,7 @@ class Sample:
     files: int
     health: Health | None
     health_age_s: float
+    starved_s: float
 
 
 @dataclass(frozen=True)
@@ -71,25 +79,31 @@ class Report:
     said: str = ""
     pictures: int = 0
     watchdog_s: float = WATCHDOG_S
+    warm_s: float = 0.0
 
     @property
     def longest_gap_s(self) -> float:
         """Longest time between two heartbeats, from the start to the end."""
-        times = (0.0, *self.beats_s, self.seconds)
-        return max(later - before for before, later in zip(times, times[1:], strict=False))
+        return max(later - before for before, later in self._gaps())
 
     @property
     def growth_bytes(self) -> int:
-        """Median memory of the last fifth, less that of the fifth after the warm-up."""
-        warm = [sample.memory_bytes for sample in self.samples if sample.at_s > WARM_UP_SHARE * self.seconds]
+        """Median memory of the last quarter, less that of the first, once it was warm."""
+        warm = [sample.memory_bytes for sample in self.samples if sample.at_s >= self.warm_s]
         part = max(1, len(warm) // 4)
         return round(statistics.median(warm[-part:]) - statistics.median(warm[:part]))
 
     @property
     def slope_bytes_per_hour(self) -> float:
-        """Least-squares slope of the memory after the warm-up."""
-        rows = [(s.at_s, s.memory_bytes) for s in self.samples if s.at_s > WARM_UP_SHARE * self.seconds]
+        """Least-squares slope of the memory once it was warm."""
+        rows = [(s.at_s, s.memory_bytes) for s in self.samples if s.at_s >= self.warm_s]
         return 3600 * statistics.linear_regression(*zip(*rows, strict=True)).slope
+
+    def own_s(self, begin_s: float, end_s: float) -> float:
+        """Seconds between two moments, less those in which other programs had the processors."""
+        times, starved = [sample.at_s for sample in self.samples], [sample.starved_s for sample in self.samples]
+        before, after = np.interp([begin_s, end_s], [0.0, *times], [0.0, *starved])
+        return max(0.0, end_s - begin_s - float(after - before))
 
     def faults(self) -> list[str]:
         """What is wrong with the run, in words; none: it may run for months."""
@@ -97,11 +111,14 @@ class Report:
             return [f"it was never ready: status {self.status}, {self.said[-500:]}"]
         found = []
         allowed = GROWTH_BYTES + GROWTH_BYTES_PER_HOUR * self.seconds / 3600
-        if self.growth_bytes > allowed:
+        if self.samples[-1].at_s < self.warm_s:
+            found.append(f"it was not warm: {WARM_FRAMES} frames, and a visit to its page")
+        elif self.growth_bytes > allowed:
             found.append(f"memory grew by {self.growth_bytes:,} bytes; {allowed:,.0f} are allowed")
-        if self.longest_gap_s > self.watchdog_s:
-            found.append(f"{self.longest_gap_s:.1f} s without a heartbeat; the watchdog allows {self.watchdog_s:g}")
-        stale = max(sample.health_age_s for sample in self.samples)
+        gap_s = max(self.own_s(*pair) for pair in self._gaps())
+        if gap_s > self.watchdog_s:
+            found.append(f"{gap_s:.1f} s without a heartbeat; the watchdog allows {self.watchdog_s:g}")
+        stale = max(self.own_s(sample.at_s - sample.health_age_s, sample.at_s) for sample in self.samples)
         if stale > STALE_S:
             found.append(f"the health file was {stale:.1f} s old")
         problems = {s.health.problem for s in self.samples if s.health is not None and s.health.problem}
@@ -118,6 +135,10 @@ class Report:
             found.append(f"it ended with status {self.status} after {self.messages}: {self.said[-500:]}")
         return found
 
+    def _gaps(self) -> list[tuple[float, float]]:
+        times = (0.0, *self.beats_s, self.seconds)
+        return list(itertools.pairwise(times))
+
 
 class Running:
     """An app as a process, with the manager's socket, a health file, and a browser's stand-in at its page."""
@@ -130,7 +151,8 @@ class Running:
         self._messages: list[tuple[float, str]] = []
         self._samples: list[Sample] = []
         self._closed = threading.Event()
-        self._watchdog_s, self.pictures = watchdog_s, 0
+        self._watchdog_s, self._warm_s = watchdog_s, float("inf")
+        self.pictures = self._visits = 0
         settings = folder / "settings.json"
         settings.write_text(json.dumps({"bundle": str(bundle), "input": "synthetic", "port": 0, "energy": "none"}))
         environment = {
@@ -151,22 +173,22 @@ class Running:
             stderr=self._said,
         )
         self._ready_s: float | None = None
+        self._starved_before_s = 0.0
         works = (self._listen, self._sample, self._look)
         self._threads = [threading.Thread(target=work, daemon=True) for work in works]
         for thread in self._threads:
             thread.start()
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether it has said READY=1."""
-        return self._ready_s is not None
-
-    def wait_until_ready(self) -> bool:
-        """Returns False where it ended, or was not ready after two minutes."""
-        end_s = time.monotonic() + _LONGEST_START_S
-        while not self.is_ready and self.process.poll() is None and time.monotonic() < end_s:
+    def wait_until_warm(self, longest_s: float = LONGEST_START_S) -> bool:
+        """Returns False where it ended, or was not warm in that time."""
+        end_s = time.monotonic() + longest_s
+        while self.process.poll() is None and time.monotonic() < end_s:
+            health = self._samples[-1].health if self._samples else None
+            if self._ready_s is not None and self._visits and health is not None and health.frames >= WARM_FRAMES:
+                self._warm_s = time.monotonic() - self._ready_s
+                return True
             time.sleep(0.05)
-        return self.is_ready
+        return False
 
     def end(self) -> Report:
         """Ends it as systemd does, and says what was seen."""
@@ -191,7 +213,7 @@ class Running:
         summary = json.loads(lines[-1]) if lines and "stages" in lines[-1] else {}
         return Report(
             self._name, end_s - ready_s, tuple(self._samples), beats, others, self.process.returncode, summary, said,
-            self.pictures, self._watchdog_s,
+            self.pictures, self._watchdog_s, self._warm_s,
         )  # fmt: skip
 
     def _listen(self) -> None:
@@ -200,6 +222,7 @@ class Running:
             for text in data.decode().splitlines():
                 self._messages.append((now_s, text))
                 if text == "READY=1":
+                    self._starved_before_s = self._starved_s()
                     self._ready_s = now_s
 
     def _sample(self) -> None:
@@ -213,9 +236,15 @@ class Running:
                 memory, threads = (int(re.findall(rf"{name}:\s+(\d+)", status)[0]) for name in ("VmRSS", "Threads"))
                 files = len(os.listdir(process / "fd"))
                 health = read_health(self._health)
-                age_s = float("inf") if health is None else health.age_s(now_s)
                 at_s = now_s - self._ready_s
-                self._samples.append(Sample(at_s, memory << 10, threads, files, health, age_s))
+                age_s = at_s if health is None else min(at_s, health.age_s(now_s))  # what it wrote before is older
+                starved_s = self._starved_s()
+                self._samples.append(Sample(at_s, memory << 10, threads, files, health, age_s, starved_s))
+
+    def _starved_s(self) -> float:
+        """What the loop's thread waited for a processor since it was ready."""
+        waited_s = int((Path("/proc") / str(self.process.pid) / "schedstat").read_text().split()[1]) / 1e9
+        return waited_s - self._starved_before_s
 
     def _look(self) -> None:
         """Looks at the picture for a while, asks for the state and the figures, goes, and comes again."""
@@ -227,6 +256,7 @@ class Running:
             if port:
                 with contextlib.suppress(OSError, http.client.HTTPException):
                     self._visit(port)
+                    self._visits += 1
 
     def _visit(self, port: int) -> None:
         for path in ("/state", "/metrics", "/healthz"):
@@ -263,7 +293,7 @@ def running(app: Path, bundle: Path, *flags: str, watchdog_s: float = WATCHDOG_S
 
 
 def watch(apps: Sequence[str], seconds: float) -> list[Report]:
-    """Runs the apps side by side for so many seconds after the last of them was ready."""
+    """Runs the apps side by side for so many seconds after the last of them was warm."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgert-bundles-")))
         started = []
@@ -272,7 +302,7 @@ def watch(apps: Sequence[str], seconds: float) -> list[Report]:
             bundle = bundle_for(app, folder / app)
             started.append(stack.enter_context(running(ROOT / "apps" / app / "app.py", bundle)))
         for one in started:
-            one.wait_until_ready()
+            one.wait_until_warm()
         time.sleep(seconds)
         return [one.end() for one in started]
 

@@ -13,7 +13,7 @@ import pytest
 from edgert.bundle import Bundle, write_bundle
 from tests import app_example
 from tests.apps.bundles import with_known_answers
-from tests.apps.endurance import Report, running
+from tests.apps.endurance import LONGEST_START_S, Report, running
 
 pytest.importorskip("cv2")
 pytest.importorskip("tornado")
@@ -38,13 +38,15 @@ HANGS = "state.append(1); time.sleep(9 if len(state) == 20 else 0)"
 LIVES = "pass"
 
 
-def seen(folder: Path, line: str, bundle: Path, seconds: float, *flags: str) -> Report:
+def seen(
+    folder: Path, line: str, bundle: Path, seconds: float, *flags: str, longest_s: float = LONGEST_START_S
+) -> Report:
     """Runs a stand-in whose frames do one thing more."""
     program = folder / "stand-in" / "app.py"
     program.parent.mkdir()
     program.write_text(PROGRAM.format(line=line))
     with running(program, bundle, "--rate", "30", *flags, watchdog_s=3.0) as app:
-        if app.wait_until_ready():
+        if app.wait_until_warm(longest_s):
             time.sleep(seconds)
         return app.end()
 
@@ -57,13 +59,13 @@ def test_one_that_lives_has_no_fault(tmp_path: Path) -> None:
 
 
 def test_memory_that_grows_is_found(tmp_path: Path) -> None:
-    report = seen(tmp_path, LEAKS, with_known_answers(app_example.write(tmp_path), tmp_path), 6)
+    report = seen(tmp_path, LEAKS, with_known_answers(app_example.write(tmp_path), tmp_path), 8)
     assert any(fault.startswith("memory grew by") for fault in report.faults())
     assert report.slope_bytes_per_hour > 1e9
 
 
 def test_a_loop_that_hangs_is_found(tmp_path: Path) -> None:
-    report = seen(tmp_path, HANGS, with_known_answers(app_example.write(tmp_path), tmp_path), 9)
+    report = seen(tmp_path, HANGS, with_known_answers(app_example.write(tmp_path), tmp_path), 2)
     faults = " ".join(report.faults())
     assert "s without a heartbeat; the watchdog allows 3" in faults
     assert "the health file was" in faults
@@ -88,7 +90,8 @@ def test_a_source_that_ends_is_found(tmp_path: Path) -> None:
     gone = tmp_path / "gone.jpg"
     gone.write_bytes(b"no picture")
     bundle = with_known_answers(app_example.write(tmp_path), tmp_path)
-    report = seen(tmp_path, LIVES, bundle, 3, "--input", str(gone))
+    report = seen(tmp_path, LIVES, bundle, 0, "--input", str(gone), longest_s=15)
     faults = " ".join(report.faults())
     assert "gone.jpg: not an image" in faults
+    assert "it was not warm: 30 frames" in faults
     assert "at the end it was not healthy" in faults
