@@ -108,7 +108,7 @@ def _sandbox(facts: UnitFacts) -> list[str]:
     compiled = cache / "python" / facts.name  # the code itself is read-only
     return [
         *_lines(SANDBOX),
-        f"ReadWritePaths={_word(f'-{cache}', is_command=False)}",
+        f"ReadWritePaths={_word(f'-{cache}', is_command=False)} -%t/edgert-{facts.name}",
         f"Environment={_word(f'PYTHONPYCACHEPREFIX={compiled}', is_command=False)}",
         "BindReadOnlyPaths=-/tmp/argus_socket",  # of a Jetson's CSI cameras
         "InaccessiblePaths=-%t/bus -%t/systemd/private",  # else it could have the manager start what it likes

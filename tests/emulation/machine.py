@@ -27,7 +27,7 @@ from tests.emulation.machine_image import cached_image, pack_files
 from tests.emulation.rootfs import USERS
 from tests.emulation.waiting import wait_for
 
-_BOOT_PATIENCE_S = 300.0
+_BOOT_PATIENCE_S = 900.0
 _PREFIX = "edgert-machine-"
 _CONSOLE = "console=ttyAMA0 root=/dev/vda rw quiet systemd.show_status=0"
 

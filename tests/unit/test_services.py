@@ -277,7 +277,7 @@ def test_a_unit_says_how_it_is_started_watched_and_limited() -> None:
     for line in (
         'ExecStart="/usr/bin/python3" "-m" "edgert.onboard.launch" "/home/pi/.local/share/edgert" demo',
         'Environment="PYTHONPATH=/home/pi/.local/share/edgert/apps/demo/launcher"',
-        'ReadWritePaths="-/home/pi/.local/share/edgert/cache"',
+        'ReadWritePaths="-/home/pi/.local/share/edgert/cache" -%t/edgert-demo',
         "WatchdogSec=30",
         "NoNewPrivileges=yes",
         "PrivateTmp=yes",
