@@ -118,10 +118,9 @@ class SystemdService:
         can_read = run_tool("journalctl", "--quiet", "--lines=1", "--no-pager", f"_UID={os.getuid()}")[1].strip()
         if status == 0 and can_read:
             return ""
-        return (
-            f"the journal cannot be read by {user_name()} {f'({errors.strip()})' if errors.strip() else ''}"
-            f"-> sudo usermod -aG systemd-journal {user_name()}, then log in anew"
-        )
+        why = f" ({errors.strip()})" if errors.strip() else ""
+        remedy = f"sudo usermod -aG systemd-journal {user_name()}, then log in anew"
+        return f"the journal cannot be read by {user_name()}{why} -> {remedy}"
 
     def _write(self, path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
