@@ -151,9 +151,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0)
     arguments = parser.parse_args()
     bundle, picture = arguments.bundle or example_bundle(), example_picture()
-    print(
-        f"| frames asked for | threads | on the page | frames/s | {' | '.join(COLUMNS)} | processor time of the app |"
-    )
+    print(f"| frames asked for | threads | on the page | frames/s | {' | '.join(COLUMNS)} | other threads |")
     print("|" + "---|" * (len(COLUMNS) + 5))
     for rate_hz, threads in ((15, 1), (1000, 1), (1000, os.cpu_count() or 1)):
         with app(bundle, picture, rate_hz, threads) as (url, pid):
