@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -15,6 +16,8 @@ import pytest
 import edgert
 from edgert.app.model import AppModel
 from edgert.app.place import Place
+from edgert.bundle import Bundle, write_bundle
+from edgert.cli import main
 from edgert.errors import DeviceError
 from edgert.runtime.results import Classification
 from tests.app_example import ROOT
@@ -81,3 +84,28 @@ def test_a_board_that_was_lost_is_reached_again(bundle: Path, zoo: Path) -> None
     assert isinstance(before, Classification) and isinstance(after, Classification)
     assert np.array_equal(before.scores, after.scores)
     assert int(before.top[0]) == int(label)
+
+
+def test_it_is_deployed_with_a_canary(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    app = str(ROOT / "apps/keyword_spotting")
+    assert main(["deploy", app, "--device", DEVICE, "--bundle", str(bundle), "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["devices"]
+    assert (found["outcome"], found["health"]["known_answers"]["max_steps"]) == ("deployed", 0)
+
+    with Bundle.open(bundle) as opened:
+        files = {name: opened.read(name) for name in opened.manifest.files}
+        golden, manifest = opened.golden(), opened.manifest
+    golden = {name: array if name.startswith("input/") else array[::-1] for name, array in golden.items()}
+    buffer = io.BytesIO()
+    np.savez(buffer, **golden)  # type: ignore[arg-type]
+    wrong = write_bundle(tmp_path / "wrong.edge", manifest, {**files, "golden.npz": buffer.getvalue()})
+    assert main(["deploy", app, "--device", DEVICE, "--bundle", str(wrong), "--json"]) == 1
+    (found,) = json.loads(capsys.readouterr().out)["devices"]
+    assert found["outcome"] == "failed"
+    assert "the model's answers are wrong" in found["reason"]
+
+
+def test_a_real_board_must_be_named(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    app = str(ROOT / "apps/keyword_spotting")
+    assert main(["deploy", app, "--device", "serial:///dev/ttyNONE", "--bundle", str(bundle)]) == 1
+    assert "say which board it is with --target NAME" in capsys.readouterr().out
