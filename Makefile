@@ -29,11 +29,11 @@ test-microcontrollers: $(VENV)/.dev debian
 
 # boards over SSH, on emulated ones; needs root and skips without
 test-devices: $(VENV)/.dev debian
-	$(PYTEST) -n 3 --dist loadfile tests/emulation -m "not slow"  # many of these wait for limits
+	$(PYTEST) -n 3 --dist loadfile tests/emulation --ignore tests/emulation/apps -m "not slow"  # many wait for limits
 
-# apps as processes, their pages in a browser, and each for 20 s (EDGERT_ENDURANCE_S=3600: an hour)
+# apps as processes, their pages in a browser, each for 20 s (EDGERT_ENDURANCE_S=3600: an hour), and deployed to boards
 test-apps: $(VENV)/.dev debian
-	$(PYTEST) $(PARALLEL) tests/apps -m "not slow"
+	$(PYTEST) -n 3 --dist loadfile tests/apps tests/emulation/apps -m "not slow"  # much of it waits
 
 # everything, the slow cases and all mutations as well; run by hand
 test-full: $(VENV)/.dev debian
