@@ -131,7 +131,7 @@ class BoardApps:
     def _state_of(self, releases: Releases) -> Body:
         state, service = releases.state(), self._service(releases)
         settle(releases, service)
-        health = read_health(health_path(releases.name))
+        health = read_health(health_path(releases.place))
         current = releases.current()
         return {
             "app": releases.name,
@@ -150,7 +150,7 @@ class BoardApps:
         with releases.watching():
             self._service(releases).remove()
         releases.remove()
-        shutil.rmtree(health_path(releases.name).parent, ignore_errors=True)
+        shutil.rmtree(health_path(releases.place).parent, ignore_errors=True)
         return {"removed": releases.name}
 
     def _names(self) -> list[str]:

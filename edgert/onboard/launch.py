@@ -9,6 +9,7 @@ release names. Where there is no release it ends with status 78 (EX_CONFIG of sy
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import stat
 import sys
@@ -51,7 +52,7 @@ def start_words(releases: Releases, inherited: Mapping[str, str]) -> Start:
         raise LaunchError(str(error)) from error
     if release is None:
         raise LaunchError(f"{releases.place.name} has no release to run")
-    base, name = releases.place.parent.parent, releases.place.name
+    base = releases.place.parent.parent
     try:
         manifest = read_manifest(release)
     except ManifestError as error:
@@ -66,7 +67,7 @@ def start_words(releases: Releases, inherited: Mapping[str, str]) -> Start:
         "PYTHONNOUSERSITE": "1",
         "PYTHONUNBUFFERED": "1",
         "EDGERT_RELEASE": release.name,
-        "EDGERT_HEALTH_FILE": str(_fresh_health_path(name)),
+        "EDGERT_HEALTH_FILE": str(_fresh_health_path(releases.place)),
         "XDG_CACHE_HOME": str(base / "cache"),
         "XDG_CONFIG_HOME": str(base / "config"),
     }
@@ -74,18 +75,22 @@ def start_words(releases: Releases, inherited: Mapping[str, str]) -> Start:
     return Start(release, words, {**inherited, **own})
 
 
-def health_path(name: str) -> Path:
-    """Where the app writes how it is, and where others read it: in memory, since it is written every second.
+def health_path(place: Path) -> Path:
+    """Where the app in `place` (Releases.place) writes how it is: in memory, since it is written every second.
 
     Below the user's manager that is the service's runtime folder. Else it is in /dev/shm: the folder of
-    XDG_RUNTIME_DIR goes away with the last login, while the plain supervisor goes on.
+    XDG_RUNTIME_DIR goes away with the last login, while the plain supervisor goes on. There the name holds the hash
+    of the place: a user may have edgert in two.
     """
+    name = place.name
     given = Path(os.environ.get("RUNTIME_DIRECTORY", ""))
     if given.name == f"edgert-{name}":
         return given / "health.json"
     of_service = runtime_folder() / f"edgert-{name}"
-    place = of_service if of_service.is_dir() else _SHARED_MEMORY / f"edgert-{os.getuid()}" / name
-    return place / "health.json"
+    if of_service.is_dir():
+        return of_service / "health.json"
+    own = hashlib.sha256(os.fsencode(place)).hexdigest()[:8]
+    return _SHARED_MEMORY / f"edgert-{os.getuid()}" / f"{name}-{own}" / "health.json"
 
 
 def runtime_folder() -> Path:
@@ -105,9 +110,9 @@ def main() -> int:
     return NO_RELEASE
 
 
-def _fresh_health_path(name: str) -> Path:
-    """Makes the place ready for an app that starts; what an earlier start wrote there is gone."""
-    path = health_path(name)
+def _fresh_health_path(place: Path) -> Path:
+    """Makes the folder ready for an app that starts; what an earlier start wrote there is gone."""
+    path = health_path(place)
     shared = path.parent.parent
     try:
         if shared.parent == _SHARED_MEMORY:

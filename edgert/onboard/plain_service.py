@@ -86,7 +86,7 @@ class PlainService:
         for name in ("run.json", "run.new", "app.log", "app.log.1", "supervisor.lock"):
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 (self._place / name).unlink()
-        in_memory = health_path(self._name).parent
+        in_memory = health_path(self._place).parent
         shutil.rmtree(in_memory, ignore_errors=True)
         with contextlib.suppress(OSError):  # other apps are there
             in_memory.parent.rmdir()

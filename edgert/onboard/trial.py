@@ -172,7 +172,7 @@ class Trial:
 
     def _health(self, release: str | None) -> Health | None:
         """What the app last said, where it is this release and was said since the restart."""
-        health = read_health(health_path(self._releases.name))
+        health = read_health(health_path(self._releases.place))
         fits = health is not None and health.release == release and health.monotonic_s >= self._started_s
         return health if fits else None
 

@@ -67,7 +67,7 @@ def await_running(board: NativeBoard, releases: set[str]) -> str:
 
     def runs() -> bool:
         pids = app_processes(board)
-        for path in Path("/dev/shm").glob(f"edgert-*/{APP}/health.json"):
+        for path in Path("/dev/shm").glob(f"edgert-*/{APP}-*/health.json"):
             health = read_health(path)
             if health is not None and health.pid in pids and health.is_healthy and health.release is not None:
                 found[:] = [health.release]

@@ -70,8 +70,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     with ExitStack() as at_the_end:
         for board in boards.values():
             at_the_end.callback(board.cut_power)
-        for name, board in boards.items():
-            _give_memory(board)
+        for name in boards:
             laptop.json("devices", "add", name, f"ssh://somebody@{name}")
         laptop.json("devices", "group", GROUP, "d0")
         done = fleet.deploy(1)
@@ -98,15 +97,6 @@ def _laptop(folder: Path, boards: Mapping[str, NativeBoard]) -> NativeBoard:
         (programs / f"ssh-{name}").symlink_to(Path(board.environment["PATH"].split(os.pathsep)[0]) / "ssh")
     own = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "EDGERT_SETTINGS": str(folder / "settings")}
     return dataclasses.replace(boards["d0"], environment={**boards["d0"].environment, **own})
-
-
-def _give_memory(board: NativeBoard) -> None:
-    """Gives the board a folder of its own for what apps say about themselves; a user's apps share one otherwise."""
-    folder = board.folder / "memory"
-    (folder / f"edgert-{APP}").mkdir(parents=True)
-    for site in board.folder.glob("**/site-packages"):
-        with (site / "sitecustomize.py").open("a") as file:
-            file.write(f"\nimport os\nos.environ['XDG_RUNTIME_DIR'] = {str(folder)!r}\n")
 
 
 def _runs(board: NativeBoard) -> bool:

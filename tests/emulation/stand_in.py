@@ -118,7 +118,7 @@ def answer(folder: BoardFolder, call: str, name: str, words: list[str]) -> Any: 
     if call == "log":
         return service.log(int(words[0]))
     if call == "health":
-        path = health_path(name)
+        path = health_path(folder.base / "apps" / name)
         return json.loads(path.read_text()) if path.exists() else None
     done = getattr(service, call)()
     return asdict(done) if call == "status" else done

@@ -40,7 +40,7 @@ def test_a_release_starts_in_its_folder_with_its_code_and_environment(folder: Bo
     assert start.environment["HOME"] == "/home/pi"
     assert start.environment["PYTHONPATH"] == str(folder.code / CODE)
     assert start.environment["EDGERT_RELEASE"] == ID
-    assert start.environment["EDGERT_HEALTH_FILE"] == str(health_path("demo"))
+    assert start.environment["EDGERT_HEALTH_FILE"] == str(health_path(folder.base / "apps/demo"))
 
 
 def test_the_launcher_becomes_the_program(folder: BoardFolder, tmp_path: Path) -> None:
@@ -76,16 +76,17 @@ def test_what_is_missing_is_named(folder: BoardFolder) -> None:
 
 
 def test_health_is_where_the_service_has_its_memory(folder: BoardFolder, tmp_path: Path) -> None:
-    shared = tmp_path / "shm" / f"edgert-{os.getuid()}" / "demo" / "health.json"
-    assert health_path("demo") == shared
+    shared = health_path(folder.base / "apps/demo")
+    assert shared.parents[1] == tmp_path / "shm" / f"edgert-{os.getuid()}"
+    assert shared != health_path(tmp_path / "apps/demo")
     (tmp_path / "run" / "edgert-demo").mkdir(parents=True)
-    assert health_path("demo") == tmp_path / "run" / "edgert-demo" / "health.json"
-    assert health_path("other").parent.name == "other"
+    assert health_path(folder.base / "apps/demo") == tmp_path / "run" / "edgert-demo" / "health.json"
+    assert health_path(folder.base / "apps/other").parents[1] == shared.parents[1]
 
 
 def test_a_start_forgets_the_health_of_the_one_before(folder: BoardFolder) -> None:
     place_release(folder, "demo", ID, TELLS)
-    path = health_path("demo")
+    path = health_path(folder.base / "apps/demo")
     path.parent.mkdir(parents=True, mode=0o700)
     path.parent.parent.chmod(0o700)
     path.write_text("{}")

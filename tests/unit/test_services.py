@@ -144,7 +144,7 @@ def test_stop_and_remove_may_be_repeated_and_leave_nothing(service: PlainService
     name = name_of(service, folder)
     before = sorted(path.name for path in (folder.base / "apps" / name).iterdir())
     service.restart()
-    wait_for(lambda: health_path(name).exists())
+    wait_for(lambda: health_path(folder.base / "apps" / name).exists())
     pid = service.status().pid
     for _ in range(2):
         service.stop()
@@ -154,7 +154,7 @@ def test_stop_and_remove_may_be_repeated_and_leave_nothing(service: PlainService
     for _ in range(2):
         service.remove()
     assert sorted(path.name for path in (folder.base / "apps" / name).iterdir()) == before
-    assert not health_path(name).parent.exists()
+    assert not health_path(folder.base / "apps" / name).parent.exists()
 
 
 def test_a_supervisor_that_cannot_start_says_so(folder: BoardFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,7 +56,7 @@ class Board:
         for process in self._running:
             process.terminate()
             process.communicate(timeout=20)
-        shutil.rmtree(health_path(self.name).parent, ignore_errors=True)
+        shutil.rmtree(health_path(self.releases.place).parent, ignore_errors=True)
 
     @property
     def state(self) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def test_an_app_is_told_its_release_and_where_its_health_goes(board: Board) -> N
     board.deploy(OLD, LIVES)
     board.deploy(NEW, _SAY + "print(os.environ['EDGERT_RELEASE'], os.environ['EDGERT_HEALTH_FILE'])\ntime.sleep(60)\n")
     board.start()
-    wait_for(lambda: f"{NEW} {health_path(board.name)}" in board.log)
+    wait_for(lambda: f"{NEW} {health_path(board.releases.place)}" in board.log)
 
 
 def test_what_cannot_be_watched_says_why(board: Board) -> None:

@@ -90,7 +90,7 @@ def saying(**changes: object) -> Says:
 @pytest.fixture
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scene]:
     def make(says: Says, *, old: Says | None = good, restarts: int = 0) -> Scene:
-        monkeypatch.setattr("edgert.onboard.trial.health_path", lambda name: tmp_path / "health.json")
+        monkeypatch.setattr("edgert.onboard.trial.health_path", lambda place: tmp_path / "health.json")
         monkeypatch.setattr("edgert.onboard.trial._POLL_S", 0.01)
         folder = BoardFolder(tmp_path / "edgert")
         releases = Releases(folder, "demo")
