@@ -87,8 +87,9 @@ class Pi:
 
     def await_active(self, name: str, restarts: int = 0) -> None:
         """Waits until it is ready, after so many restarts by itself."""
-        ask = f"systemctl --user show edgert-{name} -P ActiveState -P NRestarts"
-        self.run(f'until [ "$({ask} | tr "\\n" " ")" = "active {restarts} " ]; do sleep 1; done')
+        show = f"systemctl --user show edgert-{name} --property=ActiveState --property=NRestarts"
+        words = f"ActiveState=active NRestarts={restarts}"
+        self.run(f'until [ "$(echo $({show} | sort))" = "{words}" ]; do sleep 1; done')
 
     def tell(self, name: str, signal: str) -> None:
         """Sends a signal to the app."""
