@@ -201,7 +201,8 @@ def test_what_a_power_cut_left_half_done_is_mended(pi: Pi) -> None:
 
 def test_remove_leaves_no_trace(pi: Pi) -> None:
     traces = "find /home/pi /run/user/1000 /dev/shm -name '*vanishing*' -not -path '*/apps/*'; "
-    traces += "systemctl --user list-units --all --plain --no-legend 'edgert-vanishing*'; ls -d /sys/fs/cgroup/*/*/*/*/*vanishing*"
+    traces += "systemctl --user list-units --all --plain --no-legend 'edgert-vanishing*'; "
+    traces += "ls -d /sys/fs/cgroup/*/*/*/*/*vanishing*"
     pi.start("vanishing")
     assert "edgert-vanishing.service" in pi.run(f"{traces}; true")
     for _ in range(2):
