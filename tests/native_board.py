@@ -23,6 +23,7 @@ __all__ = ["NAME", "NativeBoard", "await_that", "make_native_board"]
 NAME = "board"
 _SSH = """#!/bin/sh
 [ "$1" = -V ] && exec /usr/bin/ssh -V
+[ -e '{home}/../off' ] && echo 'ssh: connect to host board.local port 22: No route to host' >&2 && exit 255
 # the last word is the command; a login shell has the board's own PATH and home
 for word; do command=$word; done
 cd '{home}'
@@ -47,6 +48,7 @@ def hear(event, words):
         return
     if count != after:
         return
+    open(home + "/../off", "w").close()
     mark = ("HOME=" + home).encode()
     for name in os.listdir("/proc"):
         try:
@@ -133,9 +135,10 @@ class NativeBoard:
             time.sleep(0.01)
 
     def cut_power_after(self, steps: int | None) -> None:
-        """The power will be cut after so many steps from now on; None: it will not."""
+        """The power, which is on, will be cut after so many steps from now on; None: it will not."""
         (self.folder / "steps").unlink(missing_ok=True)
         (self.folder / "cut").unlink(missing_ok=True)
+        (self.folder / "off").unlink(missing_ok=True)
         if steps is not None:
             (self.folder / "cut").write_text(str(steps))
 
