@@ -86,13 +86,6 @@ class Machine:
         path = self._folder / "console"
         return path.read_text(errors="replace") if path.exists() else ""
 
-    @property
-    def processor_s(self) -> float:
-        """Seconds that this computer's processors have spent on it since its start, however busy they are besides."""
-        assert self._qemu is not None, "it is off"
-        fields = Path(f"/proc/{self._qemu.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
     def power_on(self) -> None:
         """Starts it with the disk that it has; returns when it takes logins."""
         self.start()
