@@ -88,21 +88,22 @@ def execute(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.device is None:
         raise UsageError("say where with --device NAME; edgert devices list names them")
     devices = find_devices(arguments.device)
-    if arguments.open and len(devices) != 1:
+    first, *others = devices
+    if arguments.open and others:
         raise UsageError("--open opens the page of one device")
     fleet = Fleet(arguments.canary, arguments.wave, arguments.max_failures, arguments.parallel, arguments.resume)
     set_up = SetUp(arguments.offline, arguments.wheels, arguments.index_url)
     flash = Flash(arguments.target, arguments.port)
     rollout = deploy(plan, devices, fleet=fleet, set_up=set_up, flash=flash, force=arguments.force, console=console)
-    text = _text(rollout) if len(devices) > 1 else _one(rollout.outcomes[0])
+    text = _text(rollout) if others else _one(rollout.outcomes[0])
     status = exit_code_of(rollout)
-    if arguments.open and not status and devices[0].is_board:
+    if arguments.open and not status and first.is_board:
         console.result(plain_rollout(rollout), text)
-        return run_here(devices[0], plan)
+        return run_here(first, plan)
     if arguments.open and not status:
         from edgert.commands import open as page
 
-        with page.open(devices[0], plan.app or arguments.app) as tunnel:
+        with page.open(first, plan.app or arguments.app) as tunnel:
             console.result({**plain_rollout(rollout), "url": tunnel.url}, f"{text}\n{tunnel.url}  (Ctrl-C ends it)")
             page.keep_page(tunnel, browser=console.shows_progress)
     else:
