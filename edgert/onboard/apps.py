@@ -71,8 +71,12 @@ class BoardApps:
     def _add(self, body: Body) -> Body:
         text = str(body["manifest"]).encode()
         manifest = parse_manifest(text)
-        version = self._admit(manifest)
-        release = add_release(self._folder, text)
+        try:
+            version = self._admit(manifest)
+            release = add_release(self._folder, text)
+        except BaseException:
+            self._folder.drop_files(set(manifest.files.values()))  # no release holds what was sent for this one
+            raise
         if version is not None:
             standing = {path.name for path in (self._folder.base / "apps" / manifest.app / "releases").iterdir()}
             note_admitted(self._folder, manifest.app, release, version, standing)

@@ -107,6 +107,7 @@ def outcomes(done: Done) -> dict[str, str]:
     return {device["device"]: device["outcome"] for device in done.json["devices"]}
 
 
+@pytest.mark.slow
 def test_one_bad_board_stops_the_rollout_and_the_rest_follows_when_it_is_well(fleet: Fleet) -> None:
     (site,) = fleet.boards[BAD].base.glob("environments/*/lib/python3*/site-packages")
     (site / "sitecustomize.py").write_text(_BREAKS)

@@ -46,7 +46,7 @@ def board(shared_board: Any) -> EmulatedBoard:
 
 
 @pytest.mark.browser
-def test_a_page_in_one_command(
+def test_a_page_in_one_command_and_what_does_not_fit(
     board: EmulatedBoard, laptop: Laptop, bundle: Path, browser: Any, tmp_path: Path
 ) -> None:
     session.add(laptop, board)
@@ -71,20 +71,27 @@ def test_a_page_in_one_command(
     assert done.status == 0, done.err
     assert done.json["url"] == url
     assert done.json["devices"][0]["outcome"] == "deployed"
+    refuse_what_does_not_fit(board, laptop, bundle)
 
 
-def test_a_release_that_does_not_fit_leaves_the_old_one(board: EmulatedBoard, laptop: Laptop, bundle: Path) -> None:
-    session.add(laptop, board)
-    before = session.edgert(laptop, "status", "--device", "pi", "--json", timeout_s=120).json["apps"][0]
+def refuse_what_does_not_fit(board: EmulatedBoard, laptop: Laptop, bundle: Path) -> None:
+    """A larger release while the disk is nearly full: the old one goes on."""
+    before = status(laptop)
     large = changed_bundle(bundle, "large.edge", "slow")
     with board.full_disk(left_bytes=1 << 20):
         done = deploy(laptop, "--bundle", large)
     (found,) = done.json["devices"]
     assert (done.status, found["outcome"]) == (1, "refused")
     assert "bytes, the board's disk has" in found["reason"]
-    after = session.edgert(laptop, "status", "--device", "pi", "--json", timeout_s=120).json["apps"][0]
+    after = status(laptop)
     assert after["state"] == before["state"]
     assert after["service"]["pid"] == before["service"]["pid"]
+
+
+def status(laptop: Laptop) -> Any:  # Any: JSON
+    words = ("status", "--device", "pi", "--json")
+    (app,) = session.edgert(laptop, *words, timeout_s=120, EDGERT_SILENCE_S="60").json["apps"]
+    return app
 
 
 def answers(url: str) -> bool:
