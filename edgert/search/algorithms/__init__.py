@@ -1,0 +1,1 @@
+"""The search algorithms, one file each; `ALGORITHMS` names them for recipes."""
