@@ -199,12 +199,19 @@ class EngineOptions:
 
 @dataclass(frozen=True, slots=True)
 class LayerTime:
-    """Mean time of one executed layer over a profiled run, and what executed it."""
+    """Mean time of one executed layer over a profiled run, and what executed it.
+
+    `input_shapes` are of the inputs that it read, weights included unless the engine keeps them in a form of its own;
+    `dtypes` are the engine's words for them. All three are empty where the engine does not tell.
+    """
 
     name: str
     op: str
     mean_ms: float
     provider: str
+    input_shapes: tuple[tuple[int, ...], ...] = ()
+    output_shapes: tuple[tuple[int, ...], ...] = ()
+    dtypes: tuple[str, ...] = ()
 
 
 class Executor(Protocol):

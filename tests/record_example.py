@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from edgert.plugins import LayerTime
 from edgert.profiler.board_record import BOARD_SCHEMA, BoardRecord, FlashBytes, RamBytes, Spread
 from edgert.profiler.measure import summarize
 from edgert.profiler.record import (
@@ -15,7 +16,6 @@ from edgert.profiler.record import (
     EngineRecord,
     EnvironmentRecord,
     EnvironmentSample,
-    LayerRow,
     MemoryRecord,
     Method,
     ModelFacts,
@@ -58,7 +58,7 @@ def record(median_ms: float = 10.0, *, seed: int = 0, given: Sequence[np.ndarray
         memory=MemoryRecord(5.0, 12.0, 1, 2, 3),
         verdict=Verdict.VALID,
         reasons=(),
-        layers=(LayerRow("conv", "Conv", 1.0, "CPUExecutionProvider"),),
+        layers=(LayerTime("conv", "Conv", 1.0, "CPUExecutionProvider"),),
         energy_reason="no sensor",
     )
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]

@@ -16,13 +16,13 @@ import edgert.demo
 from edgert.bundle import Gate, LayerRecord, Manifest, Source, TensorSpec, Variant, write_bundle
 from edgert.codec import to_plain
 from edgert.dtypes import DType
+from edgert.plugins import LayerTime
 from edgert.profiler.record import (
     DeviceFacts,
     EngineRecord,
     EnvironmentRecord,
     EnvironmentSample,
     Latency,
-    LayerRow,
     MemoryRecord,
     Method,
     ModelFacts,
@@ -243,7 +243,7 @@ def records(prefix: str = "") -> list[dict[str, Any]]:
 def _record(prefix: str, variant: str, size: int, p50_ms: float, reasons: tuple[Reason, ...]) -> Record:
     windows = tuple(tuple(p50_ms * (1 + 0.01 * i + 0.002 * k) for k in range(10)) for i in range(-2, 3))
     sample = EnvironmentSample(100.0, 1000.0, ("performance",), (2400.0, 2395.0), {"cpu": 51.0}, None, 0.4, 0.6)
-    rows = [LayerRow(prefix + row[0], "Conv", p50_ms * (0.17 - 0.012 * i), "CPU") for i, row in enumerate(LAYERS[:-1])]
+    rows = [LayerTime(prefix + row[0], "Conv", p50_ms * (0.17 - 0.012 * i), "CPU") for i, row in enumerate(LAYERS[:-1])]
     return Record(
         schema=1,
         created="2026-11-21T03:50:00Z",

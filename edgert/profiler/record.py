@@ -14,6 +14,7 @@ from pathlib import Path
 from edgert.bundle import replace_atomically
 from edgert.codec import CodecError, JsonValue, from_plain, parse_json, to_plain
 from edgert.errors import InputFileError
+from edgert.plugins import LayerTime
 from edgert.profiler.record_upgrade import upgrade
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
     "EnvironmentRecord",
     "EnvironmentSample",
     "Latency",
-    "LayerRow",
     "MemoryRecord",
     "Method",
     "ModelFacts",
@@ -194,16 +194,6 @@ class Stages:
 
 
 @dataclass(frozen=True, slots=True)
-class LayerRow:
-    """Mean time of one layer in the separate profiled run."""
-
-    name: str
-    op: str
-    mean_ms: float
-    provider: str
-
-
-@dataclass(frozen=True, slots=True)
 class MemoryRecord:
     """Resident memory of the measuring process, and the two times that memory and disk govern."""
 
@@ -301,7 +291,7 @@ class Record:
     memory: MemoryRecord
     verdict: Verdict
     reasons: tuple[Reason, ...]
-    layers: tuple[LayerRow, ...] = ()
+    layers: tuple[LayerTime, ...] = ()
     energy: EnergyRecord | None = None
     energy_reason: str | None = None
     sustained: Sustained | None = None

@@ -12,8 +12,9 @@ from time import perf_counter_ns
 import numpy as np
 from numpy.typing import NDArray
 
+from edgert.plugins import LayerTime
 from edgert.profiler.measure import Plan, summarize
-from edgert.profiler.record import Latency, LayerRow, MemoryRecord, Method, Stages
+from edgert.profiler.record import Latency, MemoryRecord, Method, Stages
 from edgert.runtime.session import Session
 
 __all__ = ["SelfTimed", "measure_self_timed"]
@@ -31,7 +32,7 @@ class SelfTimed:
     method: Method
     memory: MemoryRecord
     stages: Stages
-    layers: tuple[LayerRow, ...]
+    layers: tuple[LayerTime, ...]
     energy_reason: str
 
 
@@ -54,7 +55,7 @@ def measure_self_timed(session: Session, duration_s: float) -> SelfTimed:
     method = Method(name, 0, True, len(windows), int(times_ms.size), _INPUT, 0)
     load_ms = max(0.0, spent_ms - float(times_ms.sum()))
     memory = MemoryRecord(load_ms, float(times_ms[0]), None, None, None)
-    layers = tuple(LayerRow(row.name, row.op, row.mean_ms, row.provider) for row in session.layer_times())
+    layers = session.layer_times()
     reason = f"{name} runs the model in a process of its own, at times that edgert does not know"
     return SelfTimed(latency, method, memory, Stages(None, latency.p50_ms, None, _NO_STAGES), layers, reason)
 

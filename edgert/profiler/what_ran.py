@@ -13,7 +13,8 @@ import numpy as np
 
 import edgert
 from edgert.bundle import Bundle, Variant
-from edgert.profiler.record import EngineRecord, LayerRow, ModelFacts
+from edgert.plugins import LayerTime
+from edgert.profiler.record import EngineRecord, ModelFacts
 from edgert.runtime.plain_model import is_bundle
 
 __all__ = ["describe_engine", "describe_model"]
@@ -31,7 +32,7 @@ def describe_model(path: str, name: str, source_sha256: str, variant: Variant) -
     return ModelFacts(name, source_sha256, digest, variant.format, variant.precision, len(data))
 
 
-def describe_engine(facts: dict[str, Any], layers: Sequence[LayerRow]) -> EngineRecord:  # Any: facts are JSON
+def describe_engine(facts: dict[str, Any], layers: Sequence[LayerTime]) -> EngineRecord:  # Any: facts are JSON
     """Returns the engine as it ran; where several providers did, also how many layers each of them had."""
     providers = tuple(facts.get("providers", ()))
     counted = collections.Counter(row.provider for row in layers) if len(providers) > 1 else {}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edgert.bundle import Bundle
 from edgert.codec import JsonValue, from_plain, to_plain
+from edgert.plugins import LayerTime
 from edgert.profiler.device_facts import read_device
 from edgert.profiler.energy import choose_sensor, sensor_reasons
 from edgert.profiler.energy.measurement import open_measurement
@@ -25,7 +26,6 @@ from edgert.profiler.model_input import choose_input
 from edgert.profiler.record import (
     SCHEMA,
     EnvironmentSample,
-    LayerRow,
     MemoryRecord,
     Method,
     Record,
@@ -260,7 +260,7 @@ def _golden(path: Path) -> dict[str, Array]:
         return bundle.golden()
 
 
-def _layers(request: ProfileRequest, arrays: Mapping[str, Array]) -> tuple[LayerRow, ...]:
+def _layers(request: ProfileRequest, arrays: Mapping[str, Array]) -> tuple[LayerTime, ...]:
     """A run of its own: recording the layers slows them down, so these never mix with the latency."""
     choice = request.variant, request.threads, request.engine, request.options
     with load_profiled(request.path, *choice, tuned=request.tuned, accelerator=request.accelerator) as session:
@@ -270,7 +270,7 @@ def _layers(request: ProfileRequest, arrays: Mapping[str, Array]) -> tuple[Layer
             run()
             if time.monotonic() > deadline:
                 break
-        return tuple(LayerRow(row.name, row.op, row.mean_ms, row.provider) for row in session.layer_times())
+        return session.layer_times()
 
 
 def _timed(function: Callable[[], Any]) -> tuple[Any, float]:

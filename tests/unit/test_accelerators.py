@@ -14,8 +14,7 @@ from edgert.cli import main
 from edgert.commands.profile_text import profile_text
 from edgert.devices import WorkerClient, connect
 from edgert.errors import EngineError, FallbackError, UsageError
-from edgert.plugins import EngineOptions
-from edgert.profiler.record import LayerRow
+from edgert.plugins import EngineOptions, LayerTime
 from edgert.profiler.what_ran import describe_engine
 from edgert.runtime.engines import get_engine
 from edgert.runtime.engines.accelerators import choose_accelerated, choose_variant
@@ -167,7 +166,7 @@ def test_a_named_engine_gets_the_same_precision_in_a_format_that_it_reads() -> N
 
 
 def test_a_record_says_which_layers_ran_where() -> None:
-    rows = (LayerRow("a", "Conv", 1.0, "CUDAExecutionProvider"), LayerRow("b", "TopK", 1.0, "CPUExecutionProvider"))
+    rows = (LayerTime("a", "Conv", 1.0, "CUDAExecutionProvider"), LayerTime("b", "TopK", 1.0, "CPUExecutionProvider"))
     facts = {"engine": "onnxruntime", "version": "1", "providers": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
     found = describe_engine(facts, [*rows, rows[0]])
     assert found.layers_by_place == {"CPUExecutionProvider": 1, "CUDAExecutionProvider": 2}

@@ -95,6 +95,8 @@ def test_layers_are_timed_in_order_of_execution(zoo: Path) -> None:
     assert sum(layer.op == "Conv" for layer in layers) == 19
     assert layers[-1].op == "Gemm"
     assert all(layer.mean_ms >= 0 and layer.provider == "CPUExecutionProvider" for layer in layers)
+    assert (layers[-1].input_shapes[0], layers[-1].output_shapes) == ((1, 64), ((1, 10),))
+    assert layers[-1].dtypes[0] == "float"
 
 
 def test_layers_need_the_option() -> None:
@@ -111,6 +113,7 @@ def test_the_cold_run_is_left_out() -> None:
     assert (layer.name, layer.op, layer.mean_ms) == ("c", "Conv", 0.2)
     (single,) = parse_layer_times([event(1, 500)])
     assert single.mean_ms == 0.5
+    assert (single.input_shapes, single.dtypes) == ((), ())
 
 
 def test_an_unreadable_profile_is_an_engine_error(tmp_path: Path) -> None:

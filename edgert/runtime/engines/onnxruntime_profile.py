@@ -30,16 +30,32 @@ def read_layer_times(path: str) -> tuple[LayerTime, ...]:
 def parse_layer_times(events: list[JsonValue]) -> tuple[LayerTime, ...]:
     """Returns one row per executed node; the first, cold execution of each is left out where there are more."""
     durations_us: dict[tuple[str, str, str], list[float]] = {}
+    arguments: dict[tuple[str, str, str], dict[str, JsonValue]] = {}
     for event in sorted((e for e in events if e.get("cat") == "Node"), key=lambda e: float(e["ts"])):
         name = str(event["name"])
         if name.endswith(_SUFFIX):
-            arguments = event["args"]
-            key = (name.removesuffix(_SUFFIX), str(arguments["op_name"]), str(arguments["provider"]))
+            told = event["args"]
+            key = (name.removesuffix(_SUFFIX), str(told["op_name"]), str(told["provider"]))
             durations_us.setdefault(key, []).append(float(event["dur"]))
-    return tuple(LayerTime(*_row(key, times)) for key, times in durations_us.items())
+            arguments[key] = told
+    return tuple(_row(key, times, arguments[key]) for key, times in durations_us.items())
 
 
-def _row(key: tuple[str, str, str], times_us: list[float]) -> tuple[str, str, float, str]:
+def _row(key: tuple[str, str, str], times_us: list[float], told: dict[str, JsonValue]) -> LayerTime:
     warm = times_us[1:] or times_us
     name, op, provider = key
-    return name, op, sum(warm) / len(warm) / 1000, provider
+    inputs, outputs = (_tensors(told.get(f"{side}_type_shape", [])) for side in ("input", "output"))
+    return LayerTime(
+        name,
+        op,
+        sum(warm) / len(warm) / 1000,
+        provider,
+        input_shapes=tuple(shape for _, shape in inputs),
+        output_shapes=tuple(shape for _, shape in outputs),
+        dtypes=tuple(dtype for dtype, _ in inputs),
+    )
+
+
+def _tensors(told: list[dict[str, list[int]]]) -> list[tuple[str, tuple[int, ...]]]:
+    """Dtype and shape of each, from e.g. ``[{"float": [1, 3, 8, 8]}]``."""
+    return [(dtype, tuple(int(size) for size in shape)) for tensor in told for dtype, shape in tensor.items()]
