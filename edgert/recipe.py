@@ -55,7 +55,7 @@ class Recipe:
     `metric` is a metric's name or `module:function`, None: chosen from the data.
     `metric_output` names the model output that the metric reads when there are several. `max_drop_points` is in points
     (hundredths) of the metric. `algorithms` are the quantizer's steps to take, `time_limit_s` bounds each that
-    optimises. `max_ram_bytes` is the most RAM that generated C may need, None what its board has. `labels` are class
+    optimises. `float_layers` are names or patterns of layers that integer variants keep float. `max_ram_bytes` is the most RAM that generated C may need, None what its board has. `labels` are class
     names. `calib_samples` limits how many calibration samples are used; `data_free` takes none, and `input_range` says
     what float inputs lie between then.
     """
@@ -77,6 +77,7 @@ class Recipe:
     ranges: RangeMethod = RangeMethod.MSE
     percentile: float = 99.99
     algorithms: tuple[Algorithm, ...] = DEFAULT_ALGORITHMS
+    float_layers: tuple[str, ...] = ()
     time_limit_s: float = 300.0
     max_ram_bytes: int | None = None
     calib_samples: int = 512

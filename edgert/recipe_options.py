@@ -155,6 +155,16 @@ OPTIONS: tuple[Option, ...] = (
         values=Algorithm,
     ),
     Option(
+        "--float-layer",
+        "quantize",
+        "float_layer",
+        "float_layers",
+        Kind.TEXTS,
+        (),
+        "layer that integer variants keep float: its name, or a pattern with * and ?",
+        metavar="LAYER",
+    ),
+    Option(
         "--time-limit",
         "quantize",
         "time_limit",

@@ -33,6 +33,7 @@ from edgert_converters.output import REPORT, check_output, to_json_bytes, write_
 from edgert_converters.payoff.answer import describe_known
 from edgert_converters.quantize.calibrate import Samples
 from edgert_converters.quantize.draft import Calibration
+from edgert_converters.quantize.float_layers import check_float_layers
 from edgert_converters.quantize.insert import apply_plan
 from edgert_converters.quantize.precisions import check_precisions
 from edgert_converters.repair.request import repair_for_targets
@@ -118,6 +119,7 @@ def _check_request(recipe: Recipe) -> None:
 
 def _convert(imported: ImportedModel, recipe: Recipe, progress: ProgressReporter) -> ConvertResult:
     targets = [get_target(name) for name in recipe.targets]
+    check_float_layers(imported.model, recipe.float_layers, recipe.model, requantize=recipe.requantize)
     recipe = replace(recipe, labels=recipe.labels or imported.labels)
     known = describe_known(imported, targets) if "int8" in recipe.precisions else None
     data = load_data(recipe, imported)

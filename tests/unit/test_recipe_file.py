@@ -38,6 +38,7 @@ seed = 3
 precision = ["int8", "fp16"]
 ranges = "percentile"
 percentile = 99.9
+float_layer = ["/stem/*"]
 requantize = true
 [gate]
 metric = "top5"
@@ -75,6 +76,7 @@ def test_every_key(tmp_path: Path) -> None:
         precisions=("int8", "fp16"),
         ranges=RangeMethod.PERCENTILE,
         percentile=99.9,
+        float_layers=("/stem/*",),
         calib_samples=64,
         requantize=True,
         trust_pickle=True,

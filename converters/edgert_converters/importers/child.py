@@ -66,7 +66,8 @@ def _import(request: ImportRequest, folder: Path) -> ImportResult:
     path, shown = Path(request.path), Path(request.shown_path)
     notes: list[str] = []
     proto = _load_tflite(request, notes) if request.kind == "tflite" else _load_onnx(request, folder, path, shown)
-    normalised = normalise(proto, request.shapes, shown)
+    # paddings of a .tflite file are counted out for the size that it was made for
+    normalised = normalise(proto, request.shapes, shown, resizes=request.kind != "tflite")
     (folder / MODEL).write_bytes(normalised.serialized)
     labels = _read_labels(path, notes) if request.kind == "tflite" else ()
     notes += normalised.notes

@@ -15,6 +15,7 @@ from edgert.dtypes import DType
 from edgert.errors import DynamicShapeError, ModelError, UsageError
 from edgert_converters.importers.change_opset import change_opset, read_opset
 from edgert_converters.importers.layouts import name_layouts
+from edgert_converters.importers.resized import FIRST_SPATIAL_AXIS, Resized, forget_output_shapes
 from edgert_converters.importers.source_run import run_source
 from edgert_converters.passes.output_check import Array, Feed, OutputCheck, random_feed
 from edgert_converters.passes.pipeline import run_pipeline
@@ -39,11 +40,19 @@ class NormalisedModel:
     passes: tuple[PassRecord, ...]
 
 
-def normalise(proto: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], shown: Path) -> NormalisedModel:
+def normalise(
+    proto: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], shown: Path, *, resizes: bool = True
+) -> NormalisedModel:
     """Returns the model in working form; `proto` is changed.
 
+    Args:
+        proto: the parsed model.
+        shapes: full shapes by input name; a fixed height or width may be changed where `resizes`.
+        shown: what messages call the file.
+        resizes: False where the source's operators were written for one size.
+
     Raises:
-        ModelError: it does not run, or changing its opset changes what it computes.
+        ModelError: it does not run, cannot take another size, or changing its opset changes what it computes.
         DynamicShapeError: an axis needs a size.
         UsageError: `shapes` does not fit the model.
     """
@@ -51,13 +60,18 @@ def normalise(proto: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], sho
 
     notes: list[str] = []
     _drop_initializer_inputs(proto)
-    inputs = _fix_shapes(proto, shapes, shown)
+    resized = _resized(proto, shapes, shown)
+    inputs = _fix_shapes(proto, shapes, shown, resizes=resizes)
     del proto.graph.value_info[:]
+    leading = forget_output_shapes(proto) if resized.note else ()
     source_bytes = proto.SerializeToString()
     try:
         check, inputs = _reference(source_bytes, read_opset(proto), inputs, notes)
     except ModelError as error:
-        raise ModelError(str(error), path=shown) from error
+        raise (resized.refuse(error) if resized.note else ModelError(str(error), path=shown)) from error
+    if resized.note:
+        resized.check(leading, check.expected[0])
+        notes.append(resized.note)
     _write_input_shapes(proto, inputs)
     outputs = _output_specs(proto, check, shown)
     _write_output_shapes(proto, outputs)
@@ -100,7 +114,22 @@ def _dtype(value: onnx.ValueInfoProto, shown: Path) -> DType:
         raise ModelError(f"{value.name!r} has the element type {number}, which is not supported", path=shown) from error
 
 
-def _fix_shapes(proto: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], shown: Path) -> tuple[TensorSpec, ...]:
+def _resized(proto: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], shown: Path) -> Resized:
+    sizes = {}
+    for value in proto.graph.input:
+        declared, wanted = _dims(value), shapes.get(value.name)
+        if declared is None or wanted is None or len(declared) != len(wanted):
+            continue
+        pairs = list(zip(declared, wanted, strict=True))[FIRST_SPATIAL_AXIS:]
+        if any(isinstance(old, int) and old != new for old, new in pairs):
+            words = ["x".join(str(size) for size in column) for column in zip(*pairs, strict=True)]
+            sizes[value.name] = (words[0], words[1])
+    return Resized(sizes, shown)
+
+
+def _fix_shapes(
+    proto: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], shown: Path, *, resizes: bool
+) -> tuple[TensorSpec, ...]:
     """Returns the inputs with None for a dynamic batch axis and every other axis fixed; writes that into `proto`."""
     known = {value.name: value for value in proto.graph.input}
     for name in shapes:
@@ -110,7 +139,7 @@ def _fix_shapes(proto: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], s
     for name, value in known.items():
         dtype, declared = _dtype(value, shown), _dims(value)
         if name in shapes:
-            fixed: tuple[int | None, ...] = _apply_shape(name, declared, shapes[name])
+            fixed: tuple[int | None, ...] = _apply_shape(name, declared, shapes[name], resizes=resizes)
         elif declared is None:
             raise ModelError(f"input {name!r} declares no shape; give one with --shape {name}=...", path=shown)
         else:
@@ -120,7 +149,9 @@ def _fix_shapes(proto: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], s
     return tuple(specs)
 
 
-def _apply_shape(name: str, declared: tuple[Dim, ...] | None, wanted: tuple[int, ...]) -> tuple[int, ...]:
+def _apply_shape(
+    name: str, declared: tuple[Dim, ...] | None, wanted: tuple[int, ...], *, resizes: bool
+) -> tuple[int, ...]:
     shown = "unknown" if declared is None else "x".join(str(d or "?") for d in declared)
     if any(dim < 1 for dim in wanted):
         raise UsageError(f"--shape {name}: every size must be at least 1, got {wanted}")
@@ -129,7 +160,7 @@ def _apply_shape(name: str, declared: tuple[Dim, ...] | None, wanted: tuple[int,
     if len(declared) != len(wanted):
         raise UsageError(f"--shape {name}: the input has {len(declared)} axes ({shown}), {len(wanted)} were given")
     for axis, (old, new) in enumerate(zip(declared, wanted, strict=True)):
-        if isinstance(old, int) and old != new:
+        if isinstance(old, int) and old != new and not (resizes and axis >= FIRST_SPATIAL_AXIS):
             raise UsageError(f"--shape {name}: axis {axis} of {shown} is fixed to {old} in the model, {new} was given")
     return tuple(wanted)
 

@@ -23,6 +23,7 @@ from edgert_converters.quantize.changed_values import rename_changed
 from edgert_converters.quantize.channel_reconstruction import reconstruct_channels
 from edgert_converters.quantize.draft import Calibration, Draft, Settings
 from edgert_converters.quantize.equalize import equalize
+from edgert_converters.quantize.float_layers import named_layers
 from edgert_converters.quantize.plan import make_plan, values_to_watch
 from edgert_converters.quantize.ranges import RangeRule
 from edgert_converters.quantize.reconstruct import adaround, reconstruct
@@ -124,7 +125,11 @@ CHAIN: tuple[ChainStep, ...] = (
 def chain_settings(recipe: Recipe) -> Settings:
     """Returns what a recipe says about the chain."""
     return Settings(
-        RangeRule(recipe.ranges, recipe.percentile), frozenset(recipe.algorithms), recipe.time_limit_s, recipe.seed
+        RangeRule(recipe.ranges, recipe.percentile),
+        frozenset(recipe.algorithms),
+        recipe.time_limit_s,
+        recipe.seed,
+        float_layers=recipe.float_layers,
     )
 
 
@@ -159,15 +164,15 @@ def plan_draft(
         prepared: from `prepare`.
         scheme: what weights and activations become.
         calibration: the same data.
-        settings: which steps are taken.
-        keep_float: names of nodes that must stay float.
+        settings: which steps are taken, and what stays float.
+        keep_float: names of further nodes that must stay float.
     """
     plan = make_plan(
         prepared.model,
         prepared.statistics,
         settings.ranges,
         scheme,
-        keep_float,
+        keep_float | named_layers(prepared.model, settings.float_layers),
         coarse_stays_float=settings.coarse_stays_float,
     )
     return refine(replace(prepared, plan=round_weights(prepared.model, plan)), calibration, settings)

@@ -21,7 +21,7 @@ __all__ = ["Calibration", "Change", "Draft", "Settings"]
 class Settings:
     """What the recipe says about the chain; `time_limit_s` bounds each step that optimises until told to stop.
 
-    `coarse_stays_float` is for measurements of what the rule of resolution.py gains.
+    `float_layers` are names or patterns of layers that stay float. `coarse_stays_float` is for measurements of what the rule of resolution.py gains.
     """
 
     ranges: RangeRule = field(default_factory=RangeRule)
@@ -29,6 +29,7 @@ class Settings:
     time_limit_s: float = 300.0
     seed: int = 0
     coarse_stays_float: bool = True
+    float_layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
