@@ -55,9 +55,9 @@ class Recipe:
     `metric` is a metric's name or `module:function`, None: chosen from the data.
     `metric_output` names the model output that the metric reads when there are several. `max_drop_points` is in points
     (hundredths) of the metric. `algorithms` are the quantizer's steps to take, `time_limit_s` bounds each that
-    optimises. `float_layers` are names or patterns of layers that integer variants keep float. `max_ram_bytes` is the most RAM that generated C may need, None what its board has. `labels` are class
-    names. `calib_samples` limits how many calibration samples are used; `data_free` takes none, and `input_range` says
-    what float inputs lie between then.
+    optimises. `float_layers` are names or patterns of layers that integer variants keep float. `max_ram_bytes` is the
+    most RAM that generated C may need, None what its board has. `labels` are class names. `calib_samples` limits how
+    many calibration samples are used; `data_free` takes none: `input_range` says what float inputs lie between then.
     """
 
     model: Path

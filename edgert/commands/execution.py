@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from edgert.codec import JsonValue
 from edgert.commands.console import Console
-from edgert.devices import WorkerClient, connect
+from edgert.devices import WorkerClient
 from edgert.devices.names import find_device
+from edgert.devices.workers import open_worker
 from edgert.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,10 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add_execution_arguments",
-    "expected_accelerator",
     "note_tuned",
     "open_runner",
-    "open_worker",
     "parse_engine_options",
 ]
 
@@ -72,28 +71,6 @@ def note_tuned(facts: Mapping[str, JsonValue], console: Console) -> None:
     tuned = facts.get("tuned")
     if tuned:
         console.note(f"edgert: {tuned['text']}")
-
-
-@contextmanager
-def open_worker(device: str | None, module: str = "edgert.runtime.worker") -> Iterator[WorkerClient]:
-    """Gives a worker on a device and ends it afterwards, also on Ctrl-C."""
-    accelerator = expected_accelerator(device)
-    transport = connect(device)
-    try:
-        with WorkerClient(transport, module, accelerator) as worker:
-            yield worker
-    finally:
-        transport.close()
-
-
-def expected_accelerator(device: str | None) -> str | None:
-    """Returns what a device is expected to run models on besides the CPU, by the target that it was found to be."""
-    name = find_device(device).target
-    if name is None:
-        return None
-    from edgert.target import get_target
-
-    return get_target(name).accelerator
 
 
 @contextmanager

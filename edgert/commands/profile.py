@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import datetime
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from edgert.codec import JsonValue, to_plain
+from edgert.codec import to_plain
 from edgert.commands.board_text import board_text
 from edgert.commands.console import Console
 from edgert.commands.energy_arguments import add_energy_arguments, parse_duty, with_asked_duty
-from edgert.commands.execution import add_execution_arguments, note_tuned, open_worker, parse_engine_options
+from edgert.commands.execution import add_execution_arguments, note_tuned, parse_engine_options
 from edgert.commands.profile_text import profile_text
 from edgert.commands.run import load_arrays
 from edgert.commands.shapes import parse_shapes
@@ -23,7 +22,7 @@ from edgert.commands.sweep import sweep, sweep_text
 from edgert.devices.names import find_device
 from edgert.errors import OutputError, UsageError
 from edgert.profiler.board import MeterEnergy, profile_board
-from edgert.profiler.energy.laptop import profile_with_energy
+from edgert.profiler.on_device import profile_on_device, target_name, time_now
 from edgert.profiler.record import Record, Verdict
 from edgert.profiler.record_files import AnyRecord, append_record, records_folder, write_any_record
 from edgert.profiler.sweep import SweepRow
@@ -75,7 +74,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> int:
     request, inputs = _request(arguments), load_arrays(arguments.input) if arguments.input else {}
     if arguments.sweep:
         return _execute_sweep(arguments, request, inputs, console)
-    record, facts = _measure(arguments.model, inputs, arguments.device, request)
+    record, facts = profile_on_device(arguments.device, arguments.model, inputs, request)
     record = with_asked_duty(record, arguments)
     note_tuned(facts, console)
     console.result(to_plain(record), profile_text(record))
@@ -122,7 +121,7 @@ def _execute_on_board(arguments: argparse.Namespace, console: Console) -> int:
         find_device(arguments.device),
         arguments.model,
         load_arrays(arguments.input) if arguments.input else {},
-        created=_now(),
+        created=time_now(),
         variant=arguments.variant,
         duration_s=parse_duration_s(arguments.duration),
         seed=arguments.seed,
@@ -138,7 +137,7 @@ def _execute_on_board(arguments: argparse.Namespace, console: Console) -> int:
 def _request(arguments: argparse.Namespace) -> ProfileRequest:
     return ProfileRequest(
         path="",
-        created=_now(),
+        created=time_now(),
         variant=arguments.variant,
         threads=arguments.threads,
         engine=arguments.engine,
@@ -150,7 +149,7 @@ def _request(arguments: argparse.Namespace) -> ProfileRequest:
         layers=not arguments.no_layers,
         seed=arguments.seed,
         tuned=not arguments.untuned,
-        target=_target(arguments.device),
+        target=target_name(arguments.device),
     )
 
 
@@ -213,7 +212,7 @@ def profile(  # noqa: PLR0913  # one keyword per flag of the verb
         raise UsageError(f"{device} is a microcontroller; its record comes from edgert.profiler.board.profile_board")
     request = ProfileRequest(
         path="",
-        created=_now(),
+        created=time_now(),
         variant=variant,
         threads=threads,
         engine=engine,
@@ -225,24 +224,9 @@ def profile(  # noqa: PLR0913  # one keyword per flag of the verb
         layers=layers,
         seed=seed,
         tuned=tuned,
-        target=_target(device),
+        target=target_name(device),
     )
-    return _measure(model, inputs or {}, device, request)[0]
-
-
-def _measure(
-    model: Path | str, inputs: Mapping[str, Array], device: str | None, request: ProfileRequest
-) -> tuple[Record, dict[str, JsonValue]]:
-    """Returns the record, and the reply's other facts."""
-    with open_worker(device, "edgert.profiler.worker") as worker:
-        asked = dataclasses.replace(request, path=worker.put(Path(model)), accelerator=worker.accelerator)
-        return profile_with_energy(worker, asked, inputs, request.call_limit_s)
-
-
-def _target(device: str | None) -> str | None:
-    """What edgert calls boards like this one; this computer is `host`."""
-    found = find_device(device)
-    return "host" if found.url == "local:" else found.target
+    return profile_on_device(device, model, inputs or {}, request)[0]
 
 
 def _meter(words: str) -> MeterEnergy | None:
@@ -253,7 +237,3 @@ def _meter(words: str) -> MeterEnergy | None:
 
     sensor = open_meter(words)
     return lambda client, inputs: measure_energy(client, inputs, sensor)
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")

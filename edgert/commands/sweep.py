@@ -10,8 +10,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edgert.commands.console import format_table
-from edgert.commands.execution import expected_accelerator
 from edgert.devices import connect
+from edgert.devices.workers import expected_accelerator
 from edgert.plugins import ProgressReporter
 from edgert.profiler.sweep import SweepResult, SweepRow, sweep_on
 from edgert.profiler.worker import ProfileRequest

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from edgert.codec import JsonValue, to_plain
 from edgert.commands.console import Console, format_table
-from edgert.commands.execution import expected_accelerator, open_worker, parse_engine_options
+from edgert.commands.execution import parse_engine_options
 from edgert.commands.shapes import parse_shapes
 from edgert.devices import connect
+from edgert.devices.workers import expected_accelerator, open_worker
 from edgert.errors import OutputError, UsageError
 from edgert.plugins import ProgressReporter
 from edgert.profiler.race_table import RaceResult, RaceRow

@@ -12,10 +12,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edgert.commands.console import Console, format_table
-from edgert.commands.execution import open_worker
 from edgert.commands.run import load_arrays
 from edgert.commands.shapes import parse_shapes
 from edgert.devices.names import find_device
+from edgert.devices.workers import open_worker
 from edgert.errors import UsageError
 from edgert.plugins import ProgressReporter, load_converter
 from edgert.verification import DEFAULT_SAMPLES, PEERS, LayerSteps, Mode, Pair, VerifyReport, VerifyRequest

@@ -84,7 +84,7 @@ def test_require_valid(
 ) -> None:
     reasons = () if verdict is Verdict.VALID else (Reason("competing-load", "a neighbour"),)
     record = record_example.record(verdict=verdict, reasons=reasons)
-    monkeypatch.setattr("edgert.commands.profile._measure", lambda *_: (record, {}))
+    monkeypatch.setattr("edgert.commands.profile.profile_on_device", lambda *_: (record, {}))
     words = ["net.onnx", "--no-record", "--json"]
     assert run(capsys, *words)[0] == 0
     found, out, err = run(capsys, *words, "--require-valid", "--quiet")

@@ -1,4 +1,4 @@
-"""Another height and width than the file fixes: taken where the model runs with it, refused with the reason otherwise."""
+"""Another height and width than the file fixes: taken where the model runs with it, else refused with the reason."""
 
 from __future__ import annotations
 

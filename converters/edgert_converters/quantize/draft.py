@@ -21,7 +21,8 @@ __all__ = ["Calibration", "Change", "Draft", "Settings"]
 class Settings:
     """What the recipe says about the chain; `time_limit_s` bounds each step that optimises until told to stop.
 
-    `float_layers` are names or patterns of layers that stay float. `coarse_stays_float` is for measurements of what the rule of resolution.py gains.
+    `float_layers` are names or patterns of layers that stay float. `coarse_stays_float` is for measurements of what the
+    rule of resolution.py gains.
     """
 
     ranges: RangeRule = field(default_factory=RangeRule)
