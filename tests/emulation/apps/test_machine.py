@@ -101,7 +101,7 @@ def test_an_app_of_a_booted_machine(machine: Machine, laptop: Laptop, tmp_path: 
         await_release(laptop, first["release"])
 
     code, bad = deploy(laptop, changed_bundle(bundle, "bad.edge", "weights"))
-    assert (code, bad["outcome"]) == (1, "rolled back"), bad
+    assert (code, bad["outcome"]) == (1, "rolled-back"), bad
     assert await_release(laptop, first["release"])["state"]["trial"] is None
     code, second = deploy(laptop, changed_bundle(bundle, "slow.edge", "slow"))
     assert (code, second["outcome"]) == (0, "deployed"), second
