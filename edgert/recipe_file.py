@@ -17,9 +17,12 @@ from edgert.recipe_values import Kind, Option, convert_value, expect_text, parse
 from edgert.runtime.postprocess import build_postprocess
 from edgert.runtime.preprocess import build_preprocess
 
-__all__ = ["OPTIONS", "Kind", "Option", "load_recipe", "parse_shape", "parse_toml"]
+__all__ = ["OPTIONS", "Kind", "Option", "load_recipe", "load_search_table", "parse_shape", "parse_toml"]
 
 SCHEMA = 1
+_SEARCH = "search"
+"""The table that only `edgert search` reads."""
+
 _STEP_TABLES: dict[str, Callable[[tuple[Step, ...]], object]] = {
     "preprocess": build_preprocess,
     "postprocess": build_postprocess,
@@ -51,8 +54,26 @@ def load_recipe(path: Path | None, overrides: Mapping[str, object]) -> Recipe:
     return Recipe(**values)
 
 
-def _read_file(path: Path) -> dict[str, Any]:  # Any: fields of Recipe
+def load_search_table(path: Path) -> dict[str, Any]:  # Any: TOML
+    """Returns the table [search] as it stands in the file, whose other tables are checked as for a conversion.
+
+    Raises:
+        RecipeError: the file cannot be read, has no [search], or another table is wrong.
+    """
     document = parse_toml(path)
+    _read_document(path, document)
+    table = document.get(_SEARCH)
+    if not isinstance(table, dict):
+        raise RecipeError(f"{path}: no table [{_SEARCH}] says what to search for; docs/search.md shows one")
+    return table
+
+
+def _read_file(path: Path) -> dict[str, Any]:  # Any: fields of Recipe
+    return _read_document(path, parse_toml(path))
+
+
+def _read_document(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:  # Any: TOML; fields of Recipe
+    document = {key: value for key, value in given.items() if key != _SEARCH}
     schema = document.pop("schema", None)
     if schema != SCHEMA:
         raise RecipeError(f"{path}: schema is {schema!r}, this edgert reads 'schema = {SCHEMA}' at the top of the file")
@@ -119,7 +140,7 @@ def _take(
 
 
 def _top_level_names(tables: Mapping[str, object]) -> list[str]:
-    return ["schema", *_STEP_TABLES, *(name for name in tables if name)]
+    return ["schema", _SEARCH, *_STEP_TABLES, *(name for name in tables if name)]
 
 
 def _steps(value: object, check: Callable[[tuple[Step, ...]], object], where: str) -> tuple[Step, ...]:

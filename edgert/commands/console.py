@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from typing import TextIO
@@ -28,7 +29,7 @@ class Console:
     ) -> None:
         self.as_json = as_json
         self._out, self._err, self._quiet = out, err, quiet
-        self._bar_shown = False
+        self._bar_lines = 0
         self._progress = ProgressText(clock)
         self.shows_progress = not quiet and err.isatty()
         self.shows_color = out.isatty() and not os.environ.get("NO_COLOR") and not as_json
@@ -51,22 +52,28 @@ class Console:
         self._err.write(f"{text}\n")
         self._err.flush()
 
-    def progress(self, stage: str, done: int, total: int) -> None:
-        """Draws a progress bar with the time left, on a terminal only (a ProgressReporter)."""
+    def progress(self, stage: str, done: int, total: int, below: Sequence[str] = ()) -> None:
+        """Draws a progress bar with the time left, and lines below it, on a terminal only (a ProgressReporter)."""
         if not self.shows_progress:
             return
-        self._err.write(f"\r\x1b[2K{self._progress.line(stage, done, total)}")
+        width = shutil.get_terminal_size().columns - 1  # a line that wraps could not be cleared
+        lines = [self._progress.line(stage, done, total), *(line[:width] for line in below)]
+        self._err.write(self._cleared() + "\n".join(lines))
         self._err.flush()
-        self._bar_shown = True
+        self._bar_lines = len(lines)
 
     def emphasize(self, text: str) -> str:
         """Returns the text in bold where the terminal shows colour."""
         return f"\x1b[1m{text}\x1b[0m" if self.shows_color else text
 
     def _clear_bar(self) -> None:
-        if self._bar_shown:
-            self._err.write("\r\x1b[2K")
-            self._bar_shown = False
+        if self._bar_lines:
+            self._err.write(self._cleared())
+            self._bar_lines = 0
+
+    def _cleared(self) -> str:
+        """What removes the bar and the lines below it."""
+        return "\r\x1b[2K" + "\x1b[1A\x1b[2K" * (self._bar_lines - 1)
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import enum
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,11 @@ from typing import Any
 from edgert.bundle import Gate
 from edgert.codec import JsonValue
 from edgert.commands.console import Console, format_table
+from edgert.commands.option_flags import add_option_flags, given_options
 from edgert.errors import did_you_mean
 from edgert.plugins import ConvertResult, ProgressReporter, load_converter
 from edgert.recipe import Recipe
-from edgert.recipe_file import OPTIONS, Kind, Option, load_recipe
+from edgert.recipe_file import OPTIONS, load_recipe
 from edgert.units import format_bytes
 
 __all__ = ["add_arguments", "convert", "execute"]
@@ -24,24 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the model, the recipe file and every option of the table in edgert.recipe_options."""
     parser.add_argument("model", type=Path, nargs="?", metavar="MODEL", help="an .onnx or .pt2 file")
     parser.add_argument("--recipe", type=Path, metavar="edgert.toml", help="file of options; flags override it")
-    for option in OPTIONS:
-        names = [option.short, option.flag] if option.short else [option.flag]
-        if option.kind is Kind.FLAG:
-            parser.add_argument(*names, dest=option.field, action="store_true", default=None, help=option.help)
-            continue
-        parser.add_argument(
-            *names,
-            dest=option.field,
-            action="append" if option.is_repeatable else "store",
-            metavar=option.metavar or option.key.upper(),
-            help=_help(option),
-        )
+    add_option_flags(parser, OPTIONS)
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> int:
     """Runs the verb."""
-    overrides = {option.field: _given(option, getattr(arguments, option.field)) for option in OPTIONS}
-    recipe = load_recipe(arguments.recipe, {"model": arguments.model, **overrides})
+    recipe = load_recipe(arguments.recipe, {"model": arguments.model, **given_options(arguments, OPTIONS)})
     result = load_converter().convert(recipe, console.progress)
     for message in result.messages:
         console.note(message)
@@ -87,23 +75,6 @@ def convert(
 def exit_code(gate: Gate, strict: bool) -> int:
     """Returns 1 for a failed gate, and for an undecided one under --strict; else 0."""
     return int(gate is Gate.FAILED or (strict and gate is Gate.UNDECIDED))
-
-
-def _help(option: Option) -> str:
-    choices = f" ({', '.join(option.choices)})" if option.choices else ""
-    default = option.default
-    if default in (None, (), {}):
-        return f"{option.help}{choices}"
-    items = default if isinstance(default, tuple) else (default,)
-    shown = ", ".join(str(item.value if isinstance(item, enum.Enum) else item) for item in items)
-    return f"{option.help}{choices} (default: {shown})".replace("%", "%%")
-
-
-def _given(option: Option, value: object) -> object:
-    """A flag's text as the value that the recipe wants; None where the flag was not given."""
-    if isinstance(value, str):
-        return option.parse(value)
-    return [option.parse(text) for text in value] if isinstance(value, list) else value
 
 
 def _no_progress(stage: str, done: int, total: int) -> None:
