@@ -62,7 +62,7 @@ class VariantResult:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The whole comparison. `metric` None: no labels, agreement decides."""
+    """The whole comparison. `metric` None: no labels, agreement decides; `higher_is_better` is False for errors."""
 
     metric: str | None
     unit: str
@@ -70,6 +70,7 @@ class Verification:
     n: int
     variants: tuple[VariantResult, ...]
     worst_samples: tuple[WorstSample, ...]
+    higher_is_better: bool = True
 
     def variant(self, variant_id: str) -> VariantResult:
         """Returns the result of one variant.
@@ -95,6 +96,7 @@ class Verification:
                 "unit": self.unit,
                 "value": self.reference_value,
                 "n": self.n,
+                "higher_is_better": self.higher_is_better,
             },
             "variants": [_variant_json(variant) for variant in self.variants],
             "worst_samples": [_worst_json(sample) for sample in self.worst_samples],
@@ -154,7 +156,13 @@ def verify(  # noqa: PLR0913  # the keyword-only ones all have a sensible defaul
     worst = tuple(sample for meter in meters.values() for sample in meter.worst())
     value = _value(metric, reference_records)
     return Verification(
-        metric.name if metric else None, metric.unit if metric else "", value, len(dataset), results, worst
+        metric.name if metric else None,
+        metric.unit if metric else "",
+        value,
+        len(dataset),
+        results,
+        worst,
+        metric.higher_is_better if metric else True,
     )
 
 
