@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 import json
+import queue
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -64,6 +65,7 @@ class DaskExecutor:
         self._request, self._devices, self._address = request_text(request), tuple(devices), address
         self._client = _connect(address)
         self._jobs: dict[Any, Job] = {}  # Any: Dask's future
+        self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()  # Any: Dask's future
         try:
             self._wait_for_workers()
             self.identities: Mapping[str, str] = {device: self._identify(device) for device in self._devices}
@@ -84,20 +86,19 @@ class DaskExecutor:
     def submit(self, job: Job) -> None:
         """See Executor."""
         arguments = (self._request, job.device, json.dumps(dict(job.choice)), job.seed)
-        self._jobs[self._send(evaluate_there, job.device, *arguments)] = job
+        future = self._send(evaluate_there, job.device, *arguments)
+        self._jobs[future] = job
+        future.add_done_callback(self._done.put)
 
     def wait(self) -> list[tuple[Job, Evaluation]]:
         """See Executor."""
-        import distributed
-
         try:
-            waited: Any = distributed.wait(
-                list(self._jobs), timeout=_WAIT_S, return_when="FIRST_COMPLETED"
-            )  # Any: Dask
-        except TimeoutError:
+            future = self._done.get(timeout=_WAIT_S)
+        except queue.Empty:
             self._check_connection()
             return []
-        return [(self._jobs.pop(future), self._result(future)) for future in waited.done]
+        job = self._jobs.pop(future, None)  # None: given up meanwhile
+        return [] if job is None else [(job, self._result(future))]
 
     def close(self) -> None:
         """See Executor."""

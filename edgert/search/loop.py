@@ -20,7 +20,7 @@ from edgert.search.algorithm import Algorithm
 from edgert.search.evaluator import Evaluation
 from edgert.search.executor import Executor, Job
 from edgert.search.goals import Goals
-from edgert.search.owner import Heart, Owner, Watch
+from edgert.search.owner import Heart, Watch
 from edgert.search.space import Choice, choice_key
 from edgert.search.standing import Standing, standing_of
 from edgert.search.study import Book, Entry
@@ -87,6 +87,7 @@ class Searcher:
     watch: Watch
     known: Mapping[str, tuple[Evaluation, str]] = field(default_factory=dict)
     _mine: dict[tuple[str, int], Job] = field(default_factory=dict)
+    _entries: dict[str, list[Entry]] = field(default_factory=dict)
 
     def run(self) -> Standing:
         """Searches until nothing is left, here and by other workers, and returns how the study stands.
@@ -105,12 +106,14 @@ class Searcher:
 
     def standing(self) -> Standing:
         """Returns how the study stands now."""
-        return standing_of(self.goals, self.book.entries(), self.again.entries())
+        for book in (self.book, self.again):
+            self._read(book)
+        return self._standing()
 
     def _work_through(self, book: Book) -> None:
-        self._report(book)
         while True:
             following = self._claim_all(book)
+            self._report(book)
             if self._mine:
                 for job, evaluation in self.executor.wait():
                     self._end(book, job, evaluation)
@@ -118,7 +121,6 @@ class Searcher:
                 return
             else:
                 time.sleep(_POLL_S)
-            self._report(book)
 
     def _claim_all(self, book: Book) -> _Next:
         """Begins as many trials as there are free devices."""
@@ -139,7 +141,7 @@ class Searcher:
     def _claim(self, book: Book) -> tuple[Entry, str] | _Next:
         """Takes over a trial that nobody runs any more, or makes the next one."""
         with book.storage.lock(self.book.name):
-            entries = book.entries()
+            entries = self._read(book)
             running = [entry for entry in entries if not entry.is_finished]
             others = [entry for entry in running if (book.name, entry.number) not in self._mine]
             gone = [entry for entry in others if self._is_gone(book, entry)]
@@ -190,7 +192,7 @@ class Searcher:
 
     def _repeat(self, entries: Sequence[Entry]) -> Entry | None:
         """Returns the next point of the front that was measured only once."""
-        standing = standing_of(self.goals, self.book.entries(), entries)
+        standing = self._standing()
         begun = {entry.first for entry in entries}
         for point in standing.front:
             if point.number not in begun:
@@ -201,16 +203,16 @@ class Searcher:
         del self._mine[book.name, job.number]
         checked = self._checked(evaluation)
         with book.storage.lock(self.book.name):
-            if _is_mine(book, job.number, self.watch.me):
+            if book.is_of(job.number, self.watch.me):
                 book.keep(job.number, checked, self.executor.identities[job.device])
                 book.finish(job.number, checked)
 
     def _close(self, book: Book, number: int, evaluation: Evaluation) -> None:
         """Finishes a trial whose measurement is known already."""
         with book.storage.lock(self.book.name):
-            if not any(entry.number == number and entry.evaluation is not None for entry in book.entries()):
+            if book.is_of(number, self.watch.me):
                 book.keep(number, evaluation, "")
-            book.finish(number, evaluation)
+                book.finish(number, evaluation)
 
     def _checked(self, evaluation: Evaluation) -> Evaluation:
         """Returns an evaluation that lacks what the goals need, or holds no number there, as one that failed."""
@@ -227,6 +229,7 @@ class Searcher:
             for name, number in list(self._mine):
                 if name == book.name:
                     book.beat(number, count)
+        self.book.storage.optuna.remove_session()  # that of this thread
 
     def _release_all(self) -> None:
         mine, self._mine = list(self._mine), {}
@@ -235,19 +238,22 @@ class Searcher:
             for book in (self.book, self.again):
                 with book.storage.lock(self.book.name):
                     for name, number in mine:
-                        if name == book.name and _is_mine(book, number, self.watch.me):
+                        if name == book.name and book.is_of(number, self.watch.me):
                             book.release(number)
 
+    def _read(self, book: Book) -> list[Entry]:
+        self._entries[book.name] = book.entries()
+        return self._entries[book.name]
+
+    def _standing(self) -> Standing:
+        """How the study stood when it was last read: the trials of the search are over when those after it begin."""
+        return standing_of(self.goals, *(self._entries.get(book.name, []) for book in (self.book, self.again)))
+
     def _report(self, book: Book) -> None:
-        standing = self.standing()
+        standing = self._standing()
         if book is self.book:
             done = len(standing.finished)
             self.watcher(Progress("searching", done, max(done, self.evaluations), standing))
         else:
             done = sum(point.again is not None for point in standing.front)
             self.watcher(Progress("measuring the front again", done, len(standing.front), standing))
-
-
-def _is_mine(book: Book, number: int, me: Owner) -> bool:
-    """Whether a trial still is this worker's: one that seemed gone for a while may have lost it to another."""
-    return any(entry.number == number and entry.owner == me and not entry.is_finished for entry in book.entries())

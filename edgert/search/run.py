@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 
@@ -47,8 +48,7 @@ def run_search(settings: SearchSettings, watcher: Watcher, scheduler: str | None
     else:
         executor = DaskExecutor(scheduler, settings.request, devices)
     try:
-        storage = open_storage(settings.storage)
-        with explained(storage):
+        with contextlib.closing(open_storage(settings.storage)) as storage, explained(storage):
             book, again = _open_books(settings, storage, executor, problem.space.dimensions)
             searcher = Searcher(
                 book=book,

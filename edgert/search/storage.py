@@ -66,6 +66,11 @@ class Storage:
         with _file_lock(self.file) if self.file else _row_lock(self.engine, study):
             yield
 
+    def close(self) -> None:
+        """Closes all connections."""
+        self.optuna.remove_session()
+        self.engine.dispose()
+
 
 def mask_url(url: str) -> str:
     """Returns a storage's URL without its password; a path stays as it is."""
@@ -113,7 +118,8 @@ def _parse_url(url: str) -> URL:
 
 def _masked(parsed: URL) -> str:
     hidden = {name: _MASK for name in _SECRETS if name in parsed.query}
-    return parsed.update_query_dict(hidden).render_as_string(hide_password=True).replace("%2A", "*")
+    shown = parsed.update_query_dict(hidden).render_as_string(hide_password=True)
+    return shown.replace("%2A", "*").replace("%2F", "/")
 
 
 def _prepare_folder(file: Path) -> None:

@@ -154,6 +154,11 @@ class Book:
                 found.append(self._finished[frozen.number])
         return found
 
+    def is_of(self, number: int, owner: Owner) -> bool:
+        """Whether a trial runs, and is this owner's: one that seemed gone for a while may have lost it to another."""
+        entry = _entry(self.storage.optuna.get_trial(self._key(number)), self.dimensions)
+        return entry.owner == owner and not entry.is_finished
+
     def add(self, entry: Entry) -> int:
         """Makes a running trial of a choice and returns its number."""
         import optuna
@@ -193,16 +198,12 @@ class Book:
 
     def keep(self, number: int, evaluation: Evaluation, identity: str) -> None:
         """Writes what was measured: from here on it is not measured again."""
-        storage, key = self.storage.optuna, self._key(number)
-        for quantity, value in evaluation.measured.items():
-            if quantity not in self.goals.objectives:
-                storage.set_trial_user_attr(key, quantity.value, value)
-        if evaluation.failure:
-            storage.set_trial_user_attr(key, "failure", evaluation.failure)
-        storage.set_trial_user_attr(key, "facts", evaluation.facts)
         measured = {quantity.value: value for quantity, value in evaluation.measured.items()}
+        shown = {**measured, "failure": evaluation.failure} if evaluation.failure else measured
+        storage = self.storage.optuna
+        storage.set_trial_user_attr(self._key(number), "facts", {**shown, **evaluation.facts})
         plain = {"measured": measured, "failure": evaluation.failure, "identity": identity}
-        self._set(number, _MEASURED, plain)
+        self._set(number, _MEASURED, {**plain, "facts": list(evaluation.facts)})
 
     def finish(self, number: int, evaluation: Evaluation) -> None:
         """Ends a trial whose measurement was kept."""
@@ -274,7 +275,8 @@ def _entry(frozen: FrozenTrial, dimensions: Dimensions) -> Entry:
     evaluation = None
     if kept is not None:
         measured = {Quantity(name): float(value) for name, value in kept["measured"].items()}
-        evaluation = Evaluation(measured, kept["failure"], frozen.user_attrs.get("facts", {}))
+        shown = frozen.user_attrs.get("facts", {})
+        evaluation = Evaluation(measured, kept["failure"], {name: shown[name] for name in kept["facts"]})
     elif frozen.state.is_finished():
         evaluation = Evaluation({}, "was not measured by edgert search")
     return Entry(
