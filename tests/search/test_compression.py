@@ -59,8 +59,8 @@ def test_patterns_name_groups() -> None:
     ("given", "said"),
     [
         (
-            {"precison": ("int8",)},
-            r"\[search.space\]: no dimension 'precison' on this device; did you mean 'precision'",
+            {"precision_": ("int8",)},
+            r"\[search.space\]: no dimension 'precision_' on this device; did you mean 'precision'",
         ),
         ({"max_ram": (4096,)}, "no dimension 'max_ram' on this device"),
         ({"precision": ("int9",)}, r"precision: no value 'int9'; did you mean 'int8'"),
