@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgert.commands.console import format_table
-from edgert.search.goals import Goals, Measured, Quantity
+from edgert.search.goals import Goals
 from edgert.search.result import SearchResult
-from edgert.search.space import Choice
 from edgert.search.standing import Point, Standing
-from edgert.units import format_bytes, format_ms
+from edgert.search.words import format_choice, format_quantity
 
-__all__ = ["format_choice", "format_quantity", "live_lines", "result_text"]
+__all__ = ["live_lines", "result_text"]
 
 _LIVE_ROWS = 8
 
@@ -45,25 +44,6 @@ def result_text(result: SearchResult, files: Mapping[str, Path]) -> str:
         rule = "the best" if len(goals.objectives) == 1 else result.settings.choose
         lines.append(f"chosen ({rule}): trial {chosen.number}, {format_choice(chosen.choice)}")
     return "\n".join([*lines, *(f"wrote {path}" for path in files.values())])
-
-
-def format_choice(choice: Choice) -> str:
-    """Returns a choice in one line."""
-    return ", ".join(f"{name}={value}" for name, value in choice.items())
-
-
-def format_quantity(quantity: Quantity, measured: Measured) -> str:
-    """Returns a value with its unit."""
-    value = measured.get(quantity)
-    if value is None:
-        return "-"
-    if quantity is Quantity.LATENCY_MS:
-        return format_ms(value)
-    if quantity is Quantity.ENERGY_MJ:
-        return f"{value:.4g} mJ"
-    if quantity.value.endswith("_bytes"):
-        return format_bytes(int(value))
-    return f"{value:,.0f}" if quantity is Quantity.INSTRUCTIONS else f"{value:.4g}"
 
 
 def _header(goals: Goals) -> list[str]:

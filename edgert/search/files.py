@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from edgert.bundle import replace_atomically
+from edgert.errors import InputFileError
 from edgert.search.report import build_search_report
 from edgert.search.result import SearchResult
 
@@ -19,6 +20,7 @@ def write_files(result: SearchResult, folder: Path) -> dict[str, Path]:
     a text, among its facts).
 
     Raises:
+        InputFileError: the chosen bundle is not there any more, or was made on another computer.
         OutputError: one cannot be written.
     """
     written = {"report": replace_atomically(folder / "report.html", build_search_report(result).encode())}
@@ -27,8 +29,17 @@ def write_files(result: SearchResult, folder: Path) -> dict[str, Path]:
         recipe, bundle = chosen.facts.get("recipe"), chosen.facts.get("bundle")
         if isinstance(recipe, str):
             written["recipe"] = replace_atomically(folder / "chosen.toml", recipe.encode())
-        if isinstance(bundle, str) and Path(bundle).is_file():
-            written["bundle"] = replace_atomically(folder / "chosen.edge", Path(bundle).read_bytes())
+        if isinstance(bundle, str):
+            written["bundle"] = replace_atomically(folder / "chosen.edge", _read(Path(bundle)))
     text = json.dumps(result.plain(), indent=2, allow_nan=False) + "\n"
     written["result"] = replace_atomically(folder / "result.json", text.encode())
     return written
+
+
+def _read(bundle: Path) -> bytes:
+    try:
+        return bundle.read_bytes()
+    except OSError as error:
+        raise InputFileError(
+            f"{bundle}, the chosen bundle, is not there any more ({error.strerror or error})"
+        ) from error
