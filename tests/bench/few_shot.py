@@ -1,0 +1,176 @@
+"""Latency of every architecture on a new device from 10 measurements: each device of a table in turn is the new one.
+
+    python -m tests.bench.few_shot [--table nasbench201|fbnet|FILE.npz] [--device NAME] [--seeds 10] [--samples 10]
+                                   [--json FILE]
+
+A seed draws 1,000 architectures that may be measured. Ways of predicting, all judged on what they did not measure:
+
+- `chosen`: edgert, which chooses its 10 among them.
+- `random`: edgert with the first 10 of them.
+- `ridge`: ridge regression (strength 1, standardized) on the logarithms of the other devices' latencies, the same 10.
+- `all`: costs of operations fitted to every other architecture of the table on the new device itself: what is left is
+  noise of the table, or beyond sums of costs. No seeds; its interval is that of its own errors.
+
+Columns: Spearman's correlation; median error; share within 5 and 10 %; share within the 90 % interval; mean width of
+the interval as a share of the value, over the median error (a normal distribution known exactly gives 4.88). Where
+accuracy is known, picks: at five limits, the 10, 30, 50, 70 and 90 % quantiles of the true latencies, the most accurate
+architecture whose upper end of the interval is within the limit; `broken` is the share of picks whose true latency is
+not, `loss` what the others lack, on average, to the most accurate architecture truly within, in points of accuracy.
+`ridge` has no interval; its picks go by the value. Needs the zoo (EDGERT_ZOO) and the extras cost and parquet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from edgert.cost.prediction import Prediction
+from edgert.cost.selection import choose_models
+from edgert.cost.transfer import fit_transfer
+from edgert.cost.transfer_prior import EarlierDevices, as_views, learn_devices
+from tests.bench.device_tables import DeviceTable, Floats, load_table
+
+LEVEL = 0.9
+POOL = 1000
+LIMITS = (0.1, 0.3, 0.5, 0.7, 0.9)
+COLUMNS = ("spearman", "median_error", "within_5", "within_10", "coverage", "width", "broken", "loss")
+Scores = dict[str, float]
+Way = Callable[[DeviceTable, EarlierDevices, int, "np.ndarray", int], tuple[Prediction, "np.ndarray"]]
+
+
+def predict_chosen(table: DeviceTable, earlier: EarlierDevices, device: int, pool: np.ndarray, samples: int):
+    return _transfer(table, earlier, device, choose_models(earlier, samples, pool))
+
+
+def predict_random(table: DeviceTable, earlier: EarlierDevices, device: int, pool: np.ndarray, samples: int):
+    return _transfer(table, earlier, device, pool[:samples])
+
+
+def predict_ridge(table: DeviceTable, earlier: EarlierDevices, device: int, pool: np.ndarray, samples: int):
+    rows = pool[:samples]
+    value = ridge(np.log(earlier.values), table.latency_ms[rows, device], rows)
+    return Prediction(value, value, value, LEVEL), rows
+
+
+WAYS: dict[str, Way] = {"chosen": predict_chosen, "random": predict_random, "ridge": predict_ridge}
+
+
+def _transfer(table: DeviceTable, earlier: EarlierDevices, device: int, rows: np.ndarray):
+    transfer = fit_transfer(earlier, rows, table.latency_ms[rows, device], LEVEL)
+    return transfer.predict(table.features), rows
+
+
+def ridge(features: Floats, values: Floats, rows: np.ndarray, strength: float = 1.0) -> Floats:
+    """Returns values of all models from those of some: ridge regression of logarithms on standardized features."""
+    scaled = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-9)
+    known, mean = scaled[rows], np.log(values).mean()
+    inner = known @ known.T + strength * np.eye(len(rows))
+    return np.exp(mean + scaled @ known.T @ np.linalg.solve(inner, np.log(values) - mean))
+
+
+def predict_all(table: DeviceTable, device: int, fitted: np.ndarray | None = None) -> tuple[Prediction, np.ndarray]:
+    """Fits the even rows, or those given; the interval holds 90 % of their errors."""
+    fitted = np.arange(0, len(table.latency_ms), 2) if fitted is None else fitted
+    own = np.repeat(table.latency_ms[fitted, device : device + 1], 3, axis=1)  # learned alone: no other device helps
+    learned = learn_devices(table.features[..., fitted, :], own)
+    unit = np.median(own)
+    value = np.maximum(as_views(table.features)[learned.view[0]] @ learned.costs[0] * unit, 0.01 * unit)
+    errors = own[:, 0] / value[fitted]
+    low, high = np.quantile(errors, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Prediction(value, value * min(low, 1.0), value * max(high, 1.0), LEVEL), fitted
+
+
+def score(prediction: Prediction, true: Floats, measured: np.ndarray, accuracy: Floats | None) -> Scores:
+    """Returns what the columns say; rows that were measured count in picks only."""
+    rest = np.setdiff1d(np.arange(true.size), measured)
+    value, true_rest = prediction.value[rest], true[rest]
+    error = np.abs(value / true_rest - 1)
+    scores = {
+        "spearman": float(spearmanr(value, true_rest)[0]),
+        "median_error": float(np.median(error)),
+        "within_5": float((error <= 0.05).mean()),
+        "within_10": float((error <= 0.10).mean()),
+    }
+    if (prediction.high > prediction.low).any():
+        inside = (prediction.low[rest] <= true_rest) & (true_rest <= prediction.high[rest])
+        scores["coverage"] = float(inside.mean())
+        scores["width"] = float(prediction.relative_width[rest].mean() / np.median(error))
+    return scores | (score_picks(prediction, true, accuracy) if accuracy is not None else {})
+
+
+def score_picks(prediction: Prediction, true: Floats, accuracy: Floats) -> Scores:
+    broken, losses = [], []
+    for limit in np.quantile(true, LIMITS):
+        allowed = np.flatnonzero(prediction.high <= limit)
+        pick = allowed[np.argmax(accuracy[allowed])] if allowed.size else int(np.argmin(prediction.high))
+        broken.append(bool(true[pick] > limit))
+        if not broken[-1]:
+            losses.append(accuracy[true <= limit].max() - accuracy[pick])
+    return {"broken": float(np.mean(broken)), "loss": float(np.mean(losses)) if losses else float("nan")}
+
+
+def run(table: DeviceTable, names: Sequence[str], seeds: int, samples: int) -> dict[str, dict[str, list[Scores]]]:
+    """Returns scores of each way on each device, one for each seed."""
+    earlier, found = learn_devices(table.features, table.latency_ms), {}
+    for name in names:
+        device = table.devices.index(name)
+        others, true = earlier.without(device), table.latency_ms[:, device]
+        found[name] = {way: [] for way in WAYS} | {"all": [score(*_with_truth(predict_all, table, device))]}
+        for seed in range(seeds):
+            pool = np.random.default_rng(seed).choice(true.size, min(POOL, true.size), replace=False)
+            for way, predict in WAYS.items():
+                prediction, rows = predict(table, others, device, pool, samples)
+                found[name][way].append(score(prediction, true, rows, table.accuracy))
+        show(name, found[name])
+    return found
+
+
+def _with_truth(predict, table: DeviceTable, device: int):
+    prediction, rows = predict(table, device)
+    return prediction, table.latency_ms[:, device], rows, table.accuracy
+
+
+def summarize(scores: list[Scores]) -> Scores:
+    return {name: float(np.nanmean([item[name] for item in scores])) for name in scores[0]}
+
+
+def show(name: str, ways: dict[str, list[Scores]]) -> None:
+    for way, scores in ways.items():
+        cells = [_cell(scores, column) for column in COLUMNS]
+        print(f"{name:16} {way:7} " + " ".join(f"{cell:>15}" for cell in cells), flush=True)
+
+
+def _cell(scores: list[Scores], column: str) -> str:
+    if column not in scores[0]:
+        return "-"
+    values = np.array([item[column] for item in scores])
+    return f"{np.nanmean(values):.3f}" + (f" ± {np.nanstd(values):.3f}" if len(values) > 1 else "")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--table", default="nasbench201", help="nasbench201, fbnet or FILE.npz (default: %(default)s)")
+    parser.add_argument("--device", help="one device of the table; all by default")
+    parser.add_argument("--seeds", type=int, default=10, help="seeds 0, 1, ... (default: %(default)s)")
+    parser.add_argument("--samples", type=int, default=10, help="measurements on the new device (default: %(default)s)")
+    parser.add_argument("--json", type=Path, help="write all figures here")
+    options = parser.parse_args()
+    table = load_table(options.table)
+    if options.device and options.device not in table.devices:
+        parser.error(f"no device {options.device!r}; the table holds {', '.join(table.devices)}")
+    print(f"{'device':16} {'way':7} " + " ".join(f"{column:>15}" for column in COLUMNS))
+    found = run(table, [options.device] if options.device else table.devices, options.seeds, options.samples)
+    means = {way: [summarize(ways[way]) for ways in found.values()] for way in [*WAYS, "all"]}
+    show("mean of devices", means)
+    if options.json:
+        options.json.write_text(json.dumps({"table": options.table, "samples": options.samples, "scores": found}))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
