@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest -q
 # a file of tests stays with one worker, which makes its fixtures once
 PARALLEL := -n 2 --dist loadfile
 
-.PHONY: demo test test-fast test-install test-operators test-quantization test-microcontrollers test-devices test-apps test-full lint types layers format wheel docs debian bench bench-arm clean
+.PHONY: demo test test-fast test-install test-operators test-quantization test-microcontrollers test-devices test-apps test-search test-full lint types layers format wheel docs debian bench bench-arm clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edgert demo
@@ -34,6 +34,10 @@ test-devices: $(VENV)/.dev debian
 # apps as processes, their pages in a browser, each for 20 s (EDGERT_ENDURANCE_S=3600: an hour), and deployed to boards
 test-apps: $(VENV)/.dev debian
 	$(PYTEST) -n 3 --dist loadfile tests/apps tests/emulation/apps -m "not slow"  # much of it waits
+
+# cost models and search: real studies, a real PostgreSQL and Dask cluster, processes that are killed
+test-search: $(VENV)/.dev debian
+	$(PYTEST) $(PARALLEL) tests/search -m "not slow"
 
 # everything, the slow cases and all mutations as well; run by hand
 test-full: $(VENV)/.dev debian

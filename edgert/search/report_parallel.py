@@ -66,7 +66,7 @@ def parallel_section(result: SearchResult) -> Html | None:
         for index, (x, axis) in enumerate(zip(places, axes, strict=True))
     ]
     below = element("svg", *titles, class_="axis", width="100%", height=34, aria_hidden="true")
-    lead = "A line for every candidate that works: green those on the front, dark the chosen one."
+    lead = "A line for every candidate that works: green those on the front, thick the chosen one."
     return card("Choices side by side", lead, element("div", svg, below, class_="plot"))
 
 
