@@ -17,6 +17,7 @@ VERBS = {
     "verify": "compare engines with the integer interpreter, layer by layer",
     "profile": "measure latency, memory and energy",
     "compare": "compare two profile records",
+    "predict": "say what a model would cost on a device, without running it there",
     "search": "find the best form of a model under a device's limits, measured on the device",
     "deploy": "put an app or a new model onto boards, tried there before it is trusted",
     "status": "say which apps run on boards, and how they are",

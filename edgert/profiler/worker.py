@@ -47,7 +47,7 @@ __all__ = ["ProfileRequest", "main", "profile_here"]
 Array = NDArray[Any]  # Any: element types are data
 
 _CALL_MARGIN_S = 600.0
-_LAYER_RUNS = 20
+_LAYER_RUNS = 40
 _LAYER_LIMIT_S = 5.0
 
 

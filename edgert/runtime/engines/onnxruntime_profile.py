@@ -28,7 +28,7 @@ def read_layer_times(path: str) -> tuple[LayerTime, ...]:
 
 
 def parse_layer_times(events: list[JsonValue]) -> tuple[LayerTime, ...]:
-    """Returns one row per executed node; the first, cold execution of each is left out where there are more."""
+    """Returns one row per executed node: the mean of the middle half of its executions, without the first, cold one."""
     durations_us: dict[tuple[str, str, str], list[float]] = {}
     arguments: dict[tuple[str, str, str], dict[str, JsonValue]] = {}
     for event in sorted((e for e in events if e.get("cat") == "Node"), key=lambda e: float(e["ts"])):
@@ -42,18 +42,24 @@ def parse_layer_times(events: list[JsonValue]) -> tuple[LayerTime, ...]:
 
 
 def _row(key: tuple[str, str, str], times_us: list[float], told: dict[str, JsonValue]) -> LayerTime:
-    warm = times_us[1:] or times_us
     name, op, provider = key
     inputs, outputs = (_tensors(told.get(f"{side}_type_shape", [])) for side in ("input", "output"))
     return LayerTime(
         name,
         op,
-        sum(warm) / len(warm) / 1000,
+        _middle_mean(times_us[1:] or times_us) / 1000,
         provider,
         input_shapes=tuple(shape for _, shape in inputs),
         output_shapes=tuple(shape for _, shape in outputs),
         dtypes=tuple(dtype for dtype, _ in inputs),
     )
+
+
+def _middle_mean(times: list[float]) -> float:
+    """Mean of the middle half: other work on the computer meets single runs, and the clock ticks in microseconds."""
+    outside = len(times) // 4
+    middle = sorted(times)[outside : len(times) - outside]
+    return sum(middle) / len(middle)
 
 
 def _tensors(told: list[dict[str, list[int]]]) -> list[tuple[str, tuple[int, ...]]]:

@@ -1,0 +1,157 @@
+"""What a model would cost on a device that it was never run on, and whether int8 would pay there."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgert.bundle import Bundle
+from edgert.cost.detect import detect_kernels
+from edgert.cost.device_cost import Costs, DeviceCost
+from edgert.cost.files import find_cost
+from edgert.cost.kernels import Kernel
+from edgert.errors import UsageError
+from edgert.payoff import Int8Answer
+from edgert.plugins import ProgressReporter, load_converter
+from edgert.recipe import Algorithm, RangeMethod, Recipe
+from edgert.runtime.plain_model import is_bundle
+
+__all__ = ["Forecast", "Int8Forecast", "LayerCost", "VariantForecast", "forecast"]
+
+FLOAT, INT8 = "onnx-fp32", "onnx-int8"
+_SAME = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCost:
+    """A layer of the model: ms in one form, and in int8 and the ratio of the two where both are known."""
+
+    name: str
+    kernel: str
+    ms: float
+    share: float
+    int8_ms: float | None = None
+
+    @property
+    def int8_ratio(self) -> float | None:
+        """Time int8 / float; below 1 int8 is faster."""
+        return None if self.int8_ms is None or self.ms <= 0 else self.int8_ms / self.ms
+
+
+@dataclass(frozen=True, slots=True)
+class VariantForecast:
+    """The costs of one form of the model, and its layers, the slowest first."""
+
+    id: str
+    costs: Costs
+    layers: tuple[LayerCost, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Int8Forecast:
+    """Will int8 pay? `ratio` is time int8 / float, `interval` what both intervals allow."""
+
+    answer: Int8Answer
+    ratio: float
+    interval: tuple[float, float]
+    layers: tuple[LayerCost, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Forecasts of the ONNX forms of a model on one device."""
+
+    device: str
+    cost: DeviceCost
+    variants: tuple[VariantForecast, ...]
+    int8: Int8Forecast | None
+
+
+def forecast(
+    model: Path,
+    device: str | None,
+    *,
+    variant: str | None = None,
+    threads: int | None = None,
+    level: float = 0.9,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    progress: ProgressReporter = lambda stage, done, total: None,
+) -> Forecast:
+    """Predicts what a model costs.
+
+    Args:
+        model: a bundle; or a model file, of which a float and an int8 form are made that nobody keeps.
+        device: name or URL that was learned; None: this computer.
+        variant: id of one form; None: every form for ONNX Runtime.
+        threads: as learned.
+        level: share of models whose costs lie in the intervals.
+        shapes: of inputs without a fixed size, for a model file.
+        progress: told what is done.
+
+    Raises:
+        UsageError: nothing was learned of the device, or no form is for ONNX Runtime.
+        InputFileError: the model or the cost model is damaged.
+    """
+    cost = find_cost(device, threads)
+    with tempfile.TemporaryDirectory(prefix="edgert-predict-") as folder:
+        path = model if is_bundle(model) else _draft(model, Path(folder), dict(shapes or {}), progress)
+        with Bundle.open(path) as bundle:
+            ids = [item.id for item in bundle.manifest.variants if item.format == "onnx"]
+            if variant is not None:
+                ids = [bundle.manifest.variant(variant).id]
+        if not ids:
+            raise UsageError(f"{model} has no variant for ONNX Runtime, the engine whose kernels are predicted")
+        found, kernels = [], {}
+        for number, name in enumerate(ids):
+            progress("predicting", number, len(ids))
+            kernels[name], sizes = detect_kernels(path, name, cost.platform)
+            costs = cost.predict(kernels[name], sizes, level)
+            found.append(VariantForecast(name, costs, _layers(kernels[name], costs)))
+    by_id = {item.id: item for item in found}
+    int8 = _will_int8_pay(by_id[FLOAT], by_id[INT8]) if {FLOAT, INT8} <= by_id.keys() else None
+    return Forecast(device or "local", cost, tuple(found), int8)
+
+
+def _draft(model: Path, folder: Path, shapes: dict[str, tuple[int, ...]], progress: ProgressReporter) -> Path:
+    """A float and an int8 form whose ranges are made up: what a kernel costs does not depend on them."""
+    recipe = Recipe(
+        model,
+        shapes=shapes,
+        output=folder / "draft.edge",
+        formats=("onnx",),
+        data_free=True,
+        input_range=(-1.0, 1.0),
+        ranges=RangeMethod.MIN_MAX,
+        algorithms=(Algorithm.NONE,),
+    )
+    load_converter().convert(recipe, progress)
+    return folder / "draft.edge"
+
+
+def _layers(kernels: tuple[Kernel, ...], costs: Costs) -> tuple[LayerCost, ...]:
+    """Kernels of one layer added up; what belongs to no layer bears the engine's name."""
+    ms: dict[str, float] = {}
+    family: dict[str, str] = {}
+    for kernel, time_ms in zip(kernels, costs.estimate.kernel_ms.tolist(), strict=True):
+        name = kernel.layers[0] if kernel.layers else kernel.name
+        ms[name] = ms.get(name, 0.0) + time_ms
+        family.setdefault(name, kernel.family)
+    total = costs.estimate.ms
+    rows = [LayerCost(name, family[name], value, value / total) for name, value in ms.items()]
+    return tuple(sorted(rows, key=lambda row: -row.ms))
+
+
+def _will_int8_pay(plain: VariantForecast, int8: VariantForecast) -> Int8Forecast:
+    first, second = plain.costs.latency_ms, int8.costs.latency_ms
+    ratio = float(second.value[0] / first.value[0])
+    bounds = float(second.low[0] / first.value[0]), float(second.high[0] / first.value[0])
+    answer = Int8Answer.YES if ratio < 1 - _SAME else Int8Answer.NO if ratio > 1 + _SAME else Int8Answer.SAME
+    if bounds[0] < 1 < bounds[1] and answer is not Int8Answer.SAME:
+        answer = Int8Answer.UNKNOWN
+    times = {row.name: row.ms for row in int8.layers}
+    layers = tuple(
+        LayerCost(row.name, row.kernel, row.ms, row.share, times[row.name]) for row in plain.layers if row.name in times
+    )
+    return Int8Forecast(answer, ratio, bounds, layers)

@@ -1,0 +1,211 @@
+"""The time of a kernel: a roofline with a Gaussian process on what it leaves, one of each per family of kernels.
+
+The roofline (Williams, Waterman, Patterson 2009; here a sum of a constant, work and traffic, with weights that are
+never negative) holds far from everything that was measured, and never falls with size; the process (Rasmussen and
+Williams 2006, chapter 2) corrects it near the measurements and says how far it may be believed.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgert.cost.kernels import FEATURES, Kernel
+from edgert.errors import MissingExtraError
+
+__all__ = ["ANY", "FEWEST_KERNELS", "Family", "KernelModel", "KernelTimes", "fit_kernels"]
+
+Array = NDArray[np.float64]
+
+ANY = "any"
+"""Stands in for a family that was measured too seldom or never: kernels that move numbers and compute nothing."""
+FEWEST_KERNELS = 8
+_MOST = 500
+"""More measurements of one family are thinned: time grows with their cube, and they repeat each other."""
+_TUNED_ON = 120
+_LEAST_GUESS_DEVIATION = 0.5
+_WORK_AND_TRAFFIC = tuple(
+    FEATURES.index(name) for name in ("macs", "input_elements", "output_elements", "weight_elements")
+)
+_FLOOR_MS = 2e-4
+_MACS = FEATURES.index("macs")
+
+
+@dataclass(frozen=True)
+class Family:
+    """What was learned of one family.
+
+    Attributes:
+        features: of the kernels that were measured, each as in `Kernel.features`.
+        log_ms: natural logarithms of their times.
+        roofline: ms for any kernel, then per MAC, number read, number written and weight.
+        amplitude: variance of the process.
+        lengths: its length scale along each feature.
+        noise: variance of a measurement.
+    """
+
+    features: tuple[tuple[float, ...], ...]
+    log_ms: tuple[float, ...]
+    roofline: tuple[float, ...]
+    amplitude: float
+    lengths: tuple[float, ...]
+    noise: float
+
+    def predict(self, features: Array) -> tuple[Array, Array]:
+        """Returns mean and standard deviation of the logarithm of ms, (n,) each, of kernels (n, features)."""
+        mean, deviation = self._process.predict(features, return_std=True)
+        return mean + np.log(_roofline_ms(features, self.roofline)), deviation
+
+    @functools.cached_property
+    def _process(self) -> Any:  # Any: untyped package
+        features = np.array(self.features)
+        process = _new_process(len(self.lengths), optimize=False)
+        process.kernel.set_params(
+            k1__k1__constant_value=self.amplitude,
+            k1__k2__length_scale=np.array(self.lengths),
+            k2__noise_level=self.noise,
+        )
+        return process.fit(features, np.array(self.log_ms) - np.log(_roofline_ms(features, self.roofline)))
+
+
+@dataclass(frozen=True, slots=True)
+class KernelTimes:
+    """Predictions for n kernels.
+
+    Attributes:
+        ms: expected times, (n,).
+        deviation: standard deviation of their logarithms, (n,).
+        guessed: names of kernels of no family that was learned.
+    """
+
+    ms: Array
+    deviation: Array
+    guessed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class KernelModel:
+    """Predicts kernels of the families that it has, and guesses others from the traffic alone.
+
+    `guess_deviation` is that of the logarithm of a guess: what guesses of the known families were off by.
+    """
+
+    families: dict[str, Family]
+    guess_deviation: float
+
+    def predict(self, kernels: Sequence[Kernel]) -> KernelTimes:
+        """Returns the time of each kernel; one that is no kernel of a known family is guessed, widely, and named."""
+        log_ms, deviation = np.empty(len(kernels)), np.empty(len(kernels))
+        places: dict[str, list[int]] = {}
+        for index, kernel in enumerate(kernels):
+            is_covered = kernel.family in self.families and kernel.is_known
+            places.setdefault(kernel.family if is_covered else ANY, []).append(index)
+        for family, own in places.items():
+            features = np.array([kernels[index].features for index in own])
+            log_ms[own], deviation[own] = self.families[family].predict(features)
+        guesses = places.get(ANY, [])
+        deviation[guesses] = np.maximum(deviation[guesses], self.guess_deviation)
+        guessed = tuple(kernels[index].name for index in guesses)
+        return KernelTimes(np.exp(log_ms + deviation**2 / 2), deviation, guessed)
+
+
+def fit_kernels(kernels: Sequence[Kernel], ms: Sequence[float], like: KernelModel | None = None) -> KernelModel:
+    """Learns every family from measured kernels.
+
+    Args:
+        kernels: of one device, engine and number of threads.
+        ms: their times.
+        like: a model of mostly the same kernels, whose length scales and noise are taken over: to find them takes most
+            of the time.
+
+    Raises:
+        MissingExtraError: scikit-learn is not installed.
+        ValueError: fewer than eight kernels.
+    """
+    if len(kernels) < FEWEST_KERNELS:
+        raise ValueError(f"{len(kernels)} kernels are too few to learn from; at least {FEWEST_KERNELS} are needed")
+    features, log_ms = np.array([kernel.features for kernel in kernels]), np.log(np.maximum(ms, _FLOOR_MS))
+    known = np.array([kernel.is_known for kernel in kernels])
+    names = np.array([kernel.family for kernel in kernels])
+    rows = {name: np.flatnonzero((names == name) & known) for name in sorted(set(names))}
+    rows = {name: own for name, own in rows.items() if own.size >= FEWEST_KERNELS}
+    rows[ANY] = _any(features)
+    before: Mapping[str, Family] = like.families if like else {}
+    families = {name: _fit(features[own], log_ms[own], before.get(name)) for name, own in rows.items()}
+    errors = [np.mean((families[ANY].predict(features[own])[0] - log_ms[own]) ** 2) for own in rows.values()]
+    return KernelModel(families, max(float(np.sqrt(np.mean(errors))), _LEAST_GUESS_DEVIATION))
+
+
+def _any(features: Array) -> NDArray[np.int64]:
+    """Rows of kernels without products; all where there are too few."""
+    moving: NDArray[np.int64] = np.flatnonzero(features[:, _MACS] == 0)
+    return moving if moving.size >= FEWEST_KERNELS else np.arange(len(features))
+
+
+def _fit(features: Array, log_ms: Array, like: Family | None) -> Family:
+    rows = _thin(len(features), _MOST)
+    features, log_ms = features[rows], log_ms[rows]
+    roofline = _fit_roofline(features, log_ms)
+    if like is not None:
+        amplitude, lengths, noise = like.amplitude, like.lengths, like.noise
+    else:
+        few = _thin(len(features), _TUNED_ON)
+        left = log_ms - np.log(_roofline_ms(features, roofline))
+        found = _tuned(features[few], left[few])
+        lengths = tuple(found.k1.k2.length_scale.tolist())
+        amplitude, noise = float(found.k1.k1.constant_value), float(found.k2.noise_level)
+    return Family(tuple(map(tuple, features.tolist())), tuple(log_ms.tolist()), roofline, amplitude, lengths, noise)
+
+
+def _tuned(features: Array, left: Array) -> Any:  # Any: a kernel of an untyped package
+    """The kernel under which what the roofline left is most probable."""
+    process = _new_process(features.shape[1], optimize=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="sklearn.gaussian_process", message=".*close to the specified")
+        warnings.filterwarnings("ignore", message="lbfgs failed to converge")
+        return process.fit(features, left).kernel_
+
+
+def _fit_roofline(features: Array, log_ms: Array) -> tuple[float, ...]:
+    """The weights that are best in relative terms and not negative."""
+    from scipy.optimize import nnls
+
+    sizes = np.column_stack([np.ones(len(features)), _sizes(features)])
+    scale = np.maximum(sizes.max(axis=0), 1.0)
+    roofline = nnls(sizes / scale / np.exp(log_ms)[:, None], np.ones(len(log_ms)))[0] / scale
+    roofline[0] = max(roofline[0], _FLOOR_MS)
+    return tuple(roofline.tolist())
+
+
+def _roofline_ms(features: Array, roofline: Sequence[float]) -> Array:
+    ms: Array = roofline[0] + _sizes(features) @ np.array(roofline[1:])
+    return ms
+
+
+def _sizes(features: Array) -> Array:
+    sizes: Array = np.exp2(features[:, _WORK_AND_TRAFFIC]) - 1
+    return sizes
+
+
+def _thin(size: int, most: int) -> NDArray[np.int64]:
+    """Places of at most so many, drawn evenly."""
+    return np.sort(np.random.default_rng(0).permutation(size)[:most])
+
+
+def _new_process(features: int, *, optimize: bool) -> Any:  # Any: untyped package
+    try:
+        from sklearn import gaussian_process
+        from sklearn.gaussian_process import kernels
+    except ImportError as error:
+        raise MissingExtraError("scikit-learn", "cost", "the cost model") from error
+    parts: Any = kernels  # Any: untyped package
+    shape = parts.ConstantKernel(0.1, (1e-3, 3.0)) * parts.Matern(np.full(features, 4.0), (0.5, 50.0), nu=1.5)
+    make: Any = gaussian_process.GaussianProcessRegressor
+    noise = parts.WhiteKernel(0.01, (1e-4, 0.5))
+    return make(shape + noise, alpha=1e-8, optimizer="fmin_l_bfgs_b" if optimize else None)

@@ -1,0 +1,127 @@
+"""Kernels: what an engine really runs for a network, after all that it fused and re-ordered, as features.
+
+The rows of a profile record (or of one run on this computer, `edgert.cost.detect`) name what ran and with which shapes;
+what an engine hides, such as weights it packed into a form of its own, comes from the bundle's table of layers.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from edgert.bundle import LayerRecord
+from edgert.plugins import LayerTime
+
+__all__ = ["FEATURES", "Kernel", "kernels_of"]
+
+FEATURES = ("macs", "input_elements", "output_elements", "weight_elements", "window", "depth", "channels", "reduction")
+"""What `Kernel.features` holds, each as log2(1 + x): products, numbers read, written and of weights, positions of the
+window, input channels per group, output channels, input positions per output position."""
+
+_CONVOLUTIONS = {"Conv", "FusedConv", "QLinearConv", "ConvInteger", "NhwcFusedConv"}
+_PRODUCTS = {
+    *("Gemm", "FusedGemm", "QGemm", "MatMul", "FusedMatMul"),
+    *("QLinearMatMul", "MatMulInteger", "MatMulIntegerToFloat"),
+}
+_BLOCKED = "_nchwc"
+_TOKEN = re.compile(r"_token_\d+$")
+_SAME = {"FusedConv": "Conv", "FusedGemm": "Gemm", "FusedMatMul": "MatMul"}
+"""An activation at the end of a kernel costs next to nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """One kernel of a network.
+
+    Attributes:
+        name: of the engine's node.
+        family: kernels that one predictor covers: operator, dtype, layout, and for convolutions their kind.
+        layers: names of the bundle's layers that it computes, as far as they are known.
+        features: see FEATURES.
+        is_known: False where the sizes of its weights could not be found: nothing is predicted well from the rest.
+    """
+
+    name: str
+    family: str
+    layers: tuple[str, ...]
+    features: tuple[float, ...]
+    is_known: bool = True
+
+
+def kernels_of(rows: Iterable[LayerTime], layers: Sequence[LayerRecord]) -> tuple[Kernel, ...]:
+    """Returns one kernel for each row of an engine that tells shapes (ONNX Runtime).
+
+    Args:
+        rows: of one network, in order of execution.
+        layers: the table of the variant that ran.
+    """
+    by_name = {layer.name: layer for layer in layers}
+    for layer in layers:
+        by_name |= dict.fromkeys(layer.outputs, layer)
+    return tuple(_kernel(row, by_name) for row in rows)
+
+
+def _kernel(row: LayerTime, layers: Mapping[str, LayerRecord]) -> Kernel:
+    op = _SAME.get(row.op, row.op)
+    dtype = row.dtypes[0].replace("uint8", "int8") if row.dtypes else ""
+    layer = _layer(row, layers)
+    names = (layer.name,) if layer else ()
+    inputs = sum(_elements(shape) for shape in row.input_shapes)
+    outputs = sum(_elements(shape) for shape in row.output_shapes)
+    if op in _CONVOLUTIONS and row.input_shapes and row.output_shapes:
+        return _convolution(row, f"{op} {dtype}", layer)
+    if op in _PRODUCTS and row.input_shapes and row.output_shapes:
+        depth, channels = row.input_shapes[0][-1], row.output_shapes[0][-1]
+        read = _elements(row.input_shapes[0])
+        product = (depth * outputs, read, outputs, depth * channels, 1, depth, channels, 1)
+        return Kernel(row.name, f"{op} {dtype}", names, _logs(product))
+    moves = (0, inputs, outputs, 0, 1, 0, 0, inputs / max(outputs, 1))
+    return Kernel(row.name, f"{op} {dtype}".strip(), names, _logs(moves))
+
+
+def _layer(row: LayerTime, layers: Mapping[str, LayerRecord]) -> LayerRecord | None:
+    """The layer of a row; one with an activation inside bears its name, and is that of what the activation follows."""
+    layer = layers.get(_TOKEN.sub("", row.name).removesuffix(_BLOCKED))
+    if row.op in _CONVOLUTIONS | _PRODUCTS:
+        while layer is not None and layer.macs == 0:
+            layer = layers.get(layer.inputs[0]) if layer.inputs else None
+    return layer
+
+
+def _convolution(row: LayerTime, family: str, layer: LayerRecord | None) -> Kernel:
+    shape, output = row.input_shapes[0], row.output_shapes[0]
+    names = (layer.name,) if layer else ()
+    weights = next((size for size in row.input_shapes[1:] if len(size) == len(shape)), None)
+    attributes = layer.attributes if layer else {}
+    window_shape = weights[2:] if weights else tuple(attributes.get("kernel_shape", ()))
+    is_blocked = row.name.endswith(_BLOCKED)
+    channels_last = not weights and len(shape) > 2 and _is_last(shape, output, layer)
+    axis = -1 if channels_last else 1
+    channels = output[axis]
+    depth = weights[1] if weights else shape[axis] // int(attributes.get("group", 1) or 1)
+    window, outputs = math.prod(window_shape), _elements(output)
+    pixels = _elements(output) / max(channels, 1)
+    reduction = _elements(shape) / max(shape[axis], 1) / max(pixels, 1)
+    kind = "depthwise" if depth == 1 and shape[axis] > 1 else "dense" if window == 1 else "window"
+    layout = " blocked" if is_blocked else ""
+    values = (outputs * depth * window, _elements(shape), outputs, channels * depth * window, window, depth, channels)
+    known = bool(weights) or bool(window_shape)
+    return Kernel(row.name, f"{family} {kind}{layout}", names, _logs((*values, reduction)), known)
+
+
+def _is_last(shape: Sequence[int], output: Sequence[int], layer: LayerRecord | None) -> bool:
+    """Whether the channels are the last axis, seen from the layer's own shapes, which have them second."""
+    if layer is None or not layer.output_shapes:
+        return False
+    own = layer.output_shapes[0]
+    return tuple(output) != tuple(own) and output[-1] == own[1]
+
+
+def _elements(shape: Sequence[int]) -> int:
+    return math.prod(shape)
+
+
+def _logs(values: Iterable[float]) -> tuple[float, ...]:
+    return tuple(math.log2(1 + value) for value in values)

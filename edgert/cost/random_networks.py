@@ -1,0 +1,319 @@
+"""Random convolutional networks with random weights: what a cost model is taught with, before anybody's own models.
+
+Their blocks are those of the networks that run on small devices: plain and residual convolutions (He et al. 2016),
+inverted bottlenecks (Sandler et al. 2018) with squeeze and excitation (Howard et al. 2019), shuffle units (Ma et al.
+2018), fire modules (Iandola et al. 2016), upsampling to a larger map (Lin et al. 2017), recognisers of sound with
+long kernels, perceptrons. They compute nothing useful; the time of a kernel does not depend on the values.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from edgert.errors import MissingExtraError
+
+__all__ = ["random_network"]
+
+_SIZES = ((16, 16), (28, 28), (32, 32), (49, 10), (64, 64), (96, 96), (112, 112), (128, 128), (160, 160), (240, 320))
+_MOST_MACS = 600_000_000
+_LEAST_MACS = 200_000
+_MOST_ELEMENTS = 4_000_000
+_OPSET, _IR_VERSION = 18, 8
+
+
+def random_network(seed: int) -> tuple[bytes, tuple[int, ...]]:
+    """Returns an ONNX model drawn by the seed, and the shape of its only input `input`: (1, C, H, W) or (1, N).
+
+    Raises:
+        MissingExtraError: the package onnx is not installed.
+    """
+    try:
+        from onnx import checker, helper, numpy_helper
+    except ImportError as error:
+        raise MissingExtraError("onnx", "convert", "teaching a cost model with random networks") from error
+    net = _draw_within_bounds(seed)
+    constants = [numpy_helper.from_array(value, name) for name, value in net.constants.items()]
+    nodes = [helper.make_node(op, inputs, [output], name=output, **more) for op, inputs, output, more in net.nodes]
+    graph = helper.make_graph(
+        nodes,
+        f"random-{seed}",
+        [helper.make_tensor_value_info("input", 1, list(net.input))],
+        [helper.make_tensor_value_info(net.nodes[-1][2], 1, list(net.shape))],
+        constants,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION)
+    checker.check_model(model)
+    return bytes(model.SerializeToString()), net.input
+
+
+@dataclass
+class _Net:
+    """A network while it grows: `at` is the value that the next block takes, of `shape`."""
+
+    random: np.random.Generator
+    input: tuple[int, ...]
+    activation: str
+    nodes: list[tuple[str, list[str], str, dict[str, Any]]] = field(default_factory=list)  # Any: attributes
+    constants: dict[str, Any] = field(default_factory=dict)  # Any: arrays
+    macs: int = 0
+    largest: int = 0
+    at: str = "input"
+    shape: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.shape = self.input
+
+    @property
+    def channels(self) -> int:
+        return self.shape[1]
+
+    def add(self, op: str, inputs: list[str], shape: tuple[int, ...], **attributes: Any) -> str:  # Any: attributes
+        """Adds a node whose output, of that shape, the next block takes."""
+        self.at, self.shape = f"{op.lower()}_{len(self.nodes)}", shape
+        self.nodes.append((op, inputs, self.at, attributes))
+        self.largest = max(self.largest, int(np.prod(shape)))
+        return self.at
+
+    def constant(self, value: Any) -> str:  # Any: an array
+        name = f"constant_{len(self.constants)}"
+        self.constants[name] = value
+        return name
+
+    def weights(self, *shape: int) -> str:
+        scale = 1 / np.sqrt(np.prod(shape[1:]))
+        return self.constant((self.random.standard_normal(shape) * scale).astype(np.float32))
+
+    def goto(self, at: str, shape: tuple[int, ...]) -> None:
+        self.at, self.shape = at, shape
+
+    def pick(self, *options: Any) -> Any:  # Any: of whatever is picked from
+        return options[self.random.integers(len(options))]
+
+    def conv(
+        self, out: int, kernel: int | tuple[int, int], stride: int = 1, group: int = 1, *, activate: bool = True
+    ) -> None:
+        """A convolution that keeps the size but for its stride, with the network's activation."""
+        kernel = (kernel, kernel) if isinstance(kernel, int) else kernel
+        pads = [size // 2 for size in kernel] + [(size - 1) // 2 for size in kernel]
+        inputs = [self.at, self.weights(out, self.channels // group, *kernel)]
+        if self.random.random() < 0.9:
+            inputs.append(self.weights(out))
+        size = tuple((length - 1) // stride + 1 for length in self.shape[2:])
+        self.macs += int(np.prod(size)) * out * (self.channels // group) * kernel[0] * kernel[1]
+        shape = (1, out, *size)
+        self.add("Conv", inputs, shape, kernel_shape=list(kernel), strides=[stride] * 2, pads=pads, group=group)
+        if activate:
+            self.activate()
+
+    def activate(self) -> None:
+        if self.activation == "Clip":
+            self.add("Clip", [self.at, *(self.constant(np.float32(bound)) for bound in (0, 6))], self.shape)
+        elif self.activation == "LeakyRelu":
+            self.add("LeakyRelu", [self.at], self.shape, alpha=0.1)
+        else:
+            self.add(self.activation, [self.at], self.shape)
+
+    def dense(self, out: int) -> None:
+        """A fully connected layer."""
+        inputs = [self.at, self.weights(out, self.channels), self.weights(out)]
+        self.macs += out * self.channels
+        self.add("Gemm", inputs, (1, out), transB=1)
+
+    def reshape(self, shape: tuple[int, ...]) -> None:
+        self.add("Reshape", [self.at, self.constant(np.array(shape, np.int64))], shape)
+
+
+Block = Callable[[_Net, int, int], None]
+"""Adds a block to a network, which has so many channels after it; takes the stride too."""
+
+
+def _plain(net: _Net, out: int, stride: int) -> None:
+    net.conv(out, net.pick(1, 3, 3, 3, 5), stride)
+
+
+def _residual(net: _Net, out: int, stride: int) -> None:
+    start, shape = net.at, net.shape
+    net.conv(out, 3, stride)
+    net.conv(out, 3, activate=False)
+    main, after = net.at, net.shape
+    net.goto(start, shape)
+    if shape != after:
+        net.conv(out, 1, stride, activate=False)
+    net.add("Add", [main, net.at], after)
+    net.activate()
+
+
+def _bottleneck(net: _Net, out: int, stride: int) -> None:
+    start, shape = net.at, net.shape
+    wide = net.channels * int(net.pick(1, 2, 3, 4, 6))
+    if wide != net.channels:
+        net.conv(wide, 1)
+    net.conv(wide, int(net.pick(3, 3, 5, 7)), stride, wide)
+    if net.random.random() < 0.25:
+        _squeeze(net)
+    net.conv(out, 1, activate=False)
+    if net.shape == shape:
+        net.add("Add", [start, net.at], shape)
+
+
+def _squeeze(net: _Net) -> None:
+    start, shape = net.at, net.shape
+    net.add("GlobalAveragePool", [start], (1, shape[1], 1, 1))
+    net.conv(max(4, shape[1] // 4), 1)
+    net.conv(shape[1], 1, activate=False)
+    net.add(str(net.pick("Sigmoid", "HardSigmoid")), [net.at], net.shape)
+    net.add("Mul", [start, net.at], shape)
+
+
+def _separable(net: _Net, out: int, stride: int) -> None:
+    net.conv(net.channels, 3, stride, net.channels)
+    net.conv(out, 1)
+
+
+def _shuffle(net: _Net, out: int, stride: int) -> None:
+    half = max(2, out // 2)
+    if net.channels != 2 * half or stride > 1:
+        _separable(net, 2 * half, stride)
+    whole, (_, channels, height, width) = net.at, net.shape
+    halves = []
+    for bounds in ((0, half, 1), (half, channels, 1)):
+        places = [net.constant(np.array([value], np.int64)) for value in bounds]
+        halves.append(net.add("Slice", [whole, *places], (1, half, height, width)))
+    net.conv(half, 1)
+    net.conv(half, 3, 1, half, activate=False)
+    net.conv(half, 1)
+    net.add("Concat", [halves[0], net.at], (1, channels, height, width), axis=1)
+    net.reshape((1, 2, half, height, width))
+    net.add("Transpose", [net.at], (1, half, 2, height, width), perm=[0, 2, 1, 3, 4])
+    net.reshape((1, channels, height, width))
+
+
+def _fire(net: _Net, out: int, stride: int) -> None:
+    net.conv(max(4, out // 4), 1, stride)
+    start, shape = net.at, net.shape
+    half = max(2, out // 2)
+    net.conv(half, 1)
+    one = net.at
+    net.goto(start, shape)
+    net.conv(half, 3)
+    net.add("Concat", [one, net.at], (1, 2 * half, *shape[2:]), axis=1)
+
+
+def _pyramid(net: _Net, out: int, stride: int) -> None:
+    net.conv(out, 1)
+    fine, shape = net.at, net.shape
+    net.conv(out, 3, 2)
+    sizes = net.constant(np.array(shape, np.int64))
+    net.add("Resize", [net.at, "", "", sizes], shape, mode=str(net.pick("nearest", "linear")))
+    net.add("Add", [fine, net.at], shape)
+    net.conv(out, 3, stride)
+
+
+def _widened(net: _Net, out: int, stride: int) -> None:
+    """A residual block whose short cut is cut down in size and filled with channels of zeros (He et al., option A)."""
+    start, shape = net.at, net.shape
+    net.conv(out, 3, stride)
+    net.conv(out, 3, activate=False)
+    main, after = net.at, net.shape
+    net.goto(start, shape)
+    if stride > 1:
+        bounds = ([0, 0], list(shape[2:]), [2, 3], [stride, stride])
+        places = [net.constant(np.array(values, np.int64)) for values in bounds]
+        net.add("Slice", [start, *places], (1, shape[1], *after[2:]))
+    if after[1] > shape[1]:
+        pads = net.constant(np.array([0, 0, 0, 0, 0, after[1] - shape[1], 0, 0], np.int64))
+        net.add("Pad", [net.at, pads], after)
+    if net.shape == after:
+        net.add("Add", [main, net.at], after)
+    else:
+        net.goto(main, after)
+    net.activate()
+
+
+def _spectral(net: _Net, out: int, stride: int) -> None:
+    """Long and tall windows, with arithmetic on the whole map between them, as in networks for sound."""
+    net.conv(out, net.pick((1, 9), (3, 39), (7, 1), (5, 5), (9, 9)), stride)
+    scale = net.constant(net.random.random((1, out, 1, 1)).astype(np.float32))
+    net.add(str(net.pick("Mul", "Add", "Sub")), [net.at, scale], net.shape)
+    if net.random.random() < 0.3:
+        net.add(str(net.pick("Sqrt", "Neg", "Abs", "Sigmoid", "Relu")), [net.at], net.shape)
+
+
+def _pooled(net: _Net, out: int, stride: int) -> None:
+    net.conv(out, 3)
+    kind, kernel = str(net.pick("MaxPool", "AveragePool")), int(net.pick(2, 3))
+    size = tuple((length - 1) // stride + 1 for length in net.shape[2:])
+    pads = [(kernel - 1) // 2] * 2 + [kernel // 2] * 2
+    net.add(kind, [net.at], (1, out, *size), kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=pads)
+
+
+_BLOCKS: tuple[Block, ...] = (
+    _plain,
+    _residual,
+    _bottleneck,
+    _separable,
+    _shuffle,
+    _fire,
+    _pyramid,
+    _pooled,
+    _widened,
+    _spectral,
+)
+
+
+def _draw_within_bounds(seed: int) -> _Net:
+    """The first of the seed's networks that is neither trivial nor takes long on a small device."""
+    for attempt in itertools.count():
+        net = _draw(np.random.default_rng([seed, attempt]))
+        if _LEAST_MACS <= net.macs <= _MOST_MACS and net.largest <= _MOST_ELEMENTS:
+            return net
+    raise AssertionError("counting never ends")
+
+
+def _draw(random: np.random.Generator) -> _Net:
+    """One network; most mix two kinds of blocks."""
+    activation = ("Relu", "Relu", "Clip", "HardSwish", "LeakyRelu", "Sigmoid")[random.integers(6)]
+    if random.random() < 0.12:
+        return _perceptron(_Net(random, (1, int(random.integers(64, 1024))), activation))
+    height, width = _SIZES[random.integers(len(_SIZES))]
+    colours = 3 if random.random() < 0.75 else 1  # spectra and grey pictures have one
+    net = _Net(random, (1, colours, height, width), activation)
+    width_now = int(random.choice([8, 12, 16, 24, 32, 48, 58, 64]))
+    net.conv(width_now, net.pick(3, 3, 5, (10, 4)), int(net.pick(1, 2, 2)))
+    kinds = [_BLOCKS[index] for index in random.integers(len(_BLOCKS), size=2)]
+    for _ in range(int(random.integers(1, 5))):
+        grows = random.random() < 0.7 and min(net.shape[2:]) > 4
+        if grows:
+            width_now = min(512, 2 * int(width_now * random.uniform(1.0, 2.0) / 2))
+        for repeat in range(int(random.integers(1, 4))):
+            stride = 2 if repeat == 0 and grows else 1
+            kinds[random.integers(2)](net, width_now, stride)
+    _head(net)
+    return net
+
+
+def _perceptron(net: _Net) -> _Net:
+    for _ in range(int(net.random.integers(2, 8))):
+        net.dense(int(net.random.choice([8, 32, 64, 128, 256, 300, 512])))
+        net.activate()
+    net.dense(int(net.random.integers(2, 640)))
+    return net
+
+
+def _head(net: _Net) -> None:
+    channels, (height, width) = net.channels, net.shape[2:]
+    if channels * height * width > 4096 or net.random.random() < 0.7:
+        if net.random.random() < 0.5:
+            net.add("GlobalAveragePool", [net.at], (1, channels, 1, 1))
+        else:
+            axes = net.constant(np.array([2, 3], np.int64))
+            net.add("ReduceMean", [net.at, axes], (1, channels, 1, 1), keepdims=1)
+    net.reshape((1, int(np.prod(net.shape))))
+    net.dense(int(net.pick(2, 10, 12, 100, 1000)))
+    if net.random.random() < 0.6:
+        net.add(str(net.pick("Softmax", "Softmax", "LogSoftmax", "Sigmoid")), [net.at], net.shape)

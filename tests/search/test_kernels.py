@@ -1,0 +1,84 @@
+"""Kernels of real networks, as ONNX Runtime tells them, against the bundle's own table of layers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edgert
+from edgert.bundle import Bundle
+from edgert.cost.detect import detect_kernels
+from edgert.cost.device_cost import Platform
+from edgert.cost.kernels import FEATURES, Kernel, kernels_of
+from edgert.cost.random_networks import random_network
+from edgert.errors import UsageError
+from edgert.plugins import LayerTime
+
+MACS = FEATURES.index("macs")
+ELSEWHERE = Platform(None, None, "an-architecture-of-another-kind", 4, "onnxruntime", "1", 1)
+
+
+def macs(kernels: tuple[Kernel, ...]) -> float:
+    return float(sum(2 ** kernel.features[MACS] - 1 for kernel in kernels))
+
+
+@pytest.fixture(scope="module")
+def bundle(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("kernels") / "resnet20.edge"
+    options = {"data_free": True, "input_range": (-1.0, 1.0), "algorithms": ("none",), "ranges": "min-max"}
+    edgert.convert(zoo / "models/resnet20_cifar10.onnx", output=path, formats=("onnx",), **options)
+    return path
+
+
+@pytest.mark.parametrize("variant", ["onnx-fp32", "onnx-int8"])
+def test_the_work_of_a_networks_kernels_is_that_of_its_layers(bundle: Path, variant: str) -> None:
+    kernels, sizes = detect_kernels(bundle, variant, ELSEWHERE)
+    with Bundle.open(bundle) as opened:
+        layers = opened.manifest.variant(variant).layers
+    weighted = [layer for layer in layers if layer.weight_bytes]
+    assert macs(kernels) == pytest.approx(sum(layer.macs for layer in weighted), rel=1e-6)
+    assert all(kernel.is_known for kernel in kernels)
+    assert {name for kernel in kernels for name in kernel.layers} >= {layer.name for layer in weighted}
+    assert sizes.weight_bytes == sum(layer.weight_bytes for layer in layers)
+
+
+def test_layouts_of_this_processor_alone_are_not_expected_of_another(bundle: Path) -> None:
+    kernels, _ = detect_kernels(bundle, "onnx-fp32", ELSEWHERE)
+    assert not [kernel.family for kernel in kernels if "blocked" in kernel.family or "Reorder" in kernel.family]
+
+
+def test_a_convolution_with_hidden_weights_and_no_layer_is_no_known_kernel() -> None:
+    shape = (1, 8, 8, 16)
+    row = LayerTime("hidden", "QLinearConv", 1.0, "CPU", (shape, (), ()), ((1, 8, 8, 32),), ("uint8", "float"))
+    (kernel,) = kernels_of([row], ())
+    assert not kernel.is_known
+    plain = LayerTime("seen", "Conv", 1.0, "CPU", ((1, 4, 8, 8), (6, 4, 3, 3), (6,)), ((1, 6, 8, 8),), ("float",))
+    (known,) = kernels_of([plain], ())
+    assert known.is_known
+    assert known.family == "Conv float window"
+    assert macs((known,)) == pytest.approx(6 * 8 * 8 * 4 * 9)
+
+
+def test_other_formats_are_refused(bundle: Path, tmp_path: Path, zoo: Path) -> None:
+    path = tmp_path / "net.edge"
+    edgert.convert(zoo / "models/mlperf_tiny_kws_dscnn_int8.tflite", output=path, formats=("tflite",))
+    with Bundle.open(path) as opened:
+        name = next(item.id for item in opened.manifest.variants if item.format == "tflite")
+    with pytest.raises(UsageError, match=f"{name}: kernels are predicted for onnxruntime only"):
+        detect_kernels(path, name, ELSEWHERE)
+
+
+def test_random_networks_run_and_repeat(tmp_path: Path) -> None:
+    seen: set[bytes] = set()
+    for seed in range(12):
+        data, shape = random_network(seed)
+        assert random_network(seed)[0] == data
+        path = tmp_path / f"{seed}.onnx"
+        path.write_bytes(data)
+        with edgert.load(path, threads=1) as session:
+            (output,) = session.run({"input": np.ones(shape, np.float32)}).values()
+        assert np.isfinite(output).all()
+        seen.add(data)
+    assert len(seen) > 8

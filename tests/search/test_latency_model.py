@@ -1,0 +1,129 @@
+"""A device whose times follow a law is learned; what was not learned is named and widens the interval."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgert.cost.device_cost import DeviceCost, Platform, Sample, Sizes, fit_device, load_cost, write_cost
+from edgert.cost.kernels import Kernel
+from edgert.cost.latency import MeasuredNetwork, fit_latency
+from edgert.errors import InputFileError
+
+PLATFORM = Platform("a board", "a chip", "aarch64", 4, "onnxruntime", "1.31.1", 1)
+PROFILER_MS, CALL_MS = 0.003, 0.02
+
+
+def kernel(random: np.random.Generator, index: int) -> tuple[Kernel, float]:
+    """A convolution or an addition of random size, and its true ms."""
+    pixels, channels, depth = int(random.integers(4, 4000)), int(random.integers(4, 200)), int(random.integers(4, 200))
+    if random.random() < 0.5:
+        sizes = (pixels * channels * depth, pixels * depth, pixels * channels, channels * depth, 1, depth, channels, 1)
+        ms = 0.002 + sizes[0] / 5e7 + sizes[3] / 1e7
+        family = "Conv float dense"
+    else:
+        sizes = (0, 2 * pixels * channels, pixels * channels, 0, 1, 0, 0, 2)
+        ms, family = 0.001 + sizes[2] / 2e7, "Add float"
+    logs = tuple(float(np.log2(1 + size)) for size in sizes)
+    return Kernel(f"kernel_{index}", family, (f"layer_{index}",), logs), ms
+
+
+def sample(seed: int) -> Sample:
+    """A network that was measured with 3 % of noise, at 2 W, in 10 MB and four times its weights."""
+    random = np.random.default_rng(seed)
+    kernels, ms = zip(*(kernel(random, index) for index in range(random.integers(5, 40))), strict=True)
+    noise = np.exp(0.03 * random.standard_normal(len(ms) + 2))
+    latency_ms = (sum(ms) + CALL_MS) * noise[-1]
+    timed = tuple(float(value * factor + PROFILER_MS) for value, factor in zip(ms, noise[:-2], strict=True))
+    weights = int(random.integers(1000, 1_000_000))
+    network = MeasuredNetwork(str(seed), kernels, timed, float(latency_ms))
+    return Sample(network, Sizes(weights, 1000), 2.0 * latency_ms * noise[-2], round(1e7 + 4 * weights))
+
+
+@pytest.fixture(scope="module")
+def cost() -> DeviceCost:
+    samples = [sample(seed) for seed in range(40)]
+    return fit_device(samples, PLATFORM, created="2026-11-22T00:00:00+00:00", records=["a" * 64, "b" * 64])
+
+
+def test_new_networks_are_predicted_within_intervals_that_hold(cost: DeviceCost) -> None:
+    errors, held = [], {"latency": 0, "energy": 0, "memory": 0}
+    new = [sample(seed) for seed in range(100, 140)]
+    for item in new:
+        found = cost.predict(item.network.kernels, item.sizes)
+        assert found.energy_mj is not None
+        assert found.peak_bytes is not None
+        errors.append(abs(found.latency_ms.value[0] / item.network.latency_ms - 1))
+        for name, truth, said in (
+            ("latency", item.network.latency_ms, found.latency_ms),
+            ("energy", item.energy_mj, found.energy_mj),
+            ("memory", item.peak_bytes, found.peak_bytes),
+        ):
+            held[name] += bool(said.low[0] <= truth <= said.high[0])
+    assert np.median(errors) < 0.06
+    assert all(count >= 0.8 * len(new) for count in held.values()), held
+    widths = [cost.predict(item.network.kernels, item.sizes).latency_ms.relative_width[0] for item in new]
+    assert np.median(widths) < 0.5
+
+
+def test_more_of_the_same_never_costs_less(cost: DeviceCost) -> None:
+    kernels = sample(200).network.kernels
+    once, twice = (cost.predict(kernels * count, Sizes(1, 1)).latency_ms.value[0] for count in (1, 2))
+    assert twice > 1.5 * once
+
+
+def test_what_was_not_learned_is_named_and_widens_the_interval(cost: DeviceCost) -> None:
+    known = sample(201).network.kernels
+    strange = tuple(dataclasses.replace(item, family="LSTM float") for item in known[:3]) + known[3:]
+    plain, guessed = (cost.predict(kernels, Sizes(1, 1)) for kernels in (known, strange))
+    assert plain.estimate.guessed == ()
+    assert guessed.estimate.guessed == tuple(item.name for item in known[:3])
+    assert guessed.latency_ms.relative_width[0] > plain.latency_ms.relative_width[0]
+
+
+def test_a_saved_model_predicts_the_same(cost: DeviceCost, tmp_path: Path) -> None:
+    item = sample(300)
+    read = load_cost(write_cost(tmp_path / "cost.json", cost))
+    assert read.platform == PLATFORM
+    assert read.records_sha256 == cost.records_sha256
+    first, second = (model.predict(item.network.kernels, item.sizes) for model in (cost, read))
+    assert second.latency_ms.value[0] == pytest.approx(first.latency_ms.value[0], rel=1e-9)
+    assert second.latency_ms.high[0] == pytest.approx(first.latency_ms.high[0], rel=1e-9)
+    assert second.estimate.guessed == first.estimate.guessed
+
+
+def test_the_hash_of_the_records_does_not_depend_on_their_order() -> None:
+    samples = [sample(seed) for seed in range(10)]
+    one, other = (fit_device(samples, PLATFORM, created="", records=records).records_sha256 for records in ("ab", "ba"))
+    assert one == other
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda plain: plain | {"schema": 99}, "cost model of schema 99, this edgert reads 1"),
+        (lambda plain: {key: value for key, value in plain.items() if key != "latency"}, "latency: missing"),
+        (lambda plain: plain | {"networks": "many"}, "networks: expected int"),
+        (lambda plain: [], "cost model of schema None"),
+    ],
+)
+def test_a_damaged_file_is_refused(cost: DeviceCost, tmp_path: Path, change: object, words: str) -> None:
+    path = write_cost(tmp_path / "cost.json", cost)
+    assert callable(change)
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with pytest.raises(InputFileError, match=words):
+        load_cost(path)
+    path.write_text("{")
+    with pytest.raises(InputFileError, match="damaged cost model.*edgert predict --learn"):
+        load_cost(path)
+    with pytest.raises(InputFileError, match="cannot be read"):
+        load_cost(tmp_path / "none.json")
+
+
+def test_too_few_networks_are_refused() -> None:
+    with pytest.raises(ValueError, match="9 networks are too few"):
+        fit_latency([sample(seed).network for seed in range(9)])
