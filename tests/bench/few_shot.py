@@ -53,7 +53,7 @@ def predict_random(table: DeviceTable, earlier: EarlierDevices, device: int, poo
 
 def predict_ridge(table: DeviceTable, earlier: EarlierDevices, device: int, pool: np.ndarray, samples: int):
     rows = pool[:samples]
-    value = ridge(np.log(earlier.values), table.latency_ms[rows, device], rows)
+    value = np.exp(ridge(np.log(earlier.values), np.log(table.latency_ms[rows, device]), rows))
     return Prediction(value, value, value, LEVEL), rows
 
 
@@ -66,11 +66,11 @@ def _transfer(table: DeviceTable, earlier: EarlierDevices, device: int, rows: np
 
 
 def ridge(features: Floats, values: Floats, rows: np.ndarray, strength: float = 1.0) -> Floats:
-    """Returns values of all models from those of some: ridge regression of logarithms on standardized features."""
+    """Returns values of all models from those of some: ridge regression on standardized features."""
     scaled = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-9)
-    known, mean = scaled[rows], np.log(values).mean()
+    known, mean = scaled[rows], values.mean()
     inner = known @ known.T + strength * np.eye(len(rows))
-    return np.exp(mean + scaled @ known.T @ np.linalg.solve(inner, np.log(values) - mean))
+    return mean + scaled @ known.T @ np.linalg.solve(inner, values - mean)
 
 
 def predict_all(table: DeviceTable, device: int, fitted: np.ndarray | None = None) -> tuple[Prediction, np.ndarray]:

@@ -7,8 +7,8 @@ the other. Earlier devices are the nine of NAS-Bench-201, none of them a Pi, and
 
 - `chosen`: edgert, which chooses its samples among the first half.
 - `random`: edgert with random samples of the first half.
-- `ridge`: ridge regression (strength 1, standardized) on logarithms of the other devices' latencies and on counts of
-  operations, with the same samples.
+- `ridge`: ridge regression (strength 1, standardized) on the other devices' latencies and on counts of operations, with
+  the same samples as `random`. Of latencies or their logarithms, with or without counts, this did best.
 - `all`: costs of operations and of places fitted to the whole first half: what is left is noise, or beyond sums.
 
 Columns as in few_shot. `--table` takes another file of the form of hwbench/pi5_latency_energy.parquet.
@@ -41,8 +41,8 @@ def run_board(earlier: EarlierDevices, values: Floats, samples: int, seed: int) 
     rows = {"chosen": choose_models(earlier, samples, first), "random": first[:samples]}
     features = earlier.views[..., :-1]
     predicted = {way: fit_transfer(earlier, rows[way], values[rows[way]], LEVEL).predict(features) for way in rows}
-    known = np.concatenate([np.log(earlier.values), earlier.views[0, :, :OPERATION_COUNTS]], axis=1)
-    value = ridge(known, values[first[:samples]], first[:samples])
+    known = np.concatenate([earlier.values, earlier.views[0, :, :OPERATION_COUNTS]], axis=1)
+    value = np.maximum(ridge(known, values[first[:samples]], first[:samples]), 0.01 * np.median(values))
     predicted["ridge"] = Prediction(value, value, value, LEVEL)
     predicted["all"] = fit_half(features, values, first)
     return {way: _score(prediction, values, second) for way, prediction in predicted.items()}

@@ -69,7 +69,7 @@ def test_transfer_ranks_better_than_ridge_on_the_mean_device(
         transfer, rows = transferred[name]
         true, known = cells.latency_ms[:, device], np.log(devices.without(device).values)
         ours.append(spearmanr(transfer.predict(cells.features).value, true)[0])
-        theirs.append(spearmanr(ridge(known, true[rows], rows), true)[0])
+        theirs.append(spearmanr(ridge(known, np.log(true[rows]), rows), true)[0])
     assert np.mean(ours) >= 0.96  # 0.971 is what costs fitted to the whole table reach
     assert 1 - np.mean(ours) < (1 - np.mean(theirs)) / 2
 
@@ -96,12 +96,15 @@ def test_an_engine_that_removes_dead_operations_is_recognized(
 
 def test_blocks_in_places(zoo: Path) -> None:
     table = load_fbnet(zoo)
-    devices, device = learn_devices(table.features, table.latency_ms), table.devices.index("silver_4210r")
-    rows = choose_models(devices.without(device), 10, among=range(0, 5000, 10))
-    transfer = fit_transfer(devices.without(device), rows, table.latency_ms[rows, device])
-    found = score(transfer.predict(table.features), table.latency_ms[:, device], rows, None)
-    assert found["spearman"] >= 0.95  # ridge: 0.90
-    assert found["within_5"] >= 0.85
+    devices = learn_devices(table.features[:, ::4], table.latency_ms[::4])
+    device, values = table.devices.index("pixel3"), table.latency_ms[::4]
+    earlier, true = devices.without(device), values[:, device]
+    rows = choose_models(earlier, 10)
+    found = score(fit_transfer(earlier, rows, true[rows]).predict(table.features[:, ::4]), true, rows, None)
+    plain = spearmanr(ridge(np.log(earlier.values), np.log(true[rows]), rows), true)[0]
+    assert found["spearman"] >= 0.95
+    assert 1 - found["spearman"] < 0.7 * (1 - plain)
+    assert found["median_error"] <= 0.045
 
 
 @pytest.mark.parametrize(("engine", "most"), [("litert", 0.04), ("onnx", 0.05)])
