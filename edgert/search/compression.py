@@ -54,6 +54,7 @@ __all__ = ["CompressionEvaluator", "compression_problem", "make_compression"]
 _ON_COMPUTERS = ("precision", "ranges", "algorithm", "resolution", "engine", "threads")
 _ON_BOARDS = ("precision", "ranges", "algorithm", "resolution", "max_ram")
 _FOLDER = ".search"
+_FILES = (".onnx", ".tflite")
 _DURATION_S = 1.0
 _OF_ALL = (RecipeError, MissingExtraError, MissingToolError)
 """Errors that every other candidate would meet, too, although their kind is that of a candidate's failure."""
@@ -217,6 +218,10 @@ def compression_problem(
 
 def _shared(recipe: Recipe, target: Target) -> Recipe:
     """What all candidates share, its paths absolute: the same bytes wherever it is converted."""
+    if recipe.model.suffix.lower() not in _FILES:
+        raise RecipeError(
+            f"{recipe.model}: a search converts {' and '.join(_FILES)} files; export the model as one first"
+        )
     if recipe.eval is None and recipe.calib is None:
         raise RecipeError("a search weighs accuracy; give eval in [data] (and calib, that all of eval may decide)")
     calib, evaluation = (None if spec is None else absolute_data(spec) for spec in (recipe.calib, recipe.eval))

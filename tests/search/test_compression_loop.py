@@ -243,10 +243,11 @@ def test_a_resolution_on_a_microcontroller(proxyless: Recipe, work: Path) -> Non
         ({"resolution": (96,)}, {}, r"resolution needs a model with one input, a square image .*found input_1"),
         ({"engine": ("tensorrt",)}, {}, "engine: host has no 'tensorrt'; it has onnxruntime, litert"),
         ({}, {"eval": None, "calib": None}, r"a search weighs accuracy; give eval in \[data\]"),
+        ({}, {"model": Path("net.pt2")}, "net.pt2: a search converts .onnx and .tflite files; export the model as one"),
     ],
 )
 def test_what_cannot_be_searched(
-    space: dict[str, tuple[int | str, ...]], changes: dict[str, None], said: str, kws: Recipe, tmp_path: Path
+    space: dict[str, tuple[int | str, ...]], changes: dict[str, Path | None], said: str, kws: Recipe, tmp_path: Path
 ) -> None:
     with pytest.raises(RecipeError, match=said):
         compression_problem(
