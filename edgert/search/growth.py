@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edgert.search.front import hypervolume
 from edgert.search.goals import Goals
 from edgert.search.study import Entry
 
@@ -33,20 +33,7 @@ def hypervolumes(goals: Goals, entries: Sequence[Entry]) -> list[float]:
             point = (np.array(trial.minimized, np.float64) - low) / scale
             if not (front <= point).all(axis=1).any():
                 front = np.vstack([front[~(front >= point).all(axis=1)], point])
-                grown.append(_volume(front, np.full(values.shape[1], 1.1)))
+                grown.append(hypervolume(front, np.full(values.shape[1], 1.1)))
                 continue
         grown.append(grown[-1] if grown else 0.0)
     return grown
-
-
-def _volume(points: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
-    """The dominated volume, sliced along the last objective; points shape (n, objectives)."""
-    if points.shape[1] == 1:
-        return float(reference[0] - points.min())
-    ordered = points[np.argsort(points[:, -1], kind="stable")]
-    ends = [*ordered[1:, -1], reference[-1]]
-    return sum(
-        float(end - row[-1]) * _volume(ordered[: index + 1, :-1], reference[:-1])
-        for index, (row, end) in enumerate(zip(ordered, ends, strict=True))
-        if end > row[-1]
-    )

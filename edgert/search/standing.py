@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgert.search.evaluator import Evaluation
+from edgert.search.front import nondominated
 from edgert.search.goals import Goals, Measured
 from edgert.search.space import Choice, choice_key
 from edgert.search.study import Entry
@@ -146,17 +146,9 @@ def _front(goals: Goals, points: Sequence[Point]) -> list[Point]:
     kept = [point for point in points if _keeps_limits(goals, point.measured)]
     if not kept:
         return []
-    mask = _nondominated(np.array([goals.minimized(point.measured) for point in kept], np.float64))
+    mask = nondominated(np.array([goals.minimized(point.measured) for point in kept], np.float64))
     front = [point for point, is_best in zip(kept, mask, strict=True) if is_best]
     return sorted(front, key=lambda point: (goals.minimized(point.measured), point.number))
-
-
-def _nondominated(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Returns which rows no other row is at least as good as everywhere and better somewhere; less is better."""
-    return np.array(
-        [not ((values <= row).all(axis=1) & (values < row).any(axis=1)).any() for row in values],
-        bool,
-    )
 
 
 def _failure_again(point: Point, repeated: Mapping[int | None, Evaluation]) -> str:
