@@ -89,7 +89,7 @@ def _depths(alive: Codes) -> list[NDArray[np.int64]]:
     convs = np.stack([np.isin(alive[:, path], (_CONV1, _CONV3)).sum(axis=1) for path in _PATHS], axis=1)
     convs3 = np.stack([(alive[:, path] == _CONV3).sum(axis=1) for path in _PATHS], axis=1)
     depth = np.where(whole, convs + 1, 0)
-    return [
+    return [  # pyright: ignore[reportReturnType]  # indices of any width
         depth.max(axis=1),
         np.where(whole, depth, 9).min(axis=1) * whole.any(axis=1),
         np.where(whole, convs3 + 1, 0).max(axis=1),

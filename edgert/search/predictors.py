@@ -102,7 +102,7 @@ def condition(kernel: Kernel, features: Floats, values: Floats) -> Posterior:
     """Returns what measurements say under a kernel; features float64[measured, features], values float64[measured]."""
     targets, center, unit = _standardized(values)
     covariance = kernel(features, features) + kernel.noise * np.eye(len(values))
-    inverse = np.linalg.inv(np.linalg.cholesky(covariance))
+    inverse: Floats = np.linalg.inv(np.linalg.cholesky(covariance)).astype(np.float64)
     ones, whitened = inverse.sum(axis=1), inverse @ targets
     mean = float(ones @ whitened / (ones @ ones + _MEAN_PRIOR))
     whitened = whitened - mean * ones
