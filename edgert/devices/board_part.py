@@ -40,6 +40,7 @@ _LAPTOP_ONLY = (
     "profiler/energy/serial_meter.py",
     "profiler/energy/stream_sensor.py",
     "profiler/energy/um25c.py",
+    "profiler/on_device.py",
     "profiler/race.py",
     "profiler/race_table.py",
     "profiler/record_files.py",

@@ -60,17 +60,15 @@ def make_problem(request: ProblemRequest, device: str) -> Problem:
 
 
 def _compression(request: ProblemRequest, device: str) -> Problem:
-    from edgert.search.compression import make_compression  # type: ignore[import-not-found,unused-ignore]
+    from edgert.search.compression import make_compression
 
-    problem: Problem = make_compression(request, device)
-    return problem
+    return make_compression(request, device)
 
 
 def _table(request: ProblemRequest, device: str) -> Problem:
-    from edgert.search.tables import make_table  # type: ignore[import-not-found,unused-ignore]
+    from edgert.search.tables import make_table
 
-    problem: Problem = make_table(request, device)
-    return problem
+    return make_table(request, device)
 
 
 def _python(request: ProblemRequest, device: str) -> Problem:
