@@ -241,7 +241,7 @@ def _spectral(net: _Net, out: int, stride: int) -> None:
     scale = net.constant(net.random.random((1, out, 1, 1)).astype(np.float32))
     net.add(str(net.pick("Mul", "Add", "Sub")), [net.at, scale], net.shape)
     if net.random.random() < 0.3:
-        net.add(str(net.pick("Sqrt", "Neg", "Abs", "Sigmoid", "Relu")), [net.at], net.shape)
+        net.add(str(net.pick("Tanh", "Neg", "Abs", "Sigmoid", "Relu")), [net.at], net.shape)
 
 
 def _pooled(net: _Net, out: int, stride: int) -> None:

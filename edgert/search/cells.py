@@ -58,7 +58,8 @@ def live(codes: Codes) -> Codes:
 def cell_macs(codes: Codes) -> Floats:
     """Returns multiply-accumulates of the networks, without the classifier's, float64[cells]."""
     units = _KERNEL[codes].sum(axis=1)
-    return _FIXED_MACS + _CELLS * units * float(sum(c * c * p for c, p in _STAGES))
+    macs: Floats = np.asarray(_FIXED_MACS + _CELLS * units * sum(c * c * p for c, p in _STAGES), np.float64)
+    return macs
 
 
 def describe_cells(codes: Codes) -> Floats:
@@ -89,14 +90,15 @@ def _depths(alive: Codes) -> list[NDArray[np.int64]]:
     convs = np.stack([np.isin(alive[:, path], (_CONV1, _CONV3)).sum(axis=1) for path in _PATHS], axis=1)
     convs3 = np.stack([(alive[:, path] == _CONV3).sum(axis=1) for path in _PATHS], axis=1)
     depth = np.where(whole, convs + 1, 0)
-    return [  # pyright: ignore[reportReturnType]  # indices of any width
+    found = (
         depth.max(axis=1),
         np.where(whole, depth, 9).min(axis=1) * whole.any(axis=1),
         np.where(whole, convs3 + 1, 0).max(axis=1),
         whole.sum(axis=1),
-        whole.any(axis=1).astype(np.int64),
+        whole.any(axis=1),
         (depth == 1).sum(axis=1),
         np.where(whole, convs, 0).sum(axis=1),
-        np.isin(alive, (_CONV1, _CONV3)).any(axis=1).astype(np.int64),
-        (alive == _CONV3).any(axis=1).astype(np.int64),
-    ]
+        np.isin(alive, (_CONV1, _CONV3)).any(axis=1),
+        (alive == _CONV3).any(axis=1),
+    )
+    return [np.asarray(values, np.int64) for values in found]

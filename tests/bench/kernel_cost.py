@@ -1,0 +1,174 @@
+"""Latency of the zoo's networks, predicted from random networks that this device was learned from, against measured.
+
+    python -m tests.bench.kernel_cost [--device NAME] [--threads 1] [--minutes 15] [--networks 80] [--seeds 5]
+                                      [--table FOLDER] [--bundles FOLDER] [--json FILE]
+
+Learns the device (what was measured before counts: EDGERT_COSTS), converts every model file of the folder (default: the
+zoo's) to float and int8 with ranges from noise, predicts both forms for ONNX Runtime, then profiles them; a figure is
+the median over `--seeds` profiles in turns. `shift` is how much longer the first 8 random networks take now than when
+they were measured: how far the computer itself has changed. Columns: measured ms, predicted ms, error, interval of
+90 %, whether it holds the measured one, kernels that were guessed. `--bundles` keeps conversions. Never part of CI.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+import edgert
+from edgert.bundle import Bundle
+from edgert.commands.console import format_table
+from edgert.cost.detect import detect_kernels
+from edgert.cost.device_cost import DeviceCost
+from edgert.cost.files import lessons_folder
+from edgert.cost.learn import learn
+from edgert.errors import EdgertError
+from edgert.profiler.record import load_record
+
+ROOT = Path(__file__).resolve().parents[2]
+ZOO = Path(os.environ.get("EDGERT_ZOO", ROOT.parent / "shared" / "zoo"))
+DURATION_S = 0.4
+LEVEL = 0.9
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant; times in ms."""
+
+    model: str
+    variant: str
+    measured: float
+    predicted: float
+    low: float
+    high: float
+    guessed: int
+
+    @property
+    def error(self) -> float:
+        return self.predicted / self.measured - 1
+
+    @property
+    def is_held(self) -> bool:
+        return self.low <= self.measured <= self.high
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=15.0)
+    parser.add_argument("--networks", type=int, default=80)
+    parser.add_argument("--seeds", type=int, default=5, help="profiles of each variant")
+    parser.add_argument("--table", type=Path, default=ZOO / "models", metavar="FOLDER")
+    parser.add_argument("--bundles", type=Path, metavar="FOLDER")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    learned = learn(arguments.device, threads=arguments.threads, networks=arguments.networks, minutes=arguments.minutes)
+    for note in learned.notes:
+        print(note)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.bundles or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        bundles = [found for path in sorted(arguments.table.iterdir()) if (found := bundle_of(path, folder))]
+        shift = shift_of(arguments.device, arguments.threads)
+        measured = measure(bundles, arguments.device, arguments.threads, arguments.seeds)
+        rows = [row_of(learned.cost, bundle, variant, ms) for (bundle, variant), ms in measured.items()]
+    show(rows, learned.cost, shift)
+    if arguments.json:
+        plain = {"platform": asdict(learned.cost.platform), "networks": learned.cost.networks, "shift": shift}
+        arguments.json.write_text(json.dumps({**plain, "rows": [asdict(row) for row in rows]}, indent=1))
+
+
+def bundle_of(model: Path, folder: Path) -> Path | None:
+    """The converted model, or None for what is no model or has no form for ONNX Runtime."""
+    bundle = folder / f"{model.name.replace('.', '_')}.edge"
+    if model.suffix not in {".onnx", ".tflite"}:
+        return None
+    if not bundle.exists():
+        random = np.random.default_rng(0)
+        noise = {}
+        for spec in edgert.inspect(model).inputs:
+            shape = (4, *(size or 1 for size in spec.shape[1:]))
+            is_float = spec.dtype.value == "float"
+            values = random.standard_normal(shape) if is_float else random.integers(0, 100, shape)
+            noise[spec.name] = values.astype(np.float32 if is_float else spec.dtype.value)
+        calib = folder / "noise.npz"
+        np.savez(calib, **noise)
+        try:
+            quick = {"algorithms": ("none",), "ranges": "min-max", "formats": ("onnx",)}
+            edgert.convert(model, calib=str(calib), output=bundle, **quick)
+        except EdgertError as error:
+            print(f"{model.name}: left out: {error}")
+            return None
+    return bundle
+
+
+def shift_of(device: str | None, threads: int) -> float:
+    """How much longer networks that were learned from take now."""
+    folder = lessons_folder(device, threads)
+    ratios = []
+    for seed in range(8):
+        path = folder / f"random-{seed}-onnx-fp32.json"
+        ratios.append(
+            profile(folder / f"random-{seed}.edge", "onnx-fp32", device, threads) / load_record(path).latency.p50_ms
+        )
+    return statistics.median(ratios)
+
+
+def measure(bundles: Sequence[Path], device: str | None, threads: int, times: int) -> dict[tuple[Path, str], float]:
+    """Median ms of every variant over so many profiles in turns."""
+    found: dict[tuple[Path, str], list[float]] = {}
+    for _ in range(times):
+        for path in bundles:
+            with Bundle.open(path) as bundle:
+                names = [variant.id for variant in bundle.manifest.variants if variant.format == "onnx"]
+            for name in names:
+                found.setdefault((path, name), []).append(profile(path, name, device, threads))
+    return {key: statistics.median(values) for key, values in found.items()}
+
+
+def profile(bundle: Path, variant: str, device: str | None, threads: int) -> float:
+    record = edgert.profile(
+        bundle, variant=variant, device=device, threads=threads, engine="onnxruntime", duration_s=DURATION_S,
+        energy="none", layers=False, tuned=False,
+    )  # fmt: skip
+    return record.latency.p50_ms
+
+
+def row_of(cost: DeviceCost, bundle: Path, variant: str, measured_ms: float) -> Row:
+    kernels, sizes = detect_kernels(bundle, variant, cost.platform)
+    found = cost.predict(kernels, sizes, LEVEL)
+    latency = found.latency_ms
+    value, low, high = (float(array[0]) for array in (latency.value, latency.low, latency.high))
+    return Row(bundle.stem, variant, measured_ms, value, low, high, len(found.estimate.guessed))
+
+
+def show(rows: Sequence[Row], cost: DeviceCost, shift: float) -> None:
+    cells = [
+        [
+            row.model, row.variant, f"{row.measured:.3f}", f"{row.predicted:.3f}", f"{100 * row.error:+.0f} %",
+            f"{row.low:.3f} to {row.high:.3f}", "" if row.is_held else "no", str(row.guessed),
+        ]
+        for row in rows
+    ]  # fmt: skip
+    print(format_table(["model", "variant", "measured", "predicted", "error", "90 %", "held", "guessed"], cells))
+    errors = [abs(row.error) for row in rows]
+    held = sum(row.is_held for row in rows) / len(rows)
+    width = statistics.median((row.high - row.low) / row.predicted for row in rows)
+    print(
+        f"{cost.networks} random networks; shift {100 * (shift - 1):+.1f} %; {len(rows)} variants: median error ",
+        end="",
+    )
+    print(f"{100 * statistics.median(errors):.1f} %, {100 * held:.0f} % held, median width {100 * width:.0f} %")
+
+
+if __name__ == "__main__":
+    main()
