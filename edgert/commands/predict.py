@@ -11,6 +11,7 @@ from edgert.codec import JsonValue, to_plain
 from edgert.commands.console import Console, format_table
 from edgert.commands.shapes import parse_shapes
 from edgert.errors import UsageError
+from edgert.plugins import ProgressReporter
 from edgert.units import format_bytes, format_ms
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> int:
         threads=arguments.threads,
         level=arguments.level,
         shapes=parse_shapes(arguments.shape),
-        console=console,
+        progress=console.progress,
     )
     console.result(_plain(found), _text(found, arguments.layers, console))
     return 0
@@ -83,7 +84,7 @@ def predict(
     threads: int | None = None,
     level: float = 0.9,
     shapes: dict[str, tuple[int, ...]] | None = None,
-    console: Console | None = None,
+    progress: ProgressReporter = lambda stage, done, total: None,
 ) -> Forecast:
     """Predicts latency, energy and memory of a model; see `edgert.cost.forecast.forecast`.
 
@@ -95,8 +96,9 @@ def predict(
 
     if not 0 < level < 1:
         raise UsageError(f"--level {level:g}: a share above 0 and below 1 is needed, such as 0.9")
-    more = {"progress": console.progress} if console else {}
-    return forecast(Path(model), device, variant=variant, threads=threads, level=level, shapes=shapes, **more)
+    return forecast(
+        Path(model), device, variant=variant, threads=threads, level=level, shapes=shapes, progress=progress
+    )
 
 
 def _learned_plain(learned: Learned) -> JsonValue:

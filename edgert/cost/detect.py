@@ -9,8 +9,6 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
-import numpy as np
-
 from edgert.bundle import Bundle
 from edgert.cost.device_cost import Platform, Sizes
 from edgert.cost.kernels import Kernel, kernels_of
@@ -41,5 +39,5 @@ def detect_kernels(path: Path, variant_id: str, target: Platform) -> tuple[tuple
     options = {} if target.architecture == platform.machine() else {"graph_optimization": _PLAIN_LAYOUT}
     with load_profiled(path, variant.id, 1, ENGINE, options, tuned=False) as session:
         inputs, _ = choose_input(session, {}, golden, {}, 0)
-        session.run({name: np.asarray(array) for name, array in inputs.items()})
+        session.run(inputs)
         return kernels_of(session.layer_times(), variant.layers), sizes_of(variant)

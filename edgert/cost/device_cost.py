@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -100,13 +100,12 @@ class DeviceCost:
     latency: LatencyModel
     power: Scaled | None = None
     memory: Scaled | None = None
-    notes: tuple[str, ...] = field(default=())
 
     def predict(self, kernels: Sequence[Kernel], sizes: Sizes, level: float = 0.9) -> Costs:
         """Returns the costs of a network, with intervals that hold a share `level` of such networks."""
         estimate = self.latency.estimate(kernels)
         return Costs(
-            self.latency.predict(kernels, level),
+            self.latency.predict(estimate, level),
             self.power.predict([estimate.ms], level, estimate.deviation) if self.power else None,
             self.memory.predict(_figures(sizes), level) if self.memory else None,
             estimate,

@@ -93,10 +93,9 @@ class LatencyModel:
         deviation = math.hypot(self.relative_error, math.sqrt(spread) / total)
         return Estimate(total, deviation, each, times.guessed)
 
-    def predict(self, kernels: Sequence[Kernel], level: float = 0.9) -> Prediction:
-        """Returns the latency in ms of one network, with the interval that holds a share `level` of networks."""
-        found = self.estimate(kernels)
-        return around(found.ms, found.deviation * conformal_score(self.scores, level), level)
+    def predict(self, estimate: Estimate, level: float = 0.9) -> Prediction:
+        """Returns the latency in ms of an estimated network, with the interval that holds a share `level` of such."""
+        return around(estimate.ms, estimate.deviation * conformal_score(self.scores, level), level)
 
 
 def fit_latency(

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgert.cost.device_cost import DeviceCost, Sample, fit_device, write_cost
+from edgert.cost.device_cost import DeviceCost, Platform, Sample, fit_device, write_cost
 from edgert.cost.files import cost_path, lessons_folder
 from edgert.cost.latency import FEWEST_NETWORKS
 from edgert.cost.records import platform_of, sample_of, variants_by_sha256
@@ -67,15 +67,17 @@ def learn(
         )
     )
     records = {path: record for lesson in lessons for path, record in lesson.records.items()}
-    samples = _samples(lessons)
-    if len(samples) < FEWEST_NETWORKS:
+    newest = max(records.values(), key=lambda record: record.created, default=None)
+    platform = platform_of(newest) if newest else None
+    samples = _samples(lessons, platform)
+    if platform is None or len(samples) < FEWEST_NETWORKS:
         raise UsageError(
             f"{len(samples)} of {len(records)} records can be learned from, {FEWEST_NETWORKS} are needed: give more "
             f"--minutes, or see why in {lessons_folder(device, threads)}"
         )
     cost = fit_device(
         list(samples.values()),
-        platform_of(records[next(reversed(samples))]),
+        platform,
         created=time_now(),
         records=[hashlib.sha256(path.read_bytes()).hexdigest() for path in samples],
         progress=lambda done, total: progress("learning", done, total),
@@ -83,12 +85,8 @@ def learn(
     return Learned(cost, write_cost(cost_path(device, threads), cost), _notes(records, samples))
 
 
-def _samples(lessons: list[Lesson]) -> dict[Path, Sample]:
-    """What can be learned from, by file: records of the platform of the newest one."""
-    if not lessons:
-        return {}
-    newest = max((record for lesson in lessons for record in lesson.records.values()), key=lambda item: item.created)
-    platform = platform_of(newest)
+def _samples(lessons: list[Lesson], platform: Platform | None) -> dict[Path, Sample]:
+    """What can be learned from, by file: records of one platform."""
     samples = {}
     for lesson in lessons:
         variants = variants_by_sha256([lesson.bundle])

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
+from edgert.cost.network_builder import Net
 from edgert.errors import MissingExtraError
 
 __all__ = ["random_network"]
@@ -51,92 +50,15 @@ def random_network(seed: int) -> tuple[bytes, tuple[int, ...]]:
     return bytes(model.SerializeToString()), net.input
 
 
-@dataclass
-class _Net:
-    """A network while it grows: `at` is the value that the next block takes, of `shape`."""
-
-    random: np.random.Generator
-    input: tuple[int, ...]
-    activation: str
-    nodes: list[tuple[str, list[str], str, dict[str, Any]]] = field(default_factory=list)  # Any: attributes
-    constants: dict[str, Any] = field(default_factory=dict)  # Any: arrays
-    macs: int = 0
-    largest: int = 0
-    at: str = "input"
-    shape: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        self.shape = self.input
-
-    @property
-    def channels(self) -> int:
-        return self.shape[1]
-
-    def add(self, op: str, inputs: list[str], shape: tuple[int, ...], **attributes: Any) -> str:  # Any: attributes
-        """Adds a node whose output, of that shape, the next block takes."""
-        self.at, self.shape = f"{op.lower()}_{len(self.nodes)}", shape
-        self.nodes.append((op, inputs, self.at, attributes))
-        self.largest = max(self.largest, int(np.prod(shape)))
-        return self.at
-
-    def constant(self, value: Any) -> str:  # Any: an array
-        name = f"constant_{len(self.constants)}"
-        self.constants[name] = value
-        return name
-
-    def weights(self, *shape: int) -> str:
-        scale = 1 / np.sqrt(np.prod(shape[1:]))
-        return self.constant((self.random.standard_normal(shape) * scale).astype(np.float32))
-
-    def goto(self, at: str, shape: tuple[int, ...]) -> None:
-        self.at, self.shape = at, shape
-
-    def pick(self, *options: Any) -> Any:  # Any: of whatever is picked from
-        return options[self.random.integers(len(options))]
-
-    def conv(
-        self, out: int, kernel: int | tuple[int, int], stride: int = 1, group: int = 1, *, activate: bool = True
-    ) -> None:
-        """A convolution that keeps the size but for its stride, with the network's activation."""
-        kernel = (kernel, kernel) if isinstance(kernel, int) else kernel
-        pads = [size // 2 for size in kernel] + [(size - 1) // 2 for size in kernel]
-        inputs = [self.at, self.weights(out, self.channels // group, *kernel)]
-        if self.random.random() < 0.9:
-            inputs.append(self.weights(out))
-        size = tuple((length - 1) // stride + 1 for length in self.shape[2:])
-        self.macs += int(np.prod(size)) * out * (self.channels // group) * kernel[0] * kernel[1]
-        shape = (1, out, *size)
-        self.add("Conv", inputs, shape, kernel_shape=list(kernel), strides=[stride] * 2, pads=pads, group=group)
-        if activate:
-            self.activate()
-
-    def activate(self) -> None:
-        if self.activation == "Clip":
-            self.add("Clip", [self.at, *(self.constant(np.float32(bound)) for bound in (0, 6))], self.shape)
-        elif self.activation == "LeakyRelu":
-            self.add("LeakyRelu", [self.at], self.shape, alpha=0.1)
-        else:
-            self.add(self.activation, [self.at], self.shape)
-
-    def dense(self, out: int) -> None:
-        """A fully connected layer."""
-        inputs = [self.at, self.weights(out, self.channels), self.weights(out)]
-        self.macs += out * self.channels
-        self.add("Gemm", inputs, (1, out), transB=1)
-
-    def reshape(self, shape: tuple[int, ...]) -> None:
-        self.add("Reshape", [self.at, self.constant(np.array(shape, np.int64))], shape)
-
-
-Block = Callable[[_Net, int, int], None]
+Block = Callable[[Net, int, int], None]
 """Adds a block to a network, which has so many channels after it; takes the stride too."""
 
 
-def _plain(net: _Net, out: int, stride: int) -> None:
+def _plain(net: Net, out: int, stride: int) -> None:
     net.conv(out, net.pick(1, 3, 3, 3, 5), stride)
 
 
-def _residual(net: _Net, out: int, stride: int) -> None:
+def _residual(net: Net, out: int, stride: int) -> None:
     start, shape = net.at, net.shape
     net.conv(out, 3, stride)
     net.conv(out, 3, activate=False)
@@ -148,7 +70,7 @@ def _residual(net: _Net, out: int, stride: int) -> None:
     net.activate()
 
 
-def _bottleneck(net: _Net, out: int, stride: int) -> None:
+def _bottleneck(net: Net, out: int, stride: int) -> None:
     start, shape = net.at, net.shape
     wide = net.channels * int(net.pick(1, 2, 3, 4, 6))
     if wide != net.channels:
@@ -161,7 +83,7 @@ def _bottleneck(net: _Net, out: int, stride: int) -> None:
         net.add("Add", [start, net.at], shape)
 
 
-def _squeeze(net: _Net) -> None:
+def _squeeze(net: Net) -> None:
     start, shape = net.at, net.shape
     net.add("GlobalAveragePool", [start], (1, shape[1], 1, 1))
     net.conv(max(4, shape[1] // 4), 1)
@@ -170,12 +92,12 @@ def _squeeze(net: _Net) -> None:
     net.add("Mul", [start, net.at], shape)
 
 
-def _separable(net: _Net, out: int, stride: int) -> None:
+def _separable(net: Net, out: int, stride: int) -> None:
     net.conv(net.channels, 3, stride, net.channels)
     net.conv(out, 1)
 
 
-def _shuffle(net: _Net, out: int, stride: int) -> None:
+def _shuffle(net: Net, out: int, stride: int) -> None:
     half = max(2, out // 2)
     if net.channels != 2 * half or stride > 1:
         _separable(net, 2 * half, stride)
@@ -193,7 +115,7 @@ def _shuffle(net: _Net, out: int, stride: int) -> None:
     net.reshape((1, channels, height, width))
 
 
-def _fire(net: _Net, out: int, stride: int) -> None:
+def _fire(net: Net, out: int, stride: int) -> None:
     net.conv(max(4, out // 4), 1, stride)
     start, shape = net.at, net.shape
     half = max(2, out // 2)
@@ -204,7 +126,7 @@ def _fire(net: _Net, out: int, stride: int) -> None:
     net.add("Concat", [one, net.at], (1, 2 * half, *shape[2:]), axis=1)
 
 
-def _pyramid(net: _Net, out: int, stride: int) -> None:
+def _pyramid(net: Net, out: int, stride: int) -> None:
     net.conv(out, 1)
     fine, shape = net.at, net.shape
     net.conv(out, 3, 2)
@@ -214,7 +136,7 @@ def _pyramid(net: _Net, out: int, stride: int) -> None:
     net.conv(out, 3, stride)
 
 
-def _widened(net: _Net, out: int, stride: int) -> None:
+def _widened(net: Net, out: int, stride: int) -> None:
     """A residual block whose short cut is cut down in size and filled with channels of zeros (He et al., option A)."""
     start, shape = net.at, net.shape
     net.conv(out, 3, stride)
@@ -235,7 +157,7 @@ def _widened(net: _Net, out: int, stride: int) -> None:
     net.activate()
 
 
-def _spectral(net: _Net, out: int, stride: int) -> None:
+def _spectral(net: Net, out: int, stride: int) -> None:
     """Long and tall windows, with arithmetic on the whole map between them, as in networks for sound."""
     net.conv(out, net.pick((1, 9), (3, 39), (7, 1), (5, 5), (9, 9)), stride)
     scale = net.constant(net.random.random((1, out, 1, 1)).astype(np.float32))
@@ -244,7 +166,7 @@ def _spectral(net: _Net, out: int, stride: int) -> None:
         net.add(str(net.pick("Tanh", "Neg", "Abs", "Sigmoid", "Relu")), [net.at], net.shape)
 
 
-def _pooled(net: _Net, out: int, stride: int) -> None:
+def _pooled(net: Net, out: int, stride: int) -> None:
     net.conv(out, 3)
     kind, kernel = str(net.pick("MaxPool", "AveragePool")), int(net.pick(2, 3))
     size = tuple((length - 1) // stride + 1 for length in net.shape[2:])
@@ -266,7 +188,7 @@ _BLOCKS: tuple[Block, ...] = (
 )
 
 
-def _draw_within_bounds(seed: int) -> _Net:
+def _draw_within_bounds(seed: int) -> Net:
     """The first of the seed's networks that is neither trivial nor takes long on a small device."""
     for attempt in itertools.count():
         net = _draw(np.random.default_rng([seed, attempt]))
@@ -275,14 +197,14 @@ def _draw_within_bounds(seed: int) -> _Net:
     raise AssertionError("counting never ends")
 
 
-def _draw(random: np.random.Generator) -> _Net:
+def _draw(random: np.random.Generator) -> Net:
     """One network; most mix two kinds of blocks."""
     activation = ("Relu", "Relu", "Clip", "HardSwish", "LeakyRelu", "Sigmoid")[random.integers(6)]
     if random.random() < 0.12:
-        return _perceptron(_Net(random, (1, int(random.integers(64, 1024))), activation))
+        return _perceptron(Net(random, (1, int(random.integers(64, 1024))), activation))
     height, width = _SIZES[random.integers(len(_SIZES))]
     colours = 3 if random.random() < 0.75 else 1  # spectra and grey pictures have one
-    net = _Net(random, (1, colours, height, width), activation)
+    net = Net(random, (1, colours, height, width), activation)
     width_now = int(random.choice([8, 12, 16, 24, 32, 48, 58, 64]))
     net.conv(width_now, net.pick(3, 3, 5, (10, 4)), int(net.pick(1, 2, 2)))
     kinds = [_BLOCKS[index] for index in random.integers(len(_BLOCKS), size=2)]
@@ -297,7 +219,7 @@ def _draw(random: np.random.Generator) -> _Net:
     return net
 
 
-def _perceptron(net: _Net) -> _Net:
+def _perceptron(net: Net) -> Net:
     for _ in range(int(net.random.integers(2, 8))):
         net.dense(int(net.random.choice([8, 32, 64, 128, 256, 300, 512])))
         net.activate()
@@ -305,7 +227,7 @@ def _perceptron(net: _Net) -> _Net:
     return net
 
 
-def _head(net: _Net) -> None:
+def _head(net: Net) -> None:
     channels, (height, width) = net.channels, net.shape[2:]
     if channels * height * width > 4096 or net.random.random() < 0.7:
         if net.random.random() < 0.5:
