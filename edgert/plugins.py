@@ -199,7 +199,7 @@ class EngineOptions:
 
 @dataclass(frozen=True, slots=True)
 class LayerTime:
-    """Mean time of one executed layer over a profiled run (or over the middle half of it), and what executed it.
+    """Mean time of one executed layer over profiled runs (or over the fastest of them), and what executed it.
 
     `input_shapes` are of the inputs that it read, weights included unless the engine keeps them in a form of its own;
     `dtypes` are the engine's words for them. All three are empty where the engine does not tell.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 from edgert.codec import JsonValue
@@ -28,7 +29,10 @@ def read_layer_times(path: str) -> tuple[LayerTime, ...]:
 
 
 def parse_layer_times(events: list[JsonValue]) -> tuple[LayerTime, ...]:
-    """Returns one row per executed node: the mean of the middle half of its executions, without the first, cold one."""
+    """Returns one row per executed node: its mean over the fastest quarter of the runs, the first, cold one left out.
+
+    Other work on the computer slows whole runs; a mean, for the clock ticks in microseconds.
+    """
     durations_us: dict[tuple[str, str, str], list[float]] = {}
     arguments: dict[tuple[str, str, str], dict[str, JsonValue]] = {}
     for event in sorted((e for e in events if e.get("cat") == "Node"), key=lambda e: float(e["ts"])):
@@ -38,7 +42,20 @@ def parse_layer_times(events: list[JsonValue]) -> tuple[LayerTime, ...]:
             key = (name.removesuffix(_SUFFIX), str(told["op_name"]), str(told["provider"]))
             durations_us.setdefault(key, []).append(float(event["dur"]))
             arguments[key] = told
-    return tuple(_row(key, times, arguments[key]) for key, times in durations_us.items())
+    counts = Counter(map(len, durations_us.values()))
+    runs = max(counts, key=counts.__getitem__, default=0)  # but for branches and loops each node runs once in each
+    fastest = _fastest_runs([times for times in durations_us.values() if len(times) == runs])
+    return tuple(
+        _row(key, [times[run] for run in fastest] if len(times) == runs else times, arguments[key])
+        for key, times in durations_us.items()
+    )
+
+
+def _fastest_runs(durations_us: list[list[float]]) -> list[int]:
+    """Numbers of the quarter of the runs in which all nodes together took least; the first, cold one only if alone."""
+    totals = [sum(times) for times in zip(*durations_us, strict=True)]
+    warm = sorted(range(1, len(totals)), key=totals.__getitem__)
+    return warm[: max(1, len(warm) // 4)] or [0]
 
 
 def _row(key: tuple[str, str, str], times_us: list[float], told: dict[str, JsonValue]) -> LayerTime:
@@ -47,19 +64,12 @@ def _row(key: tuple[str, str, str], times_us: list[float], told: dict[str, JsonV
     return LayerTime(
         name,
         op,
-        _middle_mean(times_us[1:] or times_us) / 1000,
+        sum(times_us) / len(times_us) / 1000,
         provider,
         input_shapes=tuple(shape for _, shape in inputs),
         output_shapes=tuple(shape for _, shape in outputs),
         dtypes=tuple(dtype for dtype, _ in inputs),
     )
-
-
-def _middle_mean(times: list[float]) -> float:
-    """Mean of the middle half: other work on the computer meets single runs, and the clock ticks in microseconds."""
-    outside = len(times) // 4
-    middle = sorted(times)[outside : len(times) - outside]
-    return sum(middle) / len(middle)
 
 
 def _tensors(told: list[dict[str, list[int]]]) -> list[tuple[str, tuple[int, ...]]]:
