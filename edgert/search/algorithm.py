@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,6 +35,11 @@ class Algorithm(Protocol):
     It may keep what it computed, but what it proposes depends on the arguments alone: a search that was killed goes on
     with a new object and the trials of the storage.
     """
+
+    @property
+    def predicted(self) -> Mapping[str, float] | None:
+        """What it expects of the choice that it proposed last, by quantity; None where it expects nothing."""
+        ...
 
     def ask(self, number: int, finished: Sequence[Trial], running: Sequence[Choice]) -> Choice | None:
         """Returns the choice of trial `number`, or None where nothing is left that was not evaluated.

@@ -176,9 +176,7 @@ class Searcher:
         if choice is None or any(choice_key(entry.choice) == choice_key(choice) for entry in running):
             return None
         source, evaluation = self._recall(entries, choice)
-        predicted = getattr(self.algorithm, "predicted", None)
-        named = None if predicted is None else dict(predicted)
-        return Entry(len(entries), choice, evaluation, False, source=source, predicted=named)
+        return Entry(len(entries), choice, evaluation, False, source=source, predicted=self.algorithm.predicted)
 
     def _recall(self, entries: Sequence[Entry], choice: Choice) -> tuple[str, Evaluation | None]:
         """Returns what is known of a choice: an exact measurement wins over everything."""

@@ -171,7 +171,7 @@ class Book:
             _BEAT: 0,
             _FROM: entry.source or None,
             _FIRST: entry.first,
-            _PREDICTED: entry.predicted,
+            _PREDICTED: None if entry.predicted is None else dict(entry.predicted),
             _DEVICE: entry.device or None,
         }
         template = optuna.trial.create_trial(

@@ -228,10 +228,11 @@ def test_the_predictor_searches_a_space_too_large_to_be_listed() -> None:
 def test_the_predictor_tells_what_it_expects() -> None:
     algorithm = ALGORITHMS["predictor"](SMALL, TWO, seed=0, evaluations=30)
     done = search(algorithm, TWO, small, 20)
-    assert getattr(ALGORITHMS["predictor"](SMALL, TWO, seed=0, evaluations=30), "predicted") is None  # noqa: B009
+    assert ALGORITHMS["predictor"](SMALL, TWO, seed=0, evaluations=30).predicted is None
     choice = algorithm.ask(20, done.trials, ())
     assert choice is not None
-    expected = algorithm.predicted  # type: ignore[attr-defined]
+    expected = algorithm.predicted
+    assert expected is not None
     assert expected["accuracy"] == pytest.approx(small(choice)[Quantity.ACCURACY], abs=0.02)
     assert expected["latency_ms"] == pytest.approx(small(choice)[Quantity.LATENCY_MS], rel=0.2)
 

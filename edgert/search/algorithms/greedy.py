@@ -36,14 +36,16 @@ class Greedy:
             raise RecipeError(
                 f"algorithm: greedy takes one objective, this search has {names}; make limits of the others"
             )
+        self.predicted: Mapping[str, float] | None = None  # it knows nothing before it is measured
         self._space, self._seed, self._listed = space, seed, all_choices(space)
+        self._known_neighbours: dict[str, dict[str, Choice]] = {}
 
     def ask(self, number: int, finished: Sequence[Trial], running: Sequence[Choice]) -> Choice | None:
         """See Algorithm."""
-        taken, random = taken_keys(finished, running), random_of(self._seed, number)
         done = {choice_key(trial.choice): trial for trial in finished}
+        taken = done.keys() | taken_keys((), running)
         found = self._next(done, taken)
-        return draw_new(self._space, self._listed, taken, random) if found is None else found
+        return draw_new(self._space, self._listed, taken, random_of(self._seed, number)) if found is None else found
 
     def _next(self, done: Mapping[str, Trial], taken: set[str]) -> Choice | None:
         """Walks from the start as far as trials lead; returns the first choice on the way that is not taken."""
@@ -54,12 +56,11 @@ class Greedy:
             seen.add(key)
             if key not in taken:
                 return at
-            around = self._neighbours(at)
-            missing = next((choice for choice in around if choice_key(choice) not in taken), None)
-            if missing is not None or any(choice_key(choice) not in done for choice in (at, *around)):
+            around = self._neighbours(key, at)
+            missing = next((choice for name, choice in around.items() if name not in taken), None)
+            if missing is not None or any(name not in done for name in (key, *around)):
                 return missing  # of a step that others still measure, the end is not known
-            steps = [done[choice_key(choice)] for choice in around if choice_key(choice) not in seen]
-            best = _step(done[key], steps)
+            best = _step(done[key], [done[name] for name in around if name not in seen])
             if best is None:
                 return None
             at = best.choice
@@ -68,15 +69,21 @@ class Greedy:
         first = {name: values[0] for name, values in self._space.dimensions.items()}
         return first if self._space.allows(first) else self._space.sample(random_of(self._seed, 0))
 
-    def _neighbours(self, at: Choice) -> list[Choice]:
-        """Every choice that differs in one dimension, in the order of dimensions and values."""
-        changes = [
-            {**at, name: value}
-            for name, values in self._space.dimensions.items()
-            for value in values
-            if value != at[name]
-        ]
-        return [choice for choice in changes if self._space.allows(choice)]
+    def _neighbours(self, key: str, at: Choice) -> dict[str, Choice]:
+        """Every choice that differs in one dimension, by its key, in the order of dimensions and values.
+
+        Kept, for every walk passes all choices that were passed before.
+        """
+        if key not in self._known_neighbours:
+            changes = [
+                {**at, name: value}
+                for name, values in self._space.dimensions.items()
+                for value in values
+                if value != at[name]
+            ]
+            allowed = [choice for choice in changes if self._space.allows(choice)]
+            self._known_neighbours[key] = {choice_key(choice): choice for choice in allowed}
+        return self._known_neighbours[key]
 
 
 def _step(at: Trial, steps: Sequence[Trial]) -> Trial | None:

@@ -10,7 +10,7 @@ generation: survivors are chosen among all finished trials before every child.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ class Nsga2:
     """See edgert.search.algorithm.Algorithm."""
 
     def __init__(self, space: Space, goals: Goals, *, seed: int, evaluations: int) -> None:
+        self.predicted: Mapping[str, float] | None = None  # it knows nothing before it is measured
         self._space, self._seed, self._listed = space, seed, all_choices(space)
         self._population = min(_POPULATION, max(4, evaluations // 5))
 

@@ -50,7 +50,7 @@ class _Round:
 
 
 class PredictorGuided:
-    """See edgert.search.algorithm.Algorithm. `predicted` is what it expects of what it proposed last, by quantity."""
+    """See edgert.search.algorithm.Algorithm."""
 
     def __init__(self, space: Space, goals: Goals, *, seed: int, evaluations: int) -> None:
         self._space, self._goals, self._seed = space, goals, seed

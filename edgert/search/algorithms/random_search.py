@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from edgert.search.algorithm import Trial, random_of
 from edgert.search.algorithms.pool import all_choices, draw_new, taken_keys
@@ -16,6 +16,7 @@ class RandomSearch:
     """See edgert.search.algorithm.Algorithm."""
 
     def __init__(self, space: Space, goals: Goals, *, seed: int, evaluations: int) -> None:
+        self.predicted: Mapping[str, float] | None = None  # it knows nothing before it is measured
         self._space, self._seed, self._listed = space, seed, all_choices(space)
 
     def ask(self, number: int, finished: Sequence[Trial], running: Sequence[Choice]) -> Choice | None:
