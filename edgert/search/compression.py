@@ -157,6 +157,7 @@ def make_compression(request: ProblemRequest, device: str) -> Problem:
         request.quantities,
         folder=path.with_suffix(_FOLDER),
         rate_hz=request.rate_hz,
+        duration_s=request.duration_s,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from edgert.errors import OutputError, RecipeError
 from edgert.plugins import Converter
 from edgert.recipe import Recipe
 from edgert.recipe_text import recipe_text
+from edgert.search.file_lock import locked
 from edgert.search.measure import MeasurementError
 
 __all__ = ["Converted", "accuracy_of", "convert_once", "find_row"]
@@ -34,6 +34,9 @@ class Converted:
 def convert_once(converter: Converter, recipe: Recipe, folder: Path) -> Converted:
     """Returns the conversion of a recipe, from the folder where it lies there already and is whole.
 
+    A process that is killed on the way leaves nothing that is taken for a conversion; whoever makes the same one next
+    removes what it left. Of several processes one converts, and the others wait for it.
+
     Args:
         converter: what `edgert convert` calls.
         recipe: without output.
@@ -44,25 +47,23 @@ def convert_once(converter: Converter, recipe: Recipe, folder: Path) -> Converte
     """
     name = hashlib.sha256(recipe_text(recipe).encode()).hexdigest()[:20]
     bundle, facts = folder / f"{name}.edge", folder / f"{name}.json"
-    known = _read(facts)
-    if known is not None and bundle.is_file() and _sha256(bundle) == known.sha256:
-        return dataclasses.replace(known, bundle=str(bundle))
     _make(folder)
-    partial = folder / f"{name}.{os.getpid()}.edge"
-    try:
-        result = converter.convert(dataclasses.replace(recipe, output=partial), _silent)
+    with locked(folder / f".{name}.lock"):
+        known = _read(facts)
+        if known is not None and bundle.is_file() and _sha256(bundle) == known.sha256:
+            return dataclasses.replace(known, bundle=str(bundle))
+        for left in folder.glob(f".{name}.*.part"):  # who wrote it is gone: it held this lock
+            left.unlink()
+        result = converter.convert(dataclasses.replace(recipe, output=bundle), _silent)
         found = Converted(
             str(bundle),
-            _sha256(partial),
+            _sha256(bundle),
             result.summary.get("reference"),
             result.summary["variants"],
             tuple(result.messages),
         )
-        partial.replace(bundle)
-    finally:
-        partial.unlink(missing_ok=True)
-    replace_atomically(facts, json.dumps(to_plain(found), allow_nan=False).encode() + b"\n")
-    return found
+        replace_atomically(facts, json.dumps(to_plain(found), allow_nan=False).encode() + b"\n")
+        return found
 
 
 def find_row(converted: Converted, kind: str, precision: str) -> JsonValue:

@@ -33,8 +33,10 @@ class ProblemRequest:
         recipe: absolute path of edgert.toml.
         quantities: what must be measured.
         rate_hz: inferences per second at which gross energy is counted; None: back to back.
+        duration_s: measuring time of one candidate.
         function: `module:function` of kind `python`.
         table: absolute path of the measurements of kind `table`.
+        dataset: whose accuracy counts, for kind `table`; None: that which the kind takes.
         space: values of dimensions that replace those of the kind.
         seed: of the search, for what is drawn once for all candidates.
     """
@@ -43,8 +45,10 @@ class ProblemRequest:
     recipe: str
     quantities: tuple[Quantity, ...]
     rate_hz: float | None = None
+    duration_s: float = 1.0
     function: str | None = None
     table: str | None = None
+    dataset: str | None = None
     space: dict[str, tuple[str | int | float, ...]] = field(default_factory=dict)
     seed: int = 0
 

@@ -37,11 +37,13 @@ class SearchSettings:
         evaluations: how many trials all workers of the study take together.
         seed: of every random choice.
         rate_hz: inferences per second at which gross energy is counted; None: back to back.
+        duration_s: measuring time of one candidate.
         storage: URL of a database, or path of an SQLite file; it may hold a password, so it is never shown as it is.
         study: name in the storage.
         choose: `knee`, or the objective whose best point of the front is chosen.
         function: `module:function` that makes the problem, for kind `python`.
         table: file of measurements, for kind `table`.
+        dataset: whose accuracy counts, for kind `table`; None: that which the kind takes.
         space: values of dimensions that replace those of the kind.
     """
 
@@ -53,16 +55,20 @@ class SearchSettings:
     evaluations: int
     seed: int
     rate_hz: float | None
+    duration_s: float
     storage: str = field(repr=False)
     study: str
     choose: str
     function: str | None = None
     table: Path | None = None
+    dataset: str | None = None
     space: Dimensions = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.evaluations < 1:
             raise RecipeError(f"evaluations: must be at least 1, got {self.evaluations}")
+        if self.duration_s <= 0:
+            raise RecipeError(f"duration_s: must be above 0 seconds, got {self.duration_s:g}")
         names = [KNEE, *(item.value for item in self.goals.objectives)]
         if self.choose not in names:
             raise RecipeError(
@@ -79,8 +85,10 @@ class SearchSettings:
             recipe=str(self.recipe),
             quantities=self.goals.quantities,
             rate_hz=self.rate_hz,
+            duration_s=self.duration_s,
             function=self.function,
             table=None if self.table is None else str(self.table),
+            dataset=self.dataset,
             space=dict(self.space),
             seed=self.seed,
         )
@@ -136,6 +144,9 @@ SEARCH_OPTIONS: tuple[Option, ...] = (
         metavar="HZ",
     ),
     _option(
+        "--duration-s", "duration_s", Kind.NUMBER, 1.0, "measuring time of one candidate, seconds", metavar="SECONDS"
+    ),
+    _option(
         "--storage",
         "storage",
         Kind.TEXT,
@@ -152,6 +163,7 @@ SEARCH_OPTIONS: tuple[Option, ...] = (
 _FILE_ONLY: tuple[Option, ...] = (
     _option("", "python", Kind.TEXT, None, "module:function that makes the problem", field="function"),
     _option("", "table", Kind.PATH, None, "file of measurements"),
+    _option("", "dataset", Kind.TEXT, None, "whose accuracy counts, of a table that has several"),
 )
 
 

@@ -6,8 +6,6 @@ A path is an SQLite file; anything with `://` is a URL of SQLAlchemy.
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgert.errors import MissingExtraError, OutputError, UsageError
+from edgert.search.file_lock import locked
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage, RDBStorage
@@ -62,8 +61,12 @@ class Storage:
 
     @contextlib.contextmanager
     def lock(self, study: str) -> Iterator[None]:
-        """Lets one worker of a study in at a time; ends with the process that holds it, however that ends."""
-        with _file_lock(self.file) if self.file else _row_lock(self.engine, study):
+        """Lets one worker of a study in at a time; ends with the process that holds it, however that ends.
+
+        For an SQLite file that is a file beside it: its own locks would shut out the trial that is made meanwhile.
+        """
+        beside = None if self.file is None else self.file.with_name(f"{self.file.name}.lock")
+        with _row_lock(self.engine, study) if beside is None else locked(beside):
             yield
 
     def close(self) -> None:
@@ -206,32 +209,3 @@ def _row_lock(engine: Engine, study: str) -> Iterator[None]:
             connection.execute(sqlalchemy.text(f"SET LOCAL {setting}"))
         connection.execute(row)
         yield
-
-
-@contextlib.contextmanager
-def _file_lock(file: Path) -> Iterator[None]:
-    """Locks a file beside the database, whose own locks would shut out the trial that is made meanwhile."""
-    path = file.with_name(f"{file.name}.lock")
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    try:
-        _wait_for(descriptor)
-        yield
-    finally:
-        os.close(descriptor)  # which unlocks it
-
-
-def _wait_for(descriptor: int) -> None:
-    if sys.platform == "win32":
-        import msvcrt
-
-        while True:
-            with contextlib.suppress(OSError):  # it gives up after ten attempts, one a second
-                msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
-                return
-    else:
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -176,10 +176,10 @@ def space_of(table: Table) -> CellSpace | RowSpace:
 
 
 def make_table(request: ProblemRequest, device: str) -> Problem:
-    """Makes the problem of ``kind = "table"``; accuracy is CIFAR-100's.
+    """Makes the problem of ``kind = "table"``; accuracy is that of the request's data set, else of CIFAR-100.
 
     Raises:
-        RecipeError: no table, a device or quantity that it does not have, or a dimension that is not its.
+        RecipeError: no table, a device, data set or quantity that it does not have, or a dimension that is not its.
         DataError: see load_table.
     """
     from edgert.search.problem import Problem
@@ -191,6 +191,11 @@ def make_table(request: ProblemRequest, device: str) -> Problem:
         known = list(table.latency_ms)
         hint = did_you_mean(device, known)
         raise RecipeError(f"{request.table}: no device {device!r}{hint}; it has {', '.join(known)}")
+    dataset = request.dataset or _DEFAULT_ACCURACY
+    if request.dataset is not None and dataset not in table.accuracy:
+        known = list(table.accuracy)
+        hint = did_you_mean(dataset, known)
+        raise RecipeError(f"{request.table}: no data set {dataset!r}{hint}; it has {', '.join(known) or 'none'}")
     has = {Quantity.LATENCY_MS} | ({Quantity.ACCURACY} if table.accuracy else set())
     for quantity in request.quantities:
         if quantity not in has:
@@ -200,7 +205,8 @@ def make_table(request: ProblemRequest, device: str) -> Problem:
         allowed = space.dimensions.get(name)
         if allowed is None or not set(values) <= set(allowed):
             raise RecipeError(f"[search.space]: {name}: no such dimension or value; {_offered(space.dimensions)}")
-    return Problem(replace(space, dimensions={**space.dimensions, **request.space}), TableEvaluator(table, device))
+    evaluator = TableEvaluator(table, device, dataset)
+    return Problem(replace(space, dimensions={**space.dimensions, **request.space}), evaluator)
 
 
 def _names(quantities: Collection[Quantity]) -> str:

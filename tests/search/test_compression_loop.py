@@ -158,6 +158,22 @@ def test_a_damaged_bundle_is_made_again(on_local: Problem) -> None:
     assert hashlib.sha256(bundle.read_bytes()).hexdigest() == first.facts["bundle_sha256"]
 
 
+def test_what_a_killed_conversion_left_is_removed(on_local: Problem) -> None:
+    """A bundle without its facts, and the part of one: where the process ended before and after it was in place."""
+    evaluator = dataclasses.replace(evaluator_of(on_local), quantities=(Quantity.ACCURACY,))
+    choice = choose(on_local, precision="int8", engine="onnxruntime")
+    first = evaluator.evaluate(choice, seed=1)
+    bundle = Path(str(first.facts["bundle"]))
+    bundle.with_suffix(".json").unlink()
+    (bundle.parent / f".{bundle.name}.x1y2z3.part").write_bytes(bundle.read_bytes()[:1000])
+    other = bundle.parent / ".another.edge.x1y2z3.part"
+    other.touch()  # of another choice: whoever writes it may live
+    assert evaluator.evaluate(choice, seed=1) == first
+    names = [path.name for path in bundle.parent.iterdir() if bundle.stem in path.name]
+    assert sorted(names) == [f".{bundle.stem}.lock", bundle.name, f"{bundle.stem}.json"]
+    assert other.exists()
+
+
 def test_what_no_file_holds_is_a_failure_with_the_converters_words(on_local: Problem) -> None:
     failed = evaluate(on_local, precision="fp16", engine="litert")
     assert failed.measured == {}
@@ -262,8 +278,10 @@ def test_a_problem_from_a_recipe_file(kws: Recipe, tmp_path: Path) -> None:
         f"schema = 1\n[model]\npath = {json.dumps(str(kws.model))}\n[data]\neval = {json.dumps(kws.eval)}\n"
         '[search]\nobjectives = ["accuracy", "size_bytes"]\n'
     )
-    request = ProblemRequest("compression", str(path), (Quantity.ACCURACY,), space={"precision": ("int8",)})
+    space = {"precision": ("int8",)}
+    request = ProblemRequest("compression", str(path), (Quantity.ACCURACY,), duration_s=0.3, space=space)
     problem = make_compression(request, LOCAL)
+    assert evaluator_of(problem).duration_s == 0.3
     assert problem.space.dimensions == {"precision": ("int8",)}
     found = evaluate(problem)
     assert found.failure == ""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -15,6 +18,7 @@ import optuna
 import pytest
 
 from edgert.search.algorithm import Trial
+from edgert.search.file_lock import locked
 from edgert.search.goals import Goals, Quantity
 from edgert.search.loop import Searcher
 from edgert.search.owner import Owner, Watch, this_process
@@ -22,7 +26,7 @@ from edgert.search.space import Choice, ProductSpace
 from edgert.search.storage import open_storage
 from edgert.search.study import Book, Entry, StudyFacts
 from tests.search.problems import LOG, SLEEP, evaluated
-from tests.search.processes import kill, lines_of, result_of, start_search, wait_until
+from tests.search.processes import environment, kill, lines_of, result_of, start_search, wait_until
 
 WriteRecipe = Callable[..., Path]
 KILLS = 3
@@ -78,6 +82,7 @@ class InOrder:
 
     def __init__(self, space: ProductSpace) -> None:
         self._left = [{"a": value} for value in space.dimensions["a"]]
+        self.predicted = None
 
     def ask(self, number: int, finished: list[Trial], running: list[Choice]) -> Choice | None:
         taken = [trial.choice for trial in finished] + list(running)
@@ -113,6 +118,33 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now_s
+
+
+def test_a_lock_ends_with_the_process_that_holds_it(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    code = (
+        f"import pathlib, time\nfrom edgert.search.file_lock import locked\nwith locked(pathlib.Path({str(path)!r})):"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", f"{code}\n print(1, flush=True)\n time.sleep(99)"],
+        stdout=subprocess.PIPE,
+        env=environment(),
+    )
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    waiting = threading.Thread(target=_enter, args=(path,), daemon=True)
+    waiting.start()
+    waiting.join(0.2)
+    assert waiting.is_alive()
+    holder.kill()
+    holder.communicate()
+    waiting.join(60)
+    assert not waiting.is_alive()
+
+
+def _enter(path: Path) -> None:
+    with locked(path):
+        pass
 
 
 def test_a_process_of_this_computer_that_ended_is_gone_at_once() -> None:

@@ -213,6 +213,8 @@ def test_the_chosen_point() -> None:
         ('limits = ["latency_ms < 3"]', "write QUANTITY <= NUMBER"),
         ('choose = "energy_mj"', "choose: 'energy_mj' is no objective of this search"),
         ("device = []", "device: name one or more"),
+        ("duration_s = 0", "duration_s: must be above 0 seconds, got 0"),
+        ('duration_s = "1s"', "duration_s: must be a number of at least 0, got '1s'"),
         ("space = 3", r"\[search.space\]: must be a table of lists"),
         ("space = { size = [] }", "size: must be a list of texts or numbers"),
         ("space = { size = [1, 1] }", "size: a value stands there twice"),
@@ -245,10 +247,13 @@ def test_a_function_that_makes_no_problem(recipe: WriteRecipe, function: str, wo
 
 
 def test_flags_win_over_the_file_and_paths_count_from_it(recipe: WriteRecipe, tmp_path: Path) -> None:
-    path = recipe('storage = "kept/study.db"', "rate = 5")
+    path = recipe('storage = "kept/study.db"', "rate = 5", "duration_s = 2.5")
     settings = load_search(path, {"evaluations": 3, "limits": ("accuracy >= 0.5",)})
     assert settings.storage == str(tmp_path / "kept/study.db")
     assert (settings.evaluations, settings.rate_hz) == (3, 5.0)
+    assert (settings.duration_s, settings.request.duration_s) == (2.5, 2.5)
+    assert load_search(path, {"duration_s": 0.5}).request.duration_s == 0.5
+    assert load_search(recipe(), {}).request.duration_s == 1.0
     assert [str(limit) for limit in settings.goals.limits] == ["accuracy >= 0.5"]
     assert load_search(path, {"storage": "here.db"}).storage == "here.db"
 

@@ -14,6 +14,7 @@ from edgert.errors import DataError, MissingExtraError, RecipeError
 from edgert.search.cells import OPERATIONS, cell_macs, describe_cells, live, read
 from edgert.search.goals import Quantity
 from edgert.search.problem import ProblemRequest, make_problem
+from edgert.search.settings import load_search
 from edgert.search.tables import Table, TableEvaluator, load_table, space_of
 
 BOTH = (Quantity.ACCURACY, Quantity.LATENCY_MS)
@@ -117,12 +118,33 @@ def test_a_problem_of_a_table_and_what_is_wrong_with_others(cells: Table, rows: 
         make_problem(request(None), "pixel3")
     with pytest.raises(RecipeError, match=r"no device 'pixel_3'; did you mean 'pixel3'\?; it has 1080ti_1, "):
         make_problem(request(cells.path), "pixel_3")
+    with pytest.raises(
+        RecipeError, match="no data set 'cifar_10'; did you mean 'cifar10'\\?; it has cifar10, cifar100, "
+    ):
+        make_problem(request(cells.path, dataset="cifar_10"), "pixel3")
+    with pytest.raises(RecipeError, match="no data set 'cifar10'; it has none"):
+        make_problem(request(rows.path, dataset="cifar10"), "pixel3")
     with pytest.raises(RecipeError, match="no accuracy in this table; take latency_ms"):
         make_problem(request(rows.path), "pixel3")
     with pytest.raises(
         RecipeError, match=r"\[search.space\]: 0-1: no such dimension or value; 0-1: none, skip_connect"
     ):
         make_problem(request(cells.path, space={"0-1": ("conv",)}), "pixel3")
+
+
+def test_the_recipe_says_whose_accuracy_counts(cells: Table, zoo: Path, tmp_path: Path) -> None:
+    path = tmp_path / "edgert.toml"
+    lines = ["schema = 1", "[search]", 'kind = "table"', f"table = {str(cells.path)!r}", 'device = "pixel3"']
+    path.write_text("\n".join([*lines, 'dataset = "imagenet16_120"']) + "\n")
+    chosen = make_problem(load_search(path, {}).request, "pixel3")
+    path.write_text("\n".join(lines) + "\n")
+    other = make_problem(load_search(path, {}).request, "pixel3")
+    choice = chosen.space.sample(np.random.default_rng(0))
+    row = cells.row(choice)
+    for problem, name in ((chosen, "imagenet16_120"), (other, "cifar100")):
+        measured = problem.evaluator.evaluate(choice, seed=0).measured
+        assert measured[Quantity.ACCURACY] == cells.accuracy[name][row]
+    assert chosen.evaluator.identity != other.evaluator.identity
 
 
 def test_files_that_are_no_tables(tmp_path: Path, zoo: Path) -> None:
