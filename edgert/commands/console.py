@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TextIO
 
 from edgert.codec import JsonValue
@@ -76,11 +76,17 @@ class Console:
         return "\r\x1b[2K" + "\x1b[1A\x1b[2K" * (self._bar_lines - 1)
 
 
-def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Returns a plain text table; columns whose cells all start with a digit or sign are aligned to the right."""
+def format_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, words: Collection[str] = ()) -> str:
+    """Returns a plain text table; columns whose cells all start with a digit or sign are aligned to the right.
+
+    Those that `words` names by their heads hold words, whatever they start with.
+    """
     cells = [list(header), *[list(row) for row in rows]]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    right = [bool(rows) and all(_is_numeric(row[column]) for row in rows) for column in range(len(header))]
+    right = [
+        bool(rows) and name not in words and all(_is_numeric(row[column]) for row in rows)
+        for column, name in enumerate(header)
+    ]
     lines = [_join(row, widths, right) for row in cells]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 

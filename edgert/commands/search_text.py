@@ -14,6 +14,7 @@ from edgert.search.words import format_choice, format_quantity
 __all__ = ["live_lines", "result_text"]
 
 _LIVE_ROWS = 8
+_CHOICE = "choice"
 
 
 def live_lines(standing: Standing) -> list[str]:
@@ -21,9 +22,8 @@ def live_lines(standing: Standing) -> list[str]:
     counts = f"{len(standing.failed)} failed, {len(standing.beyond_limits)} beyond a limit"
     if not standing.front:
         return [f"no point keeps the limits yet ({counts})"]
-    table = format_table(
-        _header(standing.goals), [_row(standing.goals, point) for point in standing.front[:_LIVE_ROWS]]
-    )
+    rows = [_row(standing.goals, point) for point in standing.front[:_LIVE_ROWS]]
+    table = format_table(_header(standing.goals), rows, words=(_CHOICE,))
     more = len(standing.front) - _LIVE_ROWS
     return ["", *table.splitlines(), f"{f'{more} more on the front; ' if more > 0 else ''}{counts}"]
 
@@ -35,7 +35,7 @@ def result_text(result: SearchResult, files: Mapping[str, Path]) -> str:
     if standing.front:
         rows = [[*_row(goals, point), *_again(goals, point)] for point in standing.front]
         header = [*_header(goals), *(f"{item.value} at first" for item in goals.quantities)]
-        lines += [format_table(header, rows), ""]
+        lines += [format_table(header, rows, words=(_CHOICE,)), ""]
     else:
         lines += _nothing(result)
     lines += [f"trial {point.number} left the front: {point.reason}" for point in standing.dropped]
@@ -47,7 +47,7 @@ def result_text(result: SearchResult, files: Mapping[str, Path]) -> str:
 
 
 def _header(goals: Goals) -> list[str]:
-    return ["trial", *(item.value for item in goals.quantities), "choice"]
+    return ["trial", *(item.value for item in goals.quantities), _CHOICE]
 
 
 def _row(goals: Goals, point: Point) -> list[str]:

@@ -85,6 +85,10 @@ def test_a_recipe_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 GOALS = Goals((Quantity.ACCURACY, Quantity.LATENCY_MS), (parse_limit("latency_ms <= 10"),))
+GOOD = (
+    {Quantity.ACCURACY: 0.9, Quantity.LATENCY_MS: 9.0},
+    {Quantity.ACCURACY: 0.8, Quantity.LATENCY_MS: 3.0},
+)
 
 
 def entries(count: int) -> list[Entry]:
@@ -102,6 +106,12 @@ def test_the_live_table_has_at_most_eight_points() -> None:
     assert lines[-1] == "2 more on the front; 0 failed, 2 beyond a limit"
     failed = [Entry(0, {"a": 0}, Evaluation({}, "no"), True)]
     assert live_lines(standing_of(GOALS, failed, [])) == ["no point keeps the limits yet (1 failed, 0 beyond a limit)"]
+
+
+def test_choices_that_start_with_a_digit_stand_below_their_head() -> None:
+    points = [Entry(n, {"0-1": "x" * (n + 1)}, Evaluation(GOOD[n]), True) for n in range(2)]
+    _, head, _, *rows, _ = live_lines(standing_of(GOALS, points, []))
+    assert [row.index("0-1=") for row in rows] == [head.index("choice")] * 2
 
 
 class Terminal(io.StringIO):
