@@ -12,12 +12,15 @@ counts them. A search that does not get there counts as the different architectu
 (`reached` says how many seeds did): CAPS below. Ways: edgert's algorithms; Optuna's NSGA-II with population 10, 20 and
 50, TPE and random sampling, otherwise at their defaults, in memory, each edge a categorical parameter. No algorithm
 knows an accuracy or latency at the start; edgert's predictor knows `edgert.search.cells.describe_cells`.
-Needs the zoo (EDGERT_ZOO) and the extras search and parquet.
+
+Runs that stand in the JSON file are not run again, so that a table may be made in pieces; remove the file where an
+algorithm has changed. Needs the zoo (EDGERT_ZOO) and the extras search and parquet.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import time
@@ -44,8 +47,11 @@ GOALS = Goals((Quantity.ACCURACY, Quantity.LATENCY_MS))
 
 @dataclass(frozen=True)
 class Run:
-    way: str
+    table: str
+    dataset: str
+    target: float
     device: str
+    way: str
     seed: int
     architectures: int
     trials: int
@@ -112,12 +118,22 @@ def search(way: str, truth: Truth, seed: int, target: float) -> Run:
         trials += 1
         row = truth.table.row(choice)
         if row not in seen:
+            is_beaten = (truth.values[seen] <= truth.values[row]).all(axis=1).any()
             seen.append(row)
-            share = hypervolume(truth.values[seen], truth.reference) / truth.volume
+            if not is_beaten:
+                share = hypervolume(truth.values[seen], truth.reference) / truth.volume
         if share >= target or trials >= CAPS[way]:
             break
     seconds = (time.process_time() - begun) / trials
-    return Run(way, truth.device, seed, len(seen), trials, bool(share >= target), float(share), seconds)
+    of = (truth.table.path.stem, truth.dataset, target, truth.device)
+    return Run(*of, way, seed, len(seen), trials, bool(share >= target), float(share), seconds)
+
+
+def runs_in(path: Path | None) -> dict[tuple[object, ...], Run]:
+    """Runs of an earlier call, by all that they are of."""
+    kept = json.loads(path.read_text()) if path is not None and path.exists() else []
+    runs = [Run(**fields) for fields in kept]
+    return {(run.table, run.dataset, run.target, run.device, run.way, run.seed): run for run in runs}
 
 
 def show(runs: list[Run]) -> None:
@@ -154,14 +170,18 @@ def main() -> None:
     given = parser.parse_args()
     warnings.filterwarnings("ignore", module="optuna")
     table = load_table(TABLES.get(given.table, Path(given.table)))
-    runs: list[Run] = []
+    runs = runs_in(given.json)
     for device in given.device:
         truth = truth_of(table, device, given.dataset)
-        for way in given.way:
-            runs += [search(way, truth, seed, given.target) for seed in range(given.seeds)]
-            if given.json is not None:
-                given.json.write_text(json.dumps([asdict(run) for run in runs], indent=1))
-        show([run for run in runs if run.device == device])
+        shown = []
+        for way, seed in itertools.product(given.way, range(given.seeds)):
+            key = (table.path.stem, given.dataset, given.target, device, way, seed)
+            if key not in runs:
+                runs[key] = search(way, truth, seed, given.target)
+                if given.json is not None:
+                    given.json.write_text(json.dumps([asdict(run) for run in runs.values()], indent=1))
+            shown.append(runs[key])
+        show(shown)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`edgert search` as processes of its own, and a real PostgreSQL server."""
+"""`edgert search` as processes of its own, a real PostgreSQL server, and a real Dask cluster."""
 
 from __future__ import annotations
 
@@ -87,6 +87,39 @@ def postgresql() -> Iterator[str]:
             _run([*control, "-m", "immediate", "stop"])
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+class Cluster:
+    """A Dask scheduler and workers, each a process of Dask's own command; `more` goes to their environment."""
+
+    def __init__(self, folder: Path, **more: str) -> None:
+        self._folder, self._more = folder, more
+        self._processes: list[subprocess.Popen[bytes]] = []
+        address = folder / "scheduler.json"
+        options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(address)]
+        self._start("scheduler", options, {})
+        wait_until(lambda: address.exists() and address.read_text().endswith("}"))
+        self.address = json.loads(address.read_text())["address"]
+
+    def add_worker(self, resources: str = "device:local:=1", **more: str) -> subprocess.Popen[bytes]:
+        options = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1", "--resources", resources]
+        options += ["--local-directory", str(self._folder), "--death-timeout", "60"]
+        return self._start("worker", [self.address, *options], more)
+
+    def close(self) -> None:
+        for process in self._processes:
+            process.kill()
+            process.wait()
+
+    def _start(self, verb: str, options: list[str], more: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dask", verb, *options],
+            env=environment(**self._more, **more),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._processes.append(process)
+        return process
 
 
 def _run(command: list[Any]) -> None:  # Any: texts and paths

@@ -6,8 +6,6 @@ import contextlib
 import json
 import re
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +19,7 @@ from edgert.search.dask_executor import check_address
 from edgert.search.storage import open_storage
 from tests.search.problems import AWAY, LOG, SLEEP, evaluated
 from tests.search.processes import (
-    environment,
+    Cluster,
     kill,
     lines_of,
     postgresql,
@@ -89,48 +87,15 @@ def test_a_password_stays_out_of_messages(recipe: WriteRecipe, log: Path, databa
     assert "s3cret" not in out + err
 
 
-class Cluster:
-    """A scheduler and workers, each a process of Dask's own command."""
-
-    def __init__(self, folder: Path, log: Path) -> None:
-        self._log, self._folder = log, folder
-        self._processes: list[subprocess.Popen[bytes]] = []
-        address = folder / "scheduler.json"
-        options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(address)]
-        self._start("scheduler", *options)
-        wait_until(lambda: address.exists() and address.read_text().endswith("}"))
-        self.address = json.loads(address.read_text())["address"]
-
-    def add_worker(self, resources: str = "device:local:=1", sleep_s: float = 0.0) -> subprocess.Popen[bytes]:
-        options = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1", "--resources", resources]
-        options += ["--local-directory", str(self._folder), "--death-timeout", "60"]
-        return self._start("worker", self.address, *options, sleep_s=sleep_s)
-
-    def close(self) -> None:
-        for process in self._processes:
-            process.kill()
-            process.wait()
-
-    def _start(self, verb: str, *options: str, sleep_s: float = 0.0) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "dask", verb, *options],
-            env=environment(**{LOG: str(self._log), SLEEP: str(sleep_s)}),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        self._processes.append(process)
-        return process
-
-
 @pytest.fixture
 def cluster(tmp_path: Path, log: Path) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path, log)
+    cluster = Cluster(tmp_path, **{LOG: str(log)})
     with contextlib.closing(cluster):
         yield cluster
 
 
 def test_two_dask_workers_one_of_whom_is_killed(recipe: WriteRecipe, log: Path, cluster: Cluster) -> None:
-    workers = [cluster.add_worker(sleep_s=0.3) for _ in range(2)]
+    workers = [cluster.add_worker(**{SLEEP: "0.3"}) for _ in range(2)]
     path = recipe(f"evaluations = {EVALUATIONS}")
     process = start_search(path, "--scheduler", cluster.address)
     wait_until(
