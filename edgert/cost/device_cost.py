@@ -24,7 +24,7 @@ from edgert.errors import InputFileError
 
 __all__ = ["SCHEMA", "Costs", "DeviceCost", "Platform", "Sample", "Sizes", "fit_device", "load_cost", "write_cost"]
 
-SCHEMA = 1
+SCHEMA = 2
 _DEVIATION = 0.05
 _MAX_BYTES = 64 << 20
 
@@ -88,7 +88,8 @@ class DeviceCost:
     """Predicts what networks cost on one platform.
 
     Attributes:
-        records_sha256: SHA-256 (hex) over the SHA-256 of each record that it was learned from.
+        records_sha256: SHA-256 (hex) over the SHA-256 of each record that it was learned from, and over this figure of
+            an earlier device that it was learned from.
         networks: how many those were.
     """
 
@@ -118,6 +119,7 @@ def fit_device(
     *,
     created: str,
     records: Sequence[str],
+    earlier: DeviceCost | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> DeviceCost:
     """Learns from measured networks of one platform.
@@ -127,20 +129,22 @@ def fit_device(
         platform: of all samples.
         created: time stamp.
         records: SHA-256 (hex) of each record.
+        earlier: of another device, from which latency is learned as a difference.
         progress: told steps done and all steps.
 
     Raises:
         ValueError: fewer than ten networks.
         MissingExtraError: scikit-learn is not installed.
     """
-    latency, held_out = fit_latency([sample.network for sample in samples], progress)
-    digest = hashlib.sha256("\n".join(sorted(records)).encode()).hexdigest()
-    deviations = [latency.estimate(sample.network.kernels).deviation for sample in samples]
+    networks = [sample.network for sample in samples]
+    latency, held_out = fit_latency(networks, progress, earlier.latency if earlier else None)
+    sources = [*records, earlier.records_sha256] if earlier else records
+    digest = hashlib.sha256("\n".join(sorted(sources)).encode()).hexdigest()
     energy = [place for place, sample in enumerate(samples) if sample.energy_mj is not None]
     power = _fit_scaled(
-        [[held_out[place]] for place in energy],
+        [[held_out[place].ms] for place in energy],
         [samples[place].energy_mj or 0.0 for place in energy],
-        [deviations[place] for place in energy],
+        [held_out[place].deviation for place in energy],
     )
     sized = [sample for sample in samples if sample.peak_bytes is not None]
     memory = _fit_scaled(

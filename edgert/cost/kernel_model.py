@@ -7,6 +7,7 @@ Williams 2006, chapter 2) corrects it near the measurements and says how far it 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import warnings
 from collections.abc import Mapping, Sequence
@@ -30,10 +31,14 @@ _MOST = 500
 """More measurements of one family are thinned: time grows with their cube, and they repeat each other."""
 _TUNED_ON = 120
 _LEAST_GUESS_DEVIATION = 0.5
+_WITHIN_FAMILY, _BETWEEN_FAMILIES, _BORROWED = 0.3, 0.25, 0.15
+"""Deviations of log times of one device from those of another: of kernels, of families, and what a ratio leaves."""
 _WORK_AND_TRAFFIC = tuple(
     FEATURES.index(name) for name in ("macs", "input_elements", "output_elements", "weight_elements")
 )
 _FLOOR_MS = 2e-4
+_CLOCK_MS = 3e-4
+"""Standard deviation of a kernel's time that does not grow with it: clocks of profilers tick in microseconds."""
 _MACS = FEATURES.index("macs")
 
 
@@ -48,10 +53,12 @@ class Family:
         amplitude: variance of the process.
         lengths: its length scale along each feature.
         noise: variance of a measurement.
+        doubt: variance of each of `log_ms` besides: of the profiler's clock, and of what another device told.
     """
 
     features: tuple[tuple[float, ...], ...]
     log_ms: tuple[float, ...]
+    doubt: tuple[float, ...]
     roofline: tuple[float, ...]
     amplitude: float
     lengths: tuple[float, ...]
@@ -71,7 +78,8 @@ class Family:
             k1__k2__length_scale=np.array(self.lengths),
             k2__noise_level=self.noise,
         )
-        return process.fit(features, np.array(self.log_ms) - np.log(_roofline_ms(features, self.roofline)))
+        left = np.array(self.log_ms) - np.log(_roofline_ms(features, self.roofline))
+        return process.set_params(alpha=np.array(self.doubt)).fit(features, left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +123,12 @@ class KernelModel:
         return KernelTimes(np.exp(log_ms + deviation**2 / 2), deviation, guessed)
 
 
-def fit_kernels(kernels: Sequence[Kernel], ms: Sequence[float], like: KernelModel | None = None) -> KernelModel:
+def fit_kernels(
+    kernels: Sequence[Kernel],
+    ms: Sequence[float],
+    like: KernelModel | None = None,
+    earlier: KernelModel | None = None,
+) -> KernelModel:
     """Learns every family from measured kernels.
 
     Args:
@@ -123,6 +136,8 @@ def fit_kernels(kernels: Sequence[Kernel], ms: Sequence[float], like: KernelMode
         ms: their times.
         like: a model of mostly the same kernels, whose length scales and noise are taken over: to find them takes most
             of the time.
+        earlier: of another device, whose measurements count here, too, times a ratio for each family, where none of
+            this device's own are near.
 
     Raises:
         MissingExtraError: scikit-learn is not installed.
@@ -133,13 +148,56 @@ def fit_kernels(kernels: Sequence[Kernel], ms: Sequence[float], like: KernelMode
     features, log_ms = np.array([kernel.features for kernel in kernels]), np.log(np.maximum(ms, _FLOOR_MS))
     known = np.array([kernel.is_known for kernel in kernels])
     names = np.array([kernel.family for kernel in kernels])
-    rows = {name: np.flatnonzero((names == name) & known) for name in sorted(set(names))}
-    rows = {name: own for name, own in rows.items() if own.size >= FEWEST_KERNELS}
-    rows[ANY] = _any(features)
+    rows = {name: np.flatnonzero((names == name) & known) for name in sorted(set(names))} | {ANY: _any(features)}
+    borrowed = _borrowed(earlier, rows, features, log_ms) if earlier else {}
     before: Mapping[str, Family] = like.families if like else {}
-    families = {name: _fit(features[own], log_ms[own], before.get(name)) for name, own in rows.items()}
-    errors = [np.mean((families[ANY].predict(features[own])[0] - log_ms[own]) ** 2) for own in rows.values()]
+    families = {}
+    for name in sorted({*rows, *borrowed}):
+        own = rows.get(name, np.arange(0))
+        if name in borrowed:
+            families[name] = _joined(borrowed[name], features[own], log_ms[own])
+        elif own.size >= FEWEST_KERNELS:
+            families[name] = _fit(features[own], log_ms[own], before.get(name))
+    learned = [own for own in rows.values() if own.size >= FEWEST_KERNELS]
+    errors = [np.mean((families[ANY].predict(features[own])[0] - log_ms[own]) ** 2) for own in learned]
     return KernelModel(families, max(float(np.sqrt(np.mean(errors))), _LEAST_GUESS_DEVIATION))
+
+
+def _borrowed(
+    earlier: KernelModel, rows: Mapping[str, NDArray[np.int64]], features: Array, log_ms: Array
+) -> dict[str, Family]:
+    """The families of another device, each times its own ratio of the devices, which is drawn to that of all."""
+    errors = {
+        name: log_ms[rows[name]] - family.predict(features[rows[name]])[0]
+        for name, family in earlier.families.items()
+        if rows.get(name, np.arange(0)).size
+    }
+    means = np.array([np.mean(error) for error in errors.values()])
+    variances = np.array([_WITHIN_FAMILY**2 / error.size for error in errors.values()])
+    weights = 1 / (variances + _BETWEEN_FAMILIES**2)
+    common = float(means @ weights / weights.sum()) if means.size else 0.0
+    pull = _BETWEEN_FAMILIES**2 * weights
+    ratios = dict(zip(errors, (common + pull * (means - common)).tolist(), strict=True))
+    return {name: _scaled(family, ratios.get(name, common)) for name, family in earlier.families.items()}
+
+
+def _scaled(family: Family, log_ratio: float) -> Family:
+    return dataclasses.replace(
+        family,
+        log_ms=tuple(value + log_ratio for value in family.log_ms),
+        roofline=tuple(float(np.exp(log_ratio)) * weight for weight in family.roofline),
+        doubt=tuple(value + _BORROWED**2 for value in family.doubt),
+    )
+
+
+def _joined(family: Family, features: Array, log_ms: Array) -> Family:
+    """A family with more measurements."""
+    return dataclasses.replace(
+        family,
+        features=(*family.features, *map(tuple, features.tolist())),
+        log_ms=(*family.log_ms, *log_ms.tolist()),
+        doubt=(*family.doubt, *_of_clock(log_ms).tolist()),
+    )
 
 
 def _any(features: Array) -> NDArray[np.int64]:
@@ -157,15 +215,22 @@ def _fit(features: Array, log_ms: Array, like: Family | None) -> Family:
     else:
         few = _thin(len(features), _TUNED_ON)
         left = log_ms - np.log(_roofline_ms(features, roofline))
-        found = _tuned(features[few], left[few])
+        found = _tuned(features[few], left[few], _of_clock(log_ms[few]))
         lengths = tuple(found.k1.k2.length_scale.tolist())
         amplitude, noise = float(found.k1.k1.constant_value), float(found.k2.noise_level)
-    return Family(tuple(map(tuple, features.tolist())), tuple(log_ms.tolist()), roofline, amplitude, lengths, noise)
+    measured = tuple(map(tuple, features.tolist())), tuple(log_ms.tolist()), tuple(_of_clock(log_ms).tolist())
+    return Family(*measured, roofline, amplitude, lengths, noise)
 
 
-def _tuned(features: Array, left: Array) -> Any:  # Any: a kernel of an untyped package
+def _of_clock(log_ms: Array) -> Array:
+    """Variance of the logarithm of each time by the clock."""
+    variance: Array = (_CLOCK_MS / np.exp(log_ms)) ** 2
+    return variance
+
+
+def _tuned(features: Array, left: Array, variance: Array) -> Any:  # Any: a kernel of an untyped package
     """The kernel under which what the roofline left is most probable."""
-    process = _new_process(features.shape[1], optimize=True)
+    process = _new_process(features.shape[1], optimize=True).set_params(alpha=variance)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="sklearn.gaussian_process", message=".*close to the specified")
         warnings.filterwarnings("ignore", message="lbfgs failed to converge")
@@ -208,4 +273,4 @@ def _new_process(features: int, *, optimize: bool) -> Any:  # Any: untyped packa
     shape = parts.ConstantKernel(0.1, (1e-3, 3.0)) * parts.Matern(np.full(features, 4.0), (0.5, 50.0), nu=1.5)
     make: Any = gaussian_process.GaussianProcessRegressor
     noise = parts.WhiteKernel(0.01, (1e-4, 0.5))
-    return make(shape + noise, alpha=1e-8, optimizer="fmin_l_bfgs_b" if optimize else None)
+    return make(shape + noise, optimizer="fmin_l_bfgs_b" if optimize else None)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgert.cost.conformal import around, conformal_score, conformal_scores
-from edgert.cost.kernel_model import KernelModel, fit_kernels
+from edgert.cost.kernel_model import ANY, KernelModel, fit_kernels
 from edgert.cost.kernels import Kernel
 from edgert.cost.prediction import Prediction
 
@@ -26,10 +26,8 @@ Array = NDArray[np.float64]
 
 FEWEST_NETWORKS = 10
 _FOLDS = 5
-_PROFILER_MS = 0.002
-"""What ONNX Runtime's profiler adds to a kernel, before anything is learned: measured on x86 and assumed elsewhere."""
 _CALL_MS = 0.01
-_FACTOR_DEVIATION, _CONSTANT_DEVIATION_MS = 0.2, 0.002
+_FACTOR_DEVIATION, _CONSTANT_DEVIATION_MS, _SHARED_DEVIATION_MS = 0.2, 0.001, 0.003
 _RELATIVE_ERROR = 0.05
 _LEAST_ERROR = 0.01
 _LEAST_SHARE = 0.3
@@ -83,7 +81,7 @@ class LatencyModel:
         """Returns what a network is expected to take."""
         times = self.kernels.predict(kernels)
         factors = np.array([self.factors.get(kernel.family, 1.0) for kernel in kernels])
-        constants = np.array([self.constants_ms.get(kernel.family, -_PROFILER_MS) for kernel in kernels])
+        constants = np.array([self.constants_ms.get(kernel.family, self.constants_ms[ANY]) for kernel in kernels])
         each = np.maximum(factors * times.ms + constants, _LEAST_SHARE * times.ms * factors)
         total = self.call_ms + float(each.sum())
         spread = 0.0
@@ -99,23 +97,31 @@ class LatencyModel:
 
 
 def fit_latency(
-    networks: Sequence[MeasuredNetwork], progress: Callable[[int, int], None] = lambda done, total: None
-) -> tuple[LatencyModel, tuple[float, ...]]:
+    networks: Sequence[MeasuredNetwork],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    earlier: LatencyModel | None = None,
+) -> tuple[LatencyModel, tuple[Estimate, ...]]:
     """Learns the latency on one device and engine; holds networks out in five parts to know its own errors.
 
+    Args:
+        networks: as they were measured; ten or more.
+        progress: told steps done and all steps.
+        earlier: of another device, from which the new one is learned as a difference.
+
     Returns:
-        The model, and what it said in ms of each network while that was held out.
+        The model, and what it said of each network while that was held out.
 
     Raises:
         ValueError: fewer than ten networks.
     """
     if len(networks) < FEWEST_NETWORKS:
         raise ValueError(f"{len(networks)} networks are too few to learn from; at least {FEWEST_NETWORKS} are needed")
-    whole = _fit(networks)
+    whole = _fit(networks, earlier=earlier)
     held_out: dict[int, Estimate] = {}
     for part, places in enumerate(_parts([network.group for network in networks])):
         progress(part + 1, _FOLDS + 1)
-        model = _fit([network for place, network in enumerate(networks) if place not in places], whole.kernels)
+        rest = [network for place, network in enumerate(networks) if place not in places]
+        model = _fit(rest, whole.kernels, earlier)
         held_out |= {place: model.estimate(networks[place].kernels) for place in places}
     found = [held_out[place] for place in range(len(networks))]
     scores = conformal_scores(
@@ -123,7 +129,7 @@ def fit_latency(
         [estimate.ms for estimate in found],
         [estimate.deviation for estimate in found],
     )
-    return dataclasses.replace(whole, scores=scores), tuple(estimate.ms for estimate in found)
+    return dataclasses.replace(whole, scores=scores), tuple(found)
 
 
 def _parts(groups: Sequence[str]) -> list[set[int]]:
@@ -134,36 +140,55 @@ def _parts(groups: Sequence[str]) -> list[set[int]]:
     return [{place for place, group in enumerate(groups) if part_of[group] == part} for part in range(_FOLDS)]
 
 
-def _fit(networks: Sequence[MeasuredNetwork], like: KernelModel | None = None) -> LatencyModel:
+def _fit(
+    networks: Sequence[MeasuredNetwork], like: KernelModel | None = None, earlier: LatencyModel | None = None
+) -> LatencyModel:
+    profiler_ms = min(min(network.kernel_ms) for network in networks)
     kernels = fit_kernels(
         [kernel for network in networks for kernel in network.kernels],
-        [ms for network in networks for ms in network.kernel_ms],
+        [ms - profiler_ms for network in networks for ms in network.kernel_ms],
         like,
+        earlier.kernels if earlier else None,
     )
     names = tuple(sorted({kernel.family for network in networks for kernel in network.kernels}))
     places = {name: index for index, name in enumerate(names)}
     sums, counts = np.zeros((len(networks), len(names))), np.zeros((len(networks), len(names)))
     for row, network in enumerate(networks):
         for kernel, ms in zip(network.kernels, network.kernel_ms, strict=True):
-            sums[row, places[kernel.family]] += ms
+            sums[row, places[kernel.family]] += ms - profiler_ms
             counts[row, places[kernel.family]] += 1
     latency = np.array([network.latency_ms for network in networks])
-    solution = _from_prior(sums, counts, latency)
-    factors, constants, call_ms = solution[: len(names)], solution[len(names) : -1], float(solution[-1])
-    found = sums @ factors + counts @ constants + call_ms
+    factors, constants, shared, call_ms = _from_prior(sums, counts, latency, _prior(names, earlier))
+    found = sums @ factors + counts @ (constants + shared) + call_ms
     error = float(np.sqrt(np.mean(np.log(np.maximum(found, latency / 10) / latency) ** 2)))
-    factor_of, constant_of = (dict(zip(names, values.tolist(), strict=True)) for values in (factors, constants))
-    return LatencyModel(kernels, factor_of, constant_of, call_ms, max(error, _LEAST_ERROR))
+    factor_of, constant_of = (
+        dict(zip(names, values.tolist(), strict=True)) for values in (factors, constants + shared)
+    )
+    return LatencyModel(kernels, factor_of, constant_of | {ANY: shared}, call_ms, max(error, _LEAST_ERROR))
 
 
-def _from_prior(sums: Array, counts: Array, latency: Array) -> Array:
-    """Factors, constants and the call: the most probable ones (Bayesian linear regression on relative errors)."""
+def _prior(names: Sequence[str], earlier: LatencyModel | None) -> Array:
+    """What factors, constants, the shared constant and the call are taken for before anything is measured."""
+    if earlier is None:
+        return np.array([1.0] * len(names) + [0.0] * len(names) + [0.0, _CALL_MS])
+    shared = earlier.constants_ms[ANY]
+    factors = [earlier.factors.get(name, 1.0) for name in names]
+    return np.array(
+        [*factors, *(earlier.constants_ms.get(name, shared) - shared for name in names), shared, earlier.call_ms]
+    )
+
+
+def _from_prior(sums: Array, counts: Array, latency: Array, prior: Array) -> tuple[Array, Array, float, float]:
+    """Factors, constants, the constant that all kernels share, and the call: the most probable ones.
+
+    Bayesian linear regression on relative errors.
+    """
     size = sums.shape[1]
-    design = np.column_stack([sums, counts, np.ones(len(sums))]) / latency[:, None] / _RELATIVE_ERROR
-    prior = np.concatenate([np.ones(size), np.full(size, -_PROFILER_MS), [_CALL_MS]])
-    deviation = np.concatenate([np.full(size, _FACTOR_DEVIATION), np.full(size, _CONSTANT_DEVIATION_MS), [0.05]])
+    together = np.column_stack([counts.sum(axis=1), np.ones(len(sums))])
+    design = np.column_stack([sums, counts, together]) / latency[:, None] / _RELATIVE_ERROR
+    deviation = np.repeat([_FACTOR_DEVIATION, _CONSTANT_DEVIATION_MS, _SHARED_DEVIATION_MS, 0.05], [size, size, 1, 1])
     wanted = 1 / _RELATIVE_ERROR - design @ prior
-    rows = np.vstack([design * deviation, np.eye(2 * size + 1)])
-    step = np.linalg.lstsq(rows, np.concatenate([wanted, np.zeros(2 * size + 1)]), rcond=None)[0]
+    rows = np.vstack([design * deviation, np.eye(2 * size + 2)])
+    step = np.linalg.lstsq(rows, np.concatenate([wanted, np.zeros(2 * size + 2)]), rcond=None)[0]
     found: Array = np.asarray(prior + step * deviation, np.float64)
-    return found
+    return found[:size], found[size:-2], float(found[-2]), float(found[-1])

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgert.cost.adapt import choose_forms
 from edgert.cost.device_cost import DeviceCost, Platform, Sample, fit_device, write_cost
-from edgert.cost.files import cost_path, lessons_folder
+from edgert.cost.files import cost_path, find_cost, lessons_folder
 from edgert.cost.latency import FEWEST_NETWORKS
 from edgert.cost.records import platform_of, sample_of, variants_by_sha256
-from edgert.cost.teach import Lesson, measure_networks
+from edgert.cost.teach import VARIANTS, Lesson, measure_networks
 from edgert.errors import UsageError
 from edgert.plugins import ProgressReporter
 from edgert.profiler.on_device import time_now
-from edgert.profiler.record import Record
+from edgert.profiler.record import Record, Verdict
 
 __all__ = ["Learned", "learn"]
 
+_NETWORKS = 80
 _BUSY = {"competing-load", "throttled", "throttle-occurred"}
 
 
@@ -34,8 +38,10 @@ def learn(
     device: str | None,
     *,
     threads: int | None = None,
-    networks: int = 80,
+    networks: int | None = None,
     minutes: float = 15.0,
+    rounds: int = 8,
+    like: str | None = None,
     progress: ProgressReporter = lambda stage, done, total: None,
 ) -> Learned:
     """Measures random networks on a device and writes what they teach; goes on where an earlier run ended.
@@ -43,8 +49,10 @@ def learn(
     Args:
         device: name or URL; None: this computer.
         threads: of the engine; None: its default.
-        networks: how many, in two forms each.
+        networks: how many; None: 80 in two forms each, with `like` 10 forms.
         minutes: no network is begun after these.
+        rounds: how often a network is measured at most, until its two fastest records agree.
+        like: device that was learned before with as many threads: the new one is learned as a difference from it.
         progress: told networks done.
 
     Raises:
@@ -52,57 +60,66 @@ def learn(
         OutputError: a folder or file cannot be written.
         DeviceError: the device cannot be reached.
     """
-    if networks < FEWEST_NETWORKS or minutes <= 0:
+    count = networks if networks is not None else FEWEST_NETWORKS if like else _NETWORKS
+    if count < FEWEST_NETWORKS or minutes <= 0 or rounds < 1:
         raise UsageError(
-            f"{networks} networks in {minutes:g} minutes: at least {FEWEST_NETWORKS} in more than 0 needed"
+            f"{count} networks in {minutes:g} minutes, {rounds} rounds: at least {FEWEST_NETWORKS} networks, more than "
+            "0 minutes and 1 round are needed"
         )
-    lessons = list(
-        measure_networks(
-            lessons_folder(device, threads),
-            device=device,
-            threads=threads,
-            networks=networks,
-            minutes=minutes,
-            progress=progress,
-        )
+    folder = lessons_folder(device, threads)
+    earlier = find_cost(like, threads) if like else None
+    if earlier is not None:
+        forms = choose_forms(earlier, folder, count, progress)
+    else:
+        forms = list(itertools.product(range(count), VARIANTS))
+    lessons = measure_networks(
+        folder, device=device, threads=threads, forms=forms, minutes=minutes, rounds=rounds, progress=progress
     )
     records = {path: record for lesson in lessons for path, record in lesson.records.items()}
-    newest = max(records.values(), key=lambda record: record.created, default=None)
-    platform = platform_of(newest) if newest else None
-    samples = _samples(lessons, platform)
+    platform, kept = _of_one_platform(records)
+    samples = [sample for lesson in lessons if (sample := _sample(lesson, kept)) is not None]
     if platform is None or len(samples) < FEWEST_NETWORKS:
         raise UsageError(
-            f"{len(samples)} of {len(records)} records can be learned from, {FEWEST_NETWORKS} are needed: give more "
-            f"--minutes, or see why in {lessons_folder(device, threads)}"
+            f"{len(samples)} of {len(lessons)} networks can be learned from, {FEWEST_NETWORKS} are needed: give more "
+            f"--minutes, or see why in {folder}"
         )
     cost = fit_device(
-        list(samples.values()),
+        samples,
         platform,
         created=time_now(),
-        records=[hashlib.sha256(path.read_bytes()).hexdigest() for path in samples],
+        records=[hashlib.sha256(path.read_bytes()).hexdigest() for path in kept],
+        earlier=earlier,
         progress=lambda done, total: progress("learning", done, total),
     )
-    return Learned(cost, write_cost(cost_path(device, threads), cost), _notes(records, samples))
+    return Learned(cost, write_cost(cost_path(device, threads), cost), _notes(records, kept))
 
 
-def _samples(lessons: list[Lesson], platform: Platform | None) -> dict[Path, Sample]:
-    """What can be learned from, by file: records of one platform."""
-    samples = {}
-    for lesson in lessons:
-        variants = variants_by_sha256([lesson.bundle])
-        for path, record in lesson.records.items():
-            variant = variants.get(record.model.variant_sha256)
-            sample = sample_of(record, variant) if variant and platform_of(record) == platform else None
-            if sample is not None:
-                samples[path] = sample
-    return samples
+def _of_one_platform(records: Mapping[Path, Record]) -> tuple[Platform | None, dict[Path, Record]]:
+    """The platform of the newest record, and the records of it that are not `invalid`."""
+    newest = max(records.values(), key=lambda record: record.created, default=None)
+    if newest is None:
+        return None, {}
+    platform = platform_of(newest)
+    is_kept = {
+        path: record.verdict is not Verdict.INVALID and platform_of(record) == platform
+        for path, record in records.items()
+    }
+    return platform, {path: record for path, record in records.items() if is_kept[path]}
 
 
-def _notes(records: dict[Path, Record], samples: dict[Path, Sample]) -> tuple[str, ...]:
+def _sample(lesson: Lesson, kept: Mapping[Path, Record]) -> Sample | None:
+    """What one form of a network teaches by its records that are kept."""
+    variants = variants_by_sha256([lesson.bundle])
+    records = [record for path, record in lesson.records.items() if path in kept]
+    own = [record for record in records if record.model.variant_sha256 in variants]
+    return sample_of(own, variants[own[0].model.variant_sha256]) if own else None
+
+
+def _notes(records: Mapping[Path, Record], kept: Mapping[Path, Record]) -> tuple[str, ...]:
     notes = []
-    if len(samples) < len(records):
-        notes.append(f"{len(records) - len(samples)} of {len(records)} records left out: invalid, or of another engine")
-    busy = sum(any(reason.code in _BUSY for reason in records[path].reasons) for path in samples)
-    if busy * 5 > len(samples):
-        notes.append(f"{busy} of {len(samples)} records are of a busy or throttled device: so is what was learned")
+    if len(kept) < len(records):
+        notes.append(f"{len(records) - len(kept)} of {len(records)} records left out: invalid, or of another engine")
+    busy = sum(any(reason.code in _BUSY for reason in record.reasons) for record in kept.values())
+    if busy * 5 > len(kept):
+        notes.append(f"{busy} of {len(kept)} records are of a busy or throttled device: so is what was learned")
     return tuple(notes)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from edgert.bundle import Bundle, Variant
 from edgert.cost.device_cost import Platform, Sample, Sizes
 from edgert.cost.kernels import kernels_of
 from edgert.cost.latency import MeasuredNetwork
-from edgert.profiler.record import Record, Verdict
+from edgert.profiler.record import Record
 
-__all__ = ["platform_of", "sample_of", "sizes_of", "variants_by_sha256"]
+__all__ = ["fastest_ms", "platform_of", "sample_of", "sizes_of", "variants_by_sha256"]
 
 
 def platform_of(record: Record) -> Platform:
@@ -23,23 +26,35 @@ def platform_of(record: Record) -> Platform:
     )
 
 
-def sample_of(record: Record, variant: Variant) -> Sample | None:
-    """Returns what a record teaches, or None: it is not to be believed, or its engine told nothing of its kernels.
+def sample_of(records: Sequence[Record], variant: Variant) -> Sample | None:
+    """Returns what records of one network teach, or None: no engine told anything of its kernels.
+
+    Whatever else a computer does adds to a time and never takes from it: of each time the least counts,
+    and of energies, which vary both ways, the middle one.
 
     Args:
-        record: of one network.
-        variant: what it measured.
+        records: of one network on one platform, none of them `invalid`.
+        variant: what they measured.
     """
-    if record.verdict is Verdict.INVALID or not any(row.output_shapes for row in record.layers):
+    told = [record for record in records if any(row.output_shapes for row in record.layers)]
+    if not told:
         return None
     network = MeasuredNetwork(
-        record.model.source_sha256,
-        kernels_of(record.layers, variant.layers),
-        tuple(row.mean_ms for row in record.layers),
-        record.latency.p50_ms,
+        told[0].model.source_sha256,
+        kernels_of(told[0].layers, variant.layers),
+        tuple(np.min([[row.mean_ms for row in record.layers] for record in told], axis=0).tolist()),
+        min(fastest_ms(record) for record in told),
     )
-    energy = record.energy.gross_mj if record.energy and record.energy.source == "measured" else None
-    return Sample(network, sizes_of(variant), energy, record.memory.peak_rss_bytes)
+    energy = [record.energy.gross_mj for record in told if record.energy and record.energy.source == "measured"]
+    peaks = [record.memory.peak_rss_bytes for record in told if record.memory.peak_rss_bytes is not None]
+    return Sample(
+        network, sizes_of(variant), statistics.median(energy) if energy else None, min(peaks) if peaks else None
+    )
+
+
+def fastest_ms(record: Record) -> float:
+    """Returns the least median latency in ms of any window of a record: what a computer takes while left alone."""
+    return min(statistics.median(window) for window in record.latency.windows_ms)
 
 
 def sizes_of(variant: Variant) -> Sizes:

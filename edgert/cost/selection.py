@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edgert.cost.transfer_prior import EarlierDevices, Floats, pool_prior
 
-__all__ = ["choose_models"]
+__all__ = ["choose_models", "choose_rows"]
 
 _INDEPENDENCE = 0.3
 _DOUBT = 0.2
@@ -43,7 +43,7 @@ def choose_models(earlier: EarlierDevices, count: int = 10, among: Sequence[int]
     if not 1 <= count <= rows.size:
         raise ValueError(f"{count} models to choose of {rows.size} candidates: 1 to {rows.size} are needed")
     rows = _with_middling_cost(earlier, rows, count)
-    return rows[_greedy(_design(earlier, rows), count)]
+    return rows[choose_rows(_design(earlier, rows), count)]
 
 
 def _with_middling_cost(earlier: EarlierDevices, rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
@@ -66,7 +66,13 @@ def _design(earlier: EarlierDevices, rows: NDArray[np.int64]) -> Floats:
     return design
 
 
-def _greedy(design: Floats, count: int) -> NDArray[np.int64]:
+def choose_rows(design: Floats, count: int) -> NDArray[np.int64]:
+    """Returns `count` rows of float64[candidates, directions], the most telling first; see `choose_models`.
+
+    Args:
+        design: rows whose inner products are prior covariances of relative costs.
+        count: how many, at most the candidates.
+    """
     spread = design.T @ design / len(design)
     covariance = np.eye(design.shape[1])
     chosen: list[int] = []

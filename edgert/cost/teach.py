@@ -1,13 +1,16 @@
 """Teaches a cost model: random networks are converted, profiled on the device as any network is, and learned from.
 
-What was measured stays in the folder, so that a run that was ended goes on where it was.
+A computer that others share is up to twice as slow for seconds at a time, and never faster than it is: so networks are
+measured in rounds, each until its two fastest records agree. What was measured stays in the folder, so that a run that
+was ended goes on where it was.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ import numpy as np
 from edgert.bundle import replace_atomically
 from edgert.cost.detect import ENGINE
 from edgert.cost.random_networks import random_network
+from edgert.cost.records import fastest_ms
 from edgert.errors import OutputError
 from edgert.plugins import ProgressReporter, load_converter
 from edgert.profiler.on_device import profile_on_device, target_name, time_now
@@ -22,19 +26,29 @@ from edgert.profiler.record import Record, load_record, write_record
 from edgert.profiler.worker import ProfileRequest
 from edgert.recipe import Algorithm, RangeMethod, Recipe
 
-__all__ = ["Lesson", "measure_networks"]
+__all__ = ["VARIANTS", "Form", "Lesson", "draft", "measure_networks"]
 
 VARIANTS = ("onnx-fp32", "onnx-int8")
+Form = tuple[int, str]
+"""Seed of a random network, and one of VARIANTS."""
 _DURATION_S = 0.4
 _CALIBRATION_SAMPLES = 2
+_AGREE = 1.05
 
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """One random network: its bundle, and the file and content of each record."""
+    """One form of a random network: its bundle, and its records by file, one of each round."""
 
     bundle: Path
-    records: dict[Path, Record]
+    variant: str
+    records: dict[Path, Record] = field(default_factory=dict)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the two fastest records agree within 5 %."""
+        fastest = sorted(fastest_ms(record) for record in self.records.values())[:2]
+        return len(fastest) == 2 and fastest[1] <= _AGREE * fastest[0]
 
 
 def measure_networks(
@@ -42,19 +56,21 @@ def measure_networks(
     *,
     device: str | None,
     threads: int | None,
-    networks: int,
+    forms: Sequence[Form],
     minutes: float,
+    rounds: int,
     progress: ProgressReporter = lambda stage, done, total: None,
-) -> Iterator[Lesson]:
-    """Yields random networks 0, 1, ... as they are measured; those of an earlier run at once.
+) -> list[Lesson]:
+    """Measures forms of random networks in rounds; what an earlier run measured is taken as it is.
 
     Args:
         folder: where bundles and records are kept.
         device: name or URL; None: this computer.
         threads: of the engine; None: its default.
-        networks: how many.
-        minutes: no network is begun after these; those of an earlier run do not count.
-        progress: told networks done.
+        forms: what is measured.
+        minutes: nothing new is measured after these.
+        rounds: how often a form is measured at most.
+        progress: told the forms done of each round.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -67,18 +83,21 @@ def measure_networks(
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made ({error.strerror or error})") from error
     deadline = time.monotonic() + 60 * minutes
-    for seed in range(networks):
-        progress("measuring networks", seed, networks)
-        paths = {variant: folder / f"random-{seed}-{variant}.json" for variant in VARIANTS}
-        if not all(path.exists() for path in paths.values()) and time.monotonic() > deadline:
-            return
-        bundle = _bundle(folder, seed)
-        records = {path: _record(path, bundle, variant, device, threads) for variant, path in paths.items()}
-        yield Lesson(bundle, records)
+    lessons = {}
+    for place, form in enumerate(forms):
+        progress("making networks", place, len(forms))
+        lessons[form] = Lesson(draft(folder, form[0]), form[1])
+    for turn, (place, form) in itertools.product(range(rounds), enumerate(forms)):
+        progress(f"measuring networks, round {turn + 1}", place, len(forms))
+        path = folder / f"random-{form[0]}-{form[1]}-{turn}.json"
+        if lessons[form].is_settled or (not path.exists() and time.monotonic() > deadline):
+            continue
+        lessons[form].records[path] = _record(path, lessons[form], device, threads)
+    return [lesson for lesson in lessons.values() if lesson.records]
 
 
-def _bundle(folder: Path, seed: int) -> Path:
-    """The float network and its int8 form; ranges come from noise, for the time does not depend on them."""
+def draft(folder: Path, seed: int) -> Path:
+    """Returns the bundle of a random network and its int8 form; ranges come from noise, for no time depends on them."""
     path = folder / f"random-{seed}.edge"
     if path.exists():
         return path
@@ -101,19 +120,19 @@ def _bundle(folder: Path, seed: int) -> Path:
     return path
 
 
-def _record(path: Path, bundle: Path, variant: str, device: str | None, threads: int | None) -> Record:
+def _record(path: Path, lesson: Lesson, device: str | None, threads: int | None) -> Record:
     if path.exists():
         return load_record(path)
     request = ProfileRequest(
         path="",
         created=time_now(),
-        variant=variant,
+        variant=lesson.variant,
         threads=threads,
         engine=ENGINE,
         duration_s=_DURATION_S,
         tuned=False,
         target=target_name(device),
     )
-    record, _ = profile_on_device(device, bundle, {}, request)
+    record, _ = profile_on_device(device, lesson.bundle, {}, request)
     write_record(path, record)
     return record

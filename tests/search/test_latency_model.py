@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgert.cost.adapt import choose_networks
 from edgert.cost.device_cost import DeviceCost, Platform, Sample, Sizes, fit_device, load_cost, write_cost
 from edgert.cost.kernels import Kernel
 from edgert.cost.latency import MeasuredNetwork, fit_latency
@@ -28,14 +29,19 @@ def kernel(random: np.random.Generator, index: int) -> tuple[Kernel, float]:
     else:
         sizes = (0, 2 * pixels * channels, pixels * channels, 0, 1, 0, 0, 2)
         ms, family = 0.001 + sizes[2] / 2e7, "Add float"
+    ms *= 1 + 0.3 * np.sin(2 * np.log2(channels))  # what no roofline tells
     logs = tuple(float(np.log2(1 + size)) for size in sizes)
     return Kernel(f"kernel_{index}", family, (f"layer_{index}",), logs), ms
 
 
-def sample(seed: int) -> Sample:
-    """A network that was measured with 3 % of noise, at 2 W, in 10 MB and four times its weights."""
+def sample(seed: int, conv_ratio: float = 1.0, add_ratio: float = 1.0) -> Sample:
+    """A network that was measured with 3 % of noise, at 2 W, in 10 MB and four times its weights.
+
+    The ratios are those of another device to this one.
+    """
     random = np.random.default_rng(seed)
     kernels, ms = zip(*(kernel(random, index) for index in range(random.integers(5, 40))), strict=True)
+    ms = tuple(value * (conv_ratio if item.features[0] else add_ratio) for item, value in zip(kernels, ms, strict=True))
     noise = np.exp(0.03 * random.standard_normal(len(ms) + 2))
     latency_ms = (sum(ms) + CALL_MS) * noise[-1]
     timed = tuple(float(value * factor + PROFILER_MS) for value, factor in zip(ms, noise[:-2], strict=True))
@@ -105,7 +111,7 @@ def test_the_hash_of_the_records_does_not_depend_on_their_order() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda plain: plain | {"schema": 99}, "cost model of schema 99, this edgert reads 1"),
+        (lambda plain: plain | {"schema": 99}, "cost model of schema 99, this edgert reads 2"),
         (lambda plain: {key: value for key, value in plain.items() if key != "latency"}, "latency: missing"),
         (lambda plain: plain | {"networks": "many"}, "networks: expected int"),
         (lambda plain: [], "cost model of schema None"),
@@ -122,6 +128,31 @@ def test_a_damaged_file_is_refused(cost: DeviceCost, tmp_path: Path, change: obj
         load_cost(path)
     with pytest.raises(InputFileError, match="cannot be read"):
         load_cost(tmp_path / "none.json")
+
+
+def test_another_device_is_learned_from_ten_networks_as_a_difference(cost: DeviceCost) -> None:
+    ratios = (4.0, 2.5)
+    pool = [sample(seed, *ratios) for seed in range(400, 440)]
+    few = [pool[place] for place in choose_networks(cost.latency, [item.network.kernels for item in pool], 10)]
+    new = [sample(seed, *ratios) for seed in range(500, 540)]
+    error, held = {}, {}
+    for name, earlier in (("difference", cost), ("alone", None)):
+        found = fit_device(few, PLATFORM, created="", records=["b"], earlier=earlier)
+        said = [found.predict(item.network.kernels, item.sizes).latency_ms for item in new]
+        truth = [item.network.latency_ms for item in new]
+        error[name] = np.median([abs(each.value[0] / ms - 1) for each, ms in zip(said, truth, strict=True)])
+        held[name] = np.mean([each.low[0] <= ms <= each.high[0] for each, ms in zip(said, truth, strict=True)])
+        assert found.records_sha256 != cost.records_sha256
+    assert error["difference"] < 0.06
+    assert error["difference"] < error["alone"]
+    assert held["difference"] >= 0.75
+
+
+def test_networks_that_tell_all_families_apart_are_chosen(cost: DeviceCost) -> None:
+    kernels = [item for seed in range(5) for item in sample(seed).network.kernels]
+    additions, convolutions = ([item for item in kernels if item.family.startswith(word)] for word in ("Add", "Conv"))
+    candidates = [additions[:10]] * 3 + [convolutions[:10]] * 3
+    assert {place // 3 for place in choose_networks(cost.latency, candidates, 2)} == {0, 1}
 
 
 def test_too_few_networks_are_refused() -> None:
