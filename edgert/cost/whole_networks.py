@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from edgert.bundle import Variant
 from edgert.cost.architecture import ArchitectureSample, WholeQuantity
+from edgert.cost.records import fastest_ms
 from edgert.profiler.record import Record, Verdict
 
 __all__ = ["samples_of"]
@@ -42,7 +43,7 @@ def samples_of(
 
 def _value(record: Record, quantity: WholeQuantity) -> float | None:
     if quantity is WholeQuantity.LATENCY_MS:
-        return min(statistics.median(window) for window in record.latency.windows_ms)
+        return fastest_ms(record)
     if quantity is WholeQuantity.PEAK_BYTES:
         return record.memory.peak_rss_bytes
     if quantity is WholeQuantity.ENERGY_MJ:
