@@ -23,6 +23,7 @@ __all__ = ["Transfer", "fit_transfer"]
 _INDEPENDENCE = (0.03, 0.1, 0.3, 1.0)
 """From devices that are nearly mixtures of the earlier ones to such whose costs have nothing to do with each other."""
 _MOST_JUDGED = 500
+_QUANTILES = 401
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,21 +32,22 @@ class Transfer:
 
     Attributes:
         posterior: Costs of features on this device.
-        reach: Ends of the interval in standard deviations, below and above 0, from the earlier devices.
+        surprises: Errors of log costs in standard deviations when each earlier device is learned from the others:
+            evenly spaced quantiles, the least and the greatest among them, float64[q].
         level: Share of models whose cost is meant to lie within the interval.
         records: Hash of the records that it was learned from, or empty.
     """
 
     posterior: Posterior
-    reach: tuple[float, float]
+    surprises: Floats
     level: float
     records: str = ""
 
     def __post_init__(self) -> None:
         if not 0 < self.level < 1:
             raise ValueError(f"level {self.level} is not between 0 and 1")
-        if not self.reach[0] <= 0 <= self.reach[1]:
-            raise ValueError(f"reach {self.reach}: from 0 or less to 0 or more is needed")
+        if self.surprises.ndim != 1 or self.surprises.size < 2 or not (np.diff(self.surprises) >= 0).all():
+            raise ValueError("surprises must be 2 or more that never descend")
 
     def predict(self, features: ArrayLike) -> Prediction:
         """Returns the cost of n models, in the unit of the measurements.
@@ -56,13 +58,42 @@ class Transfer:
         Raises:
             ValueError: other views or features than those learned from.
         """
+        mean, deviation = self._predict_log(features)
+        below, above = np.interp([(1 - self.level) / 2, (1 + self.level) / 2], *self._distribution())
+        low, high = np.exp(mean + min(below, 0.0) * deviation), np.exp(mean + max(above, 0.0) * deviation)
+        return Prediction(np.exp(mean), low, high, self.level)
+
+    def predict_risk(self, features: ArrayLike, limits: ArrayLike) -> Floats:
+        """Returns the probability that a measurement of each of n models exceeds each of l limits, float64[l, n].
+
+        Of models under a limit, take the one with the most accuracy less `price * risk`, where `price` is the loss of
+        accuracy that is as bad as a broken limit: at a tight limit a little risk buys much accuracy.
+
+        Args:
+            features: As given for the earlier devices, [n, d] or [v, n, d].
+            limits: In the unit of the measurements, above 0, [l].
+
+        Raises:
+            ValueError: other views or features than those learned from, or limits that are not as said.
+        """
+        ends = np.asarray(limits, np.float64)
+        if ends.ndim != 1 or not (ends > 0).all():
+            raise ValueError(f"limits {limits!r}: a list of values above 0 is needed")
+        mean, deviation = self._predict_log(features)
+        levels, surprises = self._distribution()
+        safe = np.interp((np.log(ends)[:, np.newaxis] - mean) / deviation, surprises, levels, left=0.0, right=1.0)
+        return np.asarray(1 - safe, np.float64)
+
+    def _distribution(self) -> tuple[Floats, Floats]:
+        """Returns levels and the surprises that are as great or less in such a share, float64[q] each."""
+        return np.linspace(0, 1, self.surprises.size), self.surprises
+
+    def _predict_log(self, features: ArrayLike) -> tuple[Floats, Floats]:
         views, learned = as_views(features), self.posterior.measured
         if views.shape[0] != learned.shape[0] or views.shape[2] != learned.shape[2]:
             found, needed = (views.shape[0], views.shape[2] - 1), (learned.shape[0], learned.shape[2] - 1)
             raise ValueError(f"{found} views and features: the model was learned from {needed}")
-        mean, deviation = self.posterior.predict_log(views)
-        low, high = (np.exp(mean + end * deviation) for end in self.reach)
-        return Prediction(np.exp(mean), low, high, self.level)
+        return self.posterior.predict_log(views)
 
 
 def fit_transfer(
@@ -93,9 +124,9 @@ def fit_transfer(
         raise ValueError(f"level {level} is not between 0 and 1")
     judged = np.setdiff1d(np.unique(np.linspace(0, len(earlier.values) - 1, _MOST_JUDGED).astype(int)), rows)
     surprises = [_surprises(earlier, device, rows, judged) for device in range(earlier.count)]
-    low, high = np.quantile(np.concatenate(surprises), [(1 - level) / 2, (1 + level) / 2])
+    quantiles = np.quantile(np.concatenate(surprises), np.linspace(0, 1, _QUANTILES))
     posterior = fit_posterior(_priors(earlier), earlier.views[:, rows], costs)
-    return Transfer(posterior, (min(float(low), 0.0), max(float(high), 0.0)), level, records)
+    return Transfer(posterior, quantiles, level, records)
 
 
 def _priors(earlier: EarlierDevices) -> tuple[CostPrior, ...]:

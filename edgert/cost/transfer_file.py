@@ -49,7 +49,7 @@ class _SavedTransfer:
     kind: str
     records: str
     level: float
-    reach: tuple[float, float]
+    surprises: _Row
     priors: tuple[_SavedPrior, ...]
     measured: tuple[_Rows, ...]
     values: _Row
@@ -89,10 +89,8 @@ def transfer_to_json(transfer: Transfer) -> str:
         for part in posterior.components
     )
     measured = tuple(tuple(map(_row, view)) for view in posterior.measured)
-    values = _row(posterior.values)
-    saved = _SavedTransfer(
-        SCHEMA, _KIND, transfer.records, transfer.level, transfer.reach, priors, measured, values, parts
-    )
+    values, surprises = _row(posterior.values), _row(transfer.surprises)
+    saved = _SavedTransfer(SCHEMA, _KIND, transfer.records, transfer.level, surprises, priors, measured, values, parts)
     return json.dumps(to_plain(saved), separators=(",", ":")) + "\n"
 
 
@@ -111,8 +109,9 @@ def parse_transfer(data: bytes | str) -> Transfer:
     if plain.get("schema") != SCHEMA:
         raise CodecError("schema", f"{plain.get('schema')!r} is unknown; this edgert reads {SCHEMA}")
     saved = from_plain(_SavedTransfer, plain)
+    surprises = _array(saved.surprises, "surprises", (len(saved.surprises),))
     try:
-        return Transfer(_posterior(saved), saved.reach, saved.level, saved.records)
+        return Transfer(_posterior(saved), surprises, saved.level, saved.records)
     except ValueError as error:
         raise CodecError("", str(error)) from error
 

@@ -106,41 +106,43 @@ def _explain(prior: CostPrior, features: Floats, values: Floats, key: tuple[int,
     shared = prior.covariance(features, features)
     safe = np.maximum(expected, _FLOOR)
     scale = float(np.exp(np.median(np.log(values / safe))))
-    trials = [_settle(prior, expected * scale, shared * scale**2, values, (noise, scale)) for noise in _NOISES]
-    fitted = max(trials, key=lambda trial: trial[0])[2]
-    scale = float(np.exp(np.median(np.log(np.maximum(fitted, _FLOOR * scale) / safe))))
-    trials = [_settle(prior, expected * scale, shared * scale**2, values, (noise, scale)) for noise in _NOISES]
+    evidence, _, fitted = _settle(prior, expected * scale, shared * scale**2, values, scale)
+    best = fitted[np.argmax(evidence)]
+    scale = float(np.exp(np.median(np.log(np.maximum(best, _FLOOR * scale) / safe))))
+    evidence, variances, _ = _settle(prior, expected * scale, shared * scale**2, values, scale)
     return [
-        (evidence, Component(1.0, *key, float(noise), scale, variances))
-        for noise, (evidence, variances, _) in zip(_NOISES, trials, strict=True)
+        (float(evidence[level]), Component(1.0, *key, float(noise), scale, variances[level]))
+        for level, noise in enumerate(_NOISES)
     ]
 
 
 def _settle(
-    prior: CostPrior, expected: Floats, shared: Floats, values: Floats, level: tuple[float, float]
-) -> tuple[float, Floats, Floats]:
-    """Reweights measurements until outliers are found; returns Laplace's log evidence, variances and fitted costs.
+    prior: CostPrior, expected: Floats, shared: Floats, values: Floats, scale: float
+) -> tuple[Floats, Floats, Floats]:
+    """Reweights measurements until outliers are found, at each of l noise levels.
 
     Args:
         prior: For what it says of noise.
         expected: Mean of the measured models' costs before measuring, float64[m].
         shared: Their covariance before measuring, float64[m, m].
         values: What was measured, float64[m].
-        level: Relative noise, and the scale.
+        scale: Of the new device.
+
+    Returns:
+        Laplace's log evidence, float64[l], variances and fitted costs of the measurements, float64[l, m].
     """
-    noise, scale = level
-    fitted, weight = expected, np.ones(values.size)
-    variances, among, pull = expected, shared, expected
+    noise = _NOISES[:, np.newaxis]
+    fitted = np.tile(expected, (_NOISES.size, 1))
+    size, weight = noise * np.maximum(fitted, _FLOOR * scale), np.ones_like(fitted)
     for _ in range(_ROUNDS):
-        variances = (noise * np.maximum(fitted, _FLOOR * scale)) ** 2 / weight
-        among = shared + np.diag(variances)
-        pull = np.asarray(np.linalg.solve(among, values - expected), np.float64)
-        fitted = expected + shared @ pull
+        variances = size**2 / weight
+        among = shared + variances[:, np.newaxis] * np.eye(values.size)
+        pull = np.linalg.solve(among, np.broadcast_to(values - expected, fitted.shape)[..., np.newaxis])[..., 0]
+        fitted = expected + pull @ shared
         size = noise * np.maximum(fitted, _FLOOR * scale)
         weight = (FREEDOM + 1) / (FREEDOM + ((values - fitted) / size) ** 2)
-    size = noise * np.maximum(fitted, _FLOOR * scale)
     fit = -np.log(size) - (FREEDOM + 1) / 2 * np.log1p(((values - fitted) / size) ** 2 / FREEDOM)
-    volume = np.linalg.slogdet(among)[1] - np.log(variances).sum()
+    volume = np.linalg.slogdet(among)[1] - np.log(variances).sum(axis=1)
     mean, deviation = prior.log_noise
-    doubt = pull @ shared @ pull + volume + ((np.log(noise) - mean) / deviation) ** 2
-    return float(fit.sum() - doubt / 2), variances, fitted
+    doubt = ((pull @ shared) * pull).sum(axis=1) + volume + ((np.log(_NOISES) - mean) / deviation) ** 2
+    return fit.sum(axis=1) - doubt / 2, variances, fitted

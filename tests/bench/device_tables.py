@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 ZOO = Path(os.environ.get("EDGERT_ZOO", Path(__file__).parents[3] / "shared" / "zoo"))
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+CONV_1X1, CONV_3X3, AVERAGE_POOL = 2, 3, 4
+PAIR_SCALE = 0.3
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 """From which node to which each operation goes, in the order of an architecture's text; node 3 is the output."""
 BLOCKS = 9
@@ -69,7 +71,7 @@ def load_nasbench201(zoo: Path = ZOO) -> DeviceTable:
     table = parquet.read_table(zoo / "hwbench" / "nasbench201_latency.parquet")
     names = [name for name in table.column_names if name.startswith("lat_ms_")]
     operations = parse_cells(table["arch_str"].to_pylist())
-    features = np.stack([encode(operations, len(OPERATIONS)), encode(reaching(operations), len(OPERATIONS))])
+    features = np.stack([encode_cells(operations), encode_cells(reaching(operations))])
     latency = np.stack([table[name].to_numpy() for name in names], axis=1).astype(np.float64)
     accuracy = table["acc_cifar10_test"].to_numpy()
     return DeviceTable(tuple(name.removeprefix("lat_ms_") for name in names), features, latency, accuracy)
@@ -121,3 +123,23 @@ def encode(choices: NDArray[np.int64], kinds: int) -> Floats:
     """Returns how often each kind but 0 occurs, and which is at each place, float64[n, (places + 1) * (kinds - 1)]."""
     one_hot = (choices[:, :, np.newaxis] == np.arange(1, kinds)).astype(np.float64)
     return np.concatenate([one_hot.sum(axis=1), one_hot.reshape(len(choices), -1)], axis=1)
+
+
+def encode_cells(operations: NDArray[np.int64]) -> Floats:
+    """Returns what `encode` does, then how operations add up to less or more than their sum, float64[n, 40].
+
+    - Pairs of operations by their two kinds: 10 counts, scaled so that each is believed to matter little.
+    - Work that engines do once: convolutions that read one node share its ReLU, average pools that read one node are
+      the same. Two counts of what is saved.
+    """
+    kinds = range(1, len(OPERATIONS))
+    count = {kind: (operations == kind).sum(axis=1) for kind in kinds}
+    pairs = [count[one] * count[other] for one in kinds for other in kinds if one < other]
+    pairs += [count[kind] * (count[kind] - 1) / 2 for kind in kinds]
+    shared = np.zeros((2, len(operations)))
+    for node in (0, 1):
+        read = operations[:, [edge for edge, (start, _) in enumerate(EDGES) if start == node]]
+        convolutions = ((read == CONV_1X1) | (read == CONV_3X3)).sum(axis=1)
+        shared += np.maximum([convolutions - 1, (read == AVERAGE_POOL).sum(axis=1) - 1], 0)
+    places = encode(operations, len(OPERATIONS))
+    return np.concatenate([places, PAIR_SCALE * np.stack(pairs, axis=1), shared.T], axis=1)

@@ -12,11 +12,15 @@ A seed draws 1,000 architectures that may be measured. Ways of predicting, all j
   noise of the table, or beyond sums of costs. No seeds; its interval is that of its own errors.
 
 Columns: Spearman's correlation; median error; share within 5 and 10 %; share within the 90 % interval; mean width of
-the interval as a share of the value, over the median error (a normal distribution known exactly gives 4.88). Where
-accuracy is known, picks: at five limits, the 10, 30, 50, 70 and 90 % quantiles of the true latencies, the most accurate
-architecture whose upper end of the interval is within the limit; `broken` is the share of picks whose true latency is
-not, `loss` what the others lack, on average, to the most accurate architecture truly within, in points of accuracy.
-`ridge` has no interval; its picks go by the value. Needs the zoo (EDGERT_ZOO) and the extras cost and parquet.
+the interval as a share of the value, over the median error (a normal distribution known exactly gives 4.88).
+
+Where accuracy is known, picks follow: at five limits, the 10, 30, 50, 70 and 90 % quantiles of the true latencies, the
+architecture with the most accuracy less a price times the probability that it breaks the limit. The price, in points of
+accuracy, is the least at which 5 % of the picks on the other devices of the table break, 10 where none was run.
+`broken` is the share of picks whose true latency is above the limit, `loss` what the others lack, on average, to the
+most accurate architecture truly within, in points. `ridge` has no interval; its risk is 0 or 1, by its value. The last
+two columns are of the most accurate architecture whose upper end of the interval is within the limit.
+Needs the zoo (EDGERT_ZOO) and the extras cost and parquet.
 """
 
 from __future__ import annotations
@@ -38,9 +42,16 @@ from tests.bench.device_tables import DeviceTable, Floats, load_table
 LEVEL = 0.9
 POOL = 1000
 LIMITS = (0.1, 0.3, 0.5, 0.7, 0.9)
-COLUMNS = ("spearman", "median_error", "within_5", "within_10", "coverage", "width", "broken", "loss")
+MOST_BROKEN = 0.05
+PRICES = (2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 30)
+USUAL_PRICE = 10
+COLUMNS = ("spearman", "median_error", "within_5", "within_10", "coverage", "width")
 Scores = dict[str, float]
-Way = Callable[[DeviceTable, EarlierDevices, int, "np.ndarray", int], tuple[Prediction, "np.ndarray"]]
+Risk = Callable[[Floats], Floats]
+"""Probabilities that models break limits, [l, n], from the limits, [l]."""
+Answer = tuple[Prediction, "np.ndarray", Risk]
+"""Predictions for all models, rows that were measured, and the risk at limits."""
+Way = Callable[[DeviceTable, EarlierDevices, int, "np.ndarray", int], Answer]
 
 
 def predict_chosen(table: DeviceTable, earlier: EarlierDevices, device: int, pool: np.ndarray, samples: int):
@@ -54,7 +65,7 @@ def predict_random(table: DeviceTable, earlier: EarlierDevices, device: int, poo
 def predict_ridge(table: DeviceTable, earlier: EarlierDevices, device: int, pool: np.ndarray, samples: int):
     rows = pool[:samples]
     value = np.exp(ridge(np.log(earlier.values), np.log(table.latency_ms[rows, device]), rows))
-    return Prediction(value, value, value, LEVEL), rows
+    return Prediction(value, value, value, LEVEL), rows, lambda limits: np.array([value > limit for limit in limits])
 
 
 WAYS: dict[str, Way] = {"chosen": predict_chosen, "random": predict_random, "ridge": predict_ridge}
@@ -62,7 +73,7 @@ WAYS: dict[str, Way] = {"chosen": predict_chosen, "random": predict_random, "rid
 
 def _transfer(table: DeviceTable, earlier: EarlierDevices, device: int, rows: np.ndarray):
     transfer = fit_transfer(earlier, rows, table.latency_ms[rows, device], LEVEL)
-    return transfer.predict(table.features), rows
+    return transfer.predict(table.features), rows, lambda limits: transfer.predict_risk(table.features, limits)
 
 
 def ridge(features: Floats, values: Floats, rows: np.ndarray, strength: float = 1.0) -> Floats:
@@ -73,7 +84,7 @@ def ridge(features: Floats, values: Floats, rows: np.ndarray, strength: float = 
     return mean + scaled @ known.T @ np.linalg.solve(inner, values - mean)
 
 
-def predict_all(table: DeviceTable, device: int, fitted: np.ndarray | None = None) -> tuple[Prediction, np.ndarray]:
+def predict_all(table: DeviceTable, device: int, fitted: np.ndarray | None = None) -> Answer:
     """Fits the even rows, or those given; the interval holds 90 % of their errors."""
     fitted = np.arange(0, len(table.latency_ms), 2) if fitted is None else fitted
     own = np.repeat(table.latency_ms[fitted, device : device + 1], 3, axis=1)  # learned alone: no other device helps
@@ -82,11 +93,15 @@ def predict_all(table: DeviceTable, device: int, fitted: np.ndarray | None = Non
     value = np.maximum(as_views(table.features)[learned.view[0]] @ learned.costs[0] * unit, 0.01 * unit)
     errors = own[:, 0] / value[fitted]
     low, high = np.quantile(errors, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Prediction(value, value * min(low, 1.0), value * max(high, 1.0), LEVEL), fitted
+
+    def find_risk(limits: Floats) -> Floats:
+        return 1 - np.searchsorted(np.sort(errors), limits[:, np.newaxis] / value, side="right") / errors.size
+
+    return Prediction(value, value * min(low, 1.0), value * max(high, 1.0), LEVEL), fitted, find_risk
 
 
-def score(prediction: Prediction, true: Floats, measured: np.ndarray, accuracy: Floats | None) -> Scores:
-    """Returns what the columns say; rows that were measured count in picks only."""
+def score(prediction: Prediction, true: Floats, measured: np.ndarray) -> Scores:
+    """Returns what the columns before the picks say; rows that were measured do not count."""
     rest = np.setdiff1d(np.arange(true.size), measured)
     value, true_rest = prediction.value[rest], true[rest]
     error = np.abs(value / true_rest - 1)
@@ -100,18 +115,32 @@ def score(prediction: Prediction, true: Floats, measured: np.ndarray, accuracy: 
         inside = (prediction.low[rest] <= true_rest) & (true_rest <= prediction.high[rest])
         scores["coverage"] = float(inside.mean())
         scores["width"] = float(prediction.relative_width[rest].mean() / np.median(error))
-    return scores | (score_picks(prediction, true, accuracy) if accuracy is not None else {})
+    return scores
 
 
-def score_picks(prediction: Prediction, true: Floats, accuracy: Floats) -> Scores:
-    broken, losses = [], []
-    for limit in np.quantile(true, LIMITS):
-        allowed = np.flatnonzero(prediction.high <= limit)
-        pick = allowed[np.argmax(accuracy[allowed])] if allowed.size else int(np.argmin(prediction.high))
-        broken.append(bool(true[pick] > limit))
-        if not broken[-1]:
-            losses.append(accuracy[true <= limit].max() - accuracy[pick])
-    return {"broken": float(np.mean(broken)), "loss": float(np.mean(losses)) if losses else float("nan")}
+def score_picks(prediction: Prediction, risk: Risk, true: Floats, accuracy: Floats) -> Scores:
+    """Returns broken and loss at each price, and below the upper end; rows that were measured may be picked."""
+    limits = np.quantile(true, LIMITS)
+    risks = risk(limits)
+    picks = {f"at {price}": [int(np.argmax(accuracy - price * each)) for each in risks] for price in PRICES}
+    picks["below"] = [_pick_below(prediction, limit, accuracy) for limit in limits]
+    found: Scores = {}
+    for rule, rows in picks.items():
+        found[f"broken {rule}"], found[f"loss {rule}"] = _judge(rows, limits, true, accuracy)
+    return found
+
+
+def _pick_below(prediction: Prediction, limit: float, accuracy: Floats) -> int:
+    allowed = np.flatnonzero(prediction.high <= limit)
+    return int(allowed[np.argmax(accuracy[allowed])] if allowed.size else np.argmin(prediction.high))
+
+
+def _judge(picks: Sequence[int], limits: Floats, true: Floats, accuracy: Floats) -> tuple[float, float]:
+    """Returns the share of picks that break their limit, and the mean loss of the others."""
+    broken = true[picks] > limits
+    best = np.array([accuracy[true <= limit].max() for limit in limits])
+    losses = (best - accuracy[picks])[~broken]
+    return float(broken.mean()), float(losses.mean()) if losses.size else float("nan")
 
 
 def run(table: DeviceTable, names: Sequence[str], seeds: int, samples: int) -> dict[str, dict[str, list[Scores]]]:
@@ -120,29 +149,62 @@ def run(table: DeviceTable, names: Sequence[str], seeds: int, samples: int) -> d
     for name in names:
         device = table.devices.index(name)
         others, true = earlier.without(device), table.latency_ms[:, device]
-        found[name] = {way: [] for way in WAYS} | {"all": [score(*_with_truth(predict_all, table, device))]}
+        found[name] = {way: [] for way in WAYS} | {"all": [_score_all(predict_all(table, device), table, device)]}
         for seed in range(seeds):
             pool = np.random.default_rng(seed).choice(true.size, min(POOL, true.size), replace=False)
             for way, predict in WAYS.items():
-                prediction, rows = predict(table, others, device, pool, samples)
-                found[name][way].append(score(prediction, true, rows, table.accuracy))
+                answer = predict(table, others, device, pool, samples)
+                found[name][way].append(_score_all(answer, table, device))
         show(name, found[name])
     return found
 
 
-def _with_truth(predict, table: DeviceTable, device: int):
-    prediction, rows = predict(table, device)
-    return prediction, table.latency_ms[:, device], rows, table.accuracy
+def _score_all(answer: Answer, table: DeviceTable, device: int) -> Scores:
+    prediction, rows, risk = answer
+    true, accuracy = table.latency_ms[:, device], table.accuracy
+    picks = {} if accuracy is None else score_picks(prediction, risk, true, accuracy)
+    return score(prediction, true, rows) | picks
 
 
 def summarize(scores: list[Scores]) -> Scores:
-    return {name: float(np.nanmean([item[name] for item in scores])) for name in scores[0]}
+    return {name: _mean([item[name] for item in scores]) for name in scores[0]}
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Returns the mean of what is known: where all picks break, there is no loss."""
+    known = np.array(values)[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")
 
 
 def show(name: str, ways: dict[str, list[Scores]]) -> None:
     for way, scores in ways.items():
         cells = [_cell(scores, column) for column in COLUMNS]
         print(f"{name:16} {way:7} " + " ".join(f"{cell:>15}" for cell in cells), flush=True)
+
+
+def show_picks(found: dict[str, dict[str, list[Scores]]]) -> None:
+    print(f"\n{'picks':16} {'way':7} " + " ".join(f"{c:>15}" for c in ("price", "broken", "loss", "broken", "loss")))
+    for way in [*WAYS, "all"]:
+        rows = []
+        for name, ways in found.items():
+            price = choose_price([score for other, each in found.items() if other != name for score in each[way]])
+            mean = summarize(ways[way])
+            rows.append(
+                [price, *(mean[f"{what} {rule}"] for rule in (f"at {price}", "below") for what in ("broken", "loss"))]
+            )
+            print(f"{name:16} {way:7} " + " ".join(f"{value:15.3f}" for value in rows[-1]))
+        print(
+            f"{'mean of devices':16} {way:7} "
+            + " ".join(f"{_mean(column):15.3f}" for column in zip(*rows, strict=True))
+        )
+
+
+def choose_price(others: list[Scores]) -> int:
+    """Returns the least price at which not too many of these picks break."""
+    fitting = [
+        price for price in PRICES if others and np.mean([s[f"broken at {price}"] for s in others]) <= MOST_BROKEN
+    ]
+    return fitting[0] if fitting else USUAL_PRICE
 
 
 def _cell(scores: list[Scores], column: str) -> str:
@@ -167,6 +229,8 @@ def main() -> int:
     found = run(table, [options.device] if options.device else table.devices, options.seeds, options.samples)
     means = {way: [summarize(ways[way]) for ways in found.values()] for way in [*WAYS, "all"]}
     show("mean of devices", means)
+    if table.accuracy is not None:
+        show_picks(found)
     if options.json:
         options.json.write_text(json.dumps({"table": options.table, "samples": options.samples, "scores": found}))
     return 0

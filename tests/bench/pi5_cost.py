@@ -53,7 +53,7 @@ def fit_half(features: Floats, values: Floats, half: np.ndarray) -> Prediction:
 
 
 def _score(prediction: Prediction, values: Floats, judged: np.ndarray) -> Scores:
-    return score(prediction, values, np.setdiff1d(np.arange(values.size), judged), None)
+    return score(prediction, values, np.setdiff1d(np.arange(values.size), judged))
 
 
 def restrict(earlier: EarlierDevices, rows: np.ndarray) -> EarlierDevices:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from edgert.cost.transfer import Transfer, fit_transfer
 from edgert.cost.transfer_file import load_transfer, parse_transfer, save_transfer, transfer_to_json
 from edgert.cost.transfer_prior import EarlierDevices, learn_devices
 from tests.bench.device_tables import DeviceTable, load_fbnet, load_nasbench201, load_pi5, parse_cells, reaching
-from tests.bench.few_shot import ridge, score
+from tests.bench.few_shot import LIMITS, ridge, score, score_picks
 
 NONE, SKIP, CONV_3X3 = 0, 1, 3
 
@@ -58,7 +59,7 @@ def test_ten_measurements_rank_all_architectures(
 ) -> None:
     transfer, rows = transferred[name]
     true = cells.latency_ms[:, cells.devices.index(name)]
-    assert score(transfer.predict(cells.features), true, rows, None)["spearman"] >= least
+    assert score(transfer.predict(cells.features), true, rows)["spearman"] >= least
 
 
 def test_transfer_ranks_better_than_ridge_on_the_mean_device(
@@ -78,12 +79,46 @@ def test_nine_of_ten_latencies_lie_within_the_interval(
     cells: DeviceTable, transferred: dict[str, tuple[Transfer, np.ndarray]]
 ) -> None:
     scores = [
-        score(transferred[name][0].predict(cells.features), cells.latency_ms[:, device], transferred[name][1], None)
+        score(transferred[name][0].predict(cells.features), cells.latency_ms[:, device], transferred[name][1])
         for device, name in enumerate(cells.devices)
     ]
     assert 0.82 <= np.mean([each["coverage"] for each in scores]) <= 0.97
     assert min(each["coverage"] for each in scores) >= 0.6
     assert np.mean([each["width"] for each in scores]) <= 10
+
+
+def test_risks_say_how_many_models_break_a_limit(
+    cells: DeviceTable, transferred: dict[str, tuple[Transfer, np.ndarray]]
+) -> None:
+    surplus = []
+    for device, name in enumerate(cells.devices):
+        true = cells.latency_ms[::20, device]
+        limits = np.quantile(true, LIMITS)
+        risks = transferred[name][0].predict_risk(cells.features[:, ::20], limits)
+        assert (np.diff(risks, axis=0) <= 0).all()
+        surplus.append(risks.mean(axis=1) - [(true > limit).mean() for limit in limits])
+    assert np.abs(np.mean(surplus, axis=0)).max() <= 0.06
+
+
+def test_at_the_upper_end_of_the_interval_one_in_twenty_breaks(cells: DeviceTable, learned: Transfer) -> None:
+    some = cells.features[:, ::2000]
+    risks = learned.predict_risk(some, learned.predict(some).high)
+    np.testing.assert_allclose(np.diag(risks), 0.05, atol=1e-9)
+
+
+def test_picks_by_risk_lose_less_accuracy_than_those_below_the_upper_end(
+    cells: DeviceTable, transferred: dict[str, tuple[Transfer, np.ndarray]]
+) -> None:
+    scores = []
+    for device, name in enumerate(cells.devices):
+        transfer = transferred[name][0]
+        prediction, true = transfer.predict(cells.features), cells.latency_ms[:, device]
+        risk = partial(transfer.predict_risk, cells.features)
+        scores.append(score_picks(prediction, risk, true, cells.accuracy))
+    broken, loss, cautious = (np.mean([s[k] for s in scores]) for k in ("broken at 10", "loss at 10", "loss below"))
+    assert broken <= 0.1
+    assert loss <= 1.0
+    assert loss < cautious / 2
 
 
 def test_an_engine_that_removes_dead_operations_is_recognized(
@@ -100,7 +135,7 @@ def test_blocks_in_places(zoo: Path) -> None:
     device, values = table.devices.index("pixel3"), table.latency_ms[::4]
     earlier, true = devices.without(device), values[:, device]
     rows = choose_models(earlier, 10)
-    found = score(fit_transfer(earlier, rows, true[rows]).predict(table.features[:, ::4]), true, rows, None)
+    found = score(fit_transfer(earlier, rows, true[rows]).predict(table.features[:, ::4]), true, rows)
     plain = spearmanr(ridge(np.log(earlier.values), np.log(true[rows]), rows), true)[0]
     assert found["spearman"] >= 0.95
     assert 1 - found["spearman"] < 0.7 * (1 - plain)
@@ -116,7 +151,7 @@ def test_energy_and_latency_of_a_new_board(engine: str, most: float, zoo: Path, 
     for values, error in ((board.latency_ms, most), (board.energy_mj, 0.07)):
         transfer = fit_transfer(devices, rows, values[places])
         prediction = transfer.predict(devices.views[:, board.rows, :-1])
-        found = score(prediction, values, places, None)
+        found = score(prediction, values, places)
         assert found["median_error"] <= error  # ridge: 0.07 to 0.09
         assert found["spearman"] >= (0.985 if values is board.latency_ms else 0.96)
 
@@ -216,7 +251,7 @@ def _weigh(document: dict[str, Any]) -> None:
 
 
 def _swap(document: dict[str, Any]) -> None:
-    document["reach"] = [1.0, -1.0]
+    document["surprises"].reverse()
 
 
 def _age(document: dict[str, Any]) -> None:
@@ -235,12 +270,12 @@ def _spell(document: dict[str, Any]) -> None:
     ("damage", "message"),
     [
         (_drop, "at priors: missing"),
-        (_shorten, r"priors\[0\]\.spread: shape \(28,\), expected \(29,\)"),
+        (_shorten, r"priors\[0\]\.spread: shape \(40,\), expected \(41,\)"),
         (_tear, "measured: rows are of different lengths"),
         (_point_beyond, r"components\[0\]: prior \d and view 2 of 4 priors and 2 views"),
         (_silence, "noise, scale and variances must be above 0"),
         (_weigh, "weights must add up to 1"),
-        (_swap, "from 0 or less to 0 or more"),
+        (_swap, "surprises must be 2 or more that never descend"),
         (_age, "99 is unknown; this edgert reads 1"),
         (_rename, "not an edgert transfer cost model"),
         (_spell, r"values\[0\]: expected float, got a string"),
@@ -298,8 +333,14 @@ def test_measurements_are_checked(rows: list[int], values: list[float], level: f
 
 
 def test_other_features_than_learned_from_are_refused(learned: Transfer) -> None:
-    with pytest.raises(ValueError, match=r"\(1, 3\) views and features: the model was learned from \(2, 28\)"):
+    with pytest.raises(ValueError, match=r"\(1, 3\) views and features: the model was learned from \(2, 40\)"):
         learned.predict(np.ones((4, 3)))
+
+
+@pytest.mark.parametrize("limits", [5.0, [1.0, 0.0], [np.nan]])
+def test_limits_are_checked(limits: float | list[float], learned: Transfer, cells: DeviceTable) -> None:
+    with pytest.raises(ValueError, match=r"limits .*a list of values above 0"):
+        learned.predict_risk(cells.features[:, :4], limits)
 
 
 @pytest.mark.parametrize(
