@@ -10,22 +10,54 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from edgert.cost.network_builder import Net
 from edgert.errors import MissingExtraError
 
-__all__ = ["random_network"]
+__all__ = ["LARGE", "Bounds", "random_network"]
 
-_SIZES = ((16, 16), (28, 28), (32, 32), (49, 10), (64, 64), (96, 96), (112, 112), (128, 128), (160, 160), (240, 320))
-_MOST_MACS = 600_000_000
-_LEAST_MACS = 200_000
-_MOST_ELEMENTS = 4_000_000
 _OPSET, _IR_VERSION = 18, 8
 
 
-def random_network(seed: int) -> tuple[bytes, tuple[int, ...]]:
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What networks may be: blocks, (height, width) of inputs, channels of the first and of any layer, classes.
+
+    `most_elements` is of the largest activation, `most_weights` counts the constants of a network.
+    """
+
+    blocks: tuple[str, ...]
+    sizes: tuple[tuple[int, int], ...]
+    widths: tuple[int, ...]
+    most_channels: int
+    classes: tuple[int, ...]
+    least_macs: int
+    most_macs: int
+    most_elements: int
+    most_weights: int
+
+
+LARGE = Bounds(
+    (
+        *("plain", "residual", "bottleneck", "separable", "shuffle"),
+        *("fire", "pyramid", "pooled", "widened", "spectral"),
+    ),
+    ((16, 16), (28, 28), (32, 32), (49, 10), (64, 64), (96, 96), (112, 112), (128, 128), (160, 160), (240, 320)),
+    (8, 12, 16, 24, 32, 48, 58, 64),
+    512,
+    (2, 10, 12, 100, 1000),
+    200_000,
+    600_000_000,
+    4_000_000,
+    1 << 40,
+)
+"""For devices that run Linux."""
+
+
+def random_network(seed: int, bounds: Bounds = LARGE) -> tuple[bytes, tuple[int, ...]]:
     """Returns an ONNX model drawn by the seed, and the shape of its only input `input`: (1, C, H, W) or (1, N).
 
     Raises:
@@ -35,7 +67,7 @@ def random_network(seed: int) -> tuple[bytes, tuple[int, ...]]:
         from onnx import checker, helper, numpy_helper
     except ImportError as error:
         raise MissingExtraError("onnx", "convert", "teaching a cost model with random networks") from error
-    net = _draw_within_bounds(seed)
+    net = _draw_within(bounds, seed)
     constants = [numpy_helper.from_array(value, name) for name, value in net.constants.items()]
     nodes = [helper.make_node(op, inputs, [output], name=output, **more) for op, inputs, output, more in net.nodes]
     graph = helper.make_graph(
@@ -174,48 +206,50 @@ def _pooled(net: Net, out: int, stride: int) -> None:
     net.add(kind, [net.at], (1, out, *size), kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=pads)
 
 
-_BLOCKS: tuple[Block, ...] = (
-    _plain,
-    _residual,
-    _bottleneck,
-    _separable,
-    _shuffle,
-    _fire,
-    _pyramid,
-    _pooled,
-    _widened,
-    _spectral,
-)
+_BLOCKS: dict[str, Block] = {
+    "plain": _plain,
+    "residual": _residual,
+    "bottleneck": _bottleneck,
+    "separable": _separable,
+    "shuffle": _shuffle,
+    "fire": _fire,
+    "pyramid": _pyramid,
+    "pooled": _pooled,
+    "widened": _widened,
+    "spectral": _spectral,
+}
 
 
-def _draw_within_bounds(seed: int) -> Net:
-    """The first of the seed's networks that is neither trivial nor takes long on a small device."""
+def _draw_within(bounds: Bounds, seed: int) -> Net:
+    """The first of the seed's networks that is neither trivial nor takes long on such a device."""
     for attempt in itertools.count():
-        net = _draw(np.random.default_rng([seed, attempt]))
-        if _LEAST_MACS <= net.macs <= _MOST_MACS and net.largest <= _MOST_ELEMENTS:
+        net = _draw(np.random.default_rng([seed, attempt]), bounds)
+        weights = sum(int(np.size(value)) for value in net.constants.values())
+        is_small = net.largest <= bounds.most_elements and weights <= bounds.most_weights
+        if is_small and bounds.least_macs <= net.macs <= bounds.most_macs:
             return net
     raise AssertionError("counting never ends")
 
 
-def _draw(random: np.random.Generator) -> Net:
+def _draw(random: np.random.Generator, bounds: Bounds) -> Net:
     """One network; most mix two kinds of blocks."""
     activation = ("Relu", "Relu", "Clip", "HardSwish", "LeakyRelu", "Sigmoid")[random.integers(6)]
     if random.random() < 0.12:
         return _perceptron(Net(random, (1, int(random.integers(64, 1024))), activation))
-    height, width = _SIZES[random.integers(len(_SIZES))]
+    height, width = bounds.sizes[random.integers(len(bounds.sizes))]
     colours = 3 if random.random() < 0.75 else 1  # spectra and grey pictures have one
     net = Net(random, (1, colours, height, width), activation)
-    width_now = int(random.choice([8, 12, 16, 24, 32, 48, 58, 64]))
+    width_now = int(random.choice(bounds.widths))
     net.conv(width_now, net.pick(3, 3, 5, (10, 4)), int(net.pick(1, 2, 2)))
-    kinds = [_BLOCKS[index] for index in random.integers(len(_BLOCKS), size=2)]
+    kinds = [_BLOCKS[bounds.blocks[index]] for index in random.integers(len(bounds.blocks), size=2)]
     for _ in range(int(random.integers(1, 5))):
         grows = random.random() < 0.7 and min(net.shape[2:]) > 4
         if grows:
-            width_now = min(512, 2 * int(width_now * random.uniform(1.0, 2.0) / 2))
+            width_now = min(bounds.most_channels, 2 * int(width_now * random.uniform(1.0, 2.0) / 2))
         for repeat in range(int(random.integers(1, 4))):
             stride = 2 if repeat == 0 and grows else 1
             kinds[random.integers(2)](net, width_now, stride)
-    _head(net)
+    _head(net, bounds)
     return net
 
 
@@ -227,7 +261,7 @@ def _perceptron(net: Net) -> Net:
     return net
 
 
-def _head(net: Net) -> None:
+def _head(net: Net, bounds: Bounds) -> None:
     channels, (height, width) = net.channels, net.shape[2:]
     if channels * height * width > 4096 or net.random.random() < 0.7:
         if net.random.random() < 0.5:
@@ -236,6 +270,6 @@ def _head(net: Net) -> None:
             axes = net.constant(np.array([2, 3], np.int64))
             net.add("ReduceMean", [net.at, axes], (1, channels, 1, 1), keepdims=1)
     net.reshape((1, int(np.prod(net.shape))))
-    net.dense(int(net.pick(2, 10, 12, 100, 1000)))
+    net.dense(int(net.pick(*bounds.classes)))
     if net.random.random() < 0.6:
         net.add(str(net.pick("Softmax", "Softmax", "LogSoftmax", "Sigmoid")), [net.at], net.shape)

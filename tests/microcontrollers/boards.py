@@ -74,7 +74,7 @@ def read_samples(zoo: Path, name: str, count: int) -> tuple[NDArray[np.int8], ND
     return inputs[:count], outputs[:count]
 
 
-def write_c_bundle(path: Path, folder: CFolder, target: str) -> Path:
+def write_c_bundle(path: Path, folder: CFolder, target: str, requantize: str | None = None) -> Path:
     """A bundle that holds nothing but the C of one model."""
     variant_id = f"c-{target}"
     variant = Variant(
@@ -86,6 +86,7 @@ def write_c_bundle(path: Path, folder: CFolder, target: str) -> Path:
         folder.outputs,
         (),
         0,
+        requantize=requantize,
         targets=(target,),
     )
     manifest = Manifest(
