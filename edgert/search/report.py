@@ -97,9 +97,9 @@ def _chosen(result: SearchResult) -> Html:
     facts = [(name, str(value)) for name, value in chosen.choice.items()]
     facts += [(item.value, format_quantity(item, chosen.measured)) for item in goals.quantities]
     facts += [
-        (name, str(value))
+        (name, _fact(value))
         for name, value in chosen.facts.items()
-        if name != "recipe" and isinstance(value, (str, int, float))
+        if name != "recipe" and isinstance(value, (str, int, float, list)) and value != []
     ]
     rows = [part for title, text in facts for part in (element("dt", title), element("dd", text))]
     rule = "the best" if len(goals.objectives) == 1 else f"rule: {result.settings.choose}"
@@ -108,6 +108,10 @@ def _chosen(result: SearchResult) -> Html:
     if isinstance(recipe, str):
         parts = [element("h3", "The recipe that rebuilds it"), element("pre", element("code", recipe))]
     return card("Chosen", f"Trial {chosen.number} ({rule}).", element("dl", *rows), *parts)
+
+
+def _fact(value: object) -> str:
+    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _front(result: SearchResult) -> Html:

@@ -13,6 +13,8 @@ __all__ = ["CHART_STYLE", "Dot", "chart", "key", "line", "stretched"]
 
 CHART_STYLE = """
 svg.chart { margin-top: 8px; }
+.framed { display: grid; grid-template-columns: auto minmax(0, 1fr); margin-top: 8px; }
+.framed svg.chart { margin-top: 0; }
 .chart polyline { fill: none; stroke: var(--accent); stroke-width: 1.8; }
 .chart polyline.faint { stroke: var(--accent-soft); stroke-width: 1; opacity: 0.55; }
 .chart polyline.best { stroke: var(--good); stroke-width: 1.8; }
@@ -30,7 +32,10 @@ pre code { overflow-wrap: normal; }
 """What these charts need beyond the style of every report."""
 
 _TOP, _BOTTOM = 7.0, 96.0
-"""Where the track lies in the height of a chart, in percent: room for the upper figure and for dots on the floor."""
+"""Where the track lies in the height of a chart, in percent: room for dots at the ceiling and on the floor."""
+
+_CHARACTER, _GAP = 7, 10
+"""Pixels that a character of a figure takes at most, and between figures and track."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +89,9 @@ def chart(
         for tick in across.ticks
     ]
     axis = element("svg", *ticks, class_="axis", width="100%", height=16, aria_hidden="true")
+    framed = element("div", _figures(upward, height), drawn, element("div"), axis, class_="framed")
     caption = element("div", f"{titles[1]} (upward), over {titles[0]}", class_="caption")
-    return element("div", drawn, axis, caption, class_="plot")
+    return element("div", framed, caption, class_="plot")
 
 
 def line(points: Sequence[tuple[float, float]], across: Scale, upward: Scale, tone: str = "") -> Html:
@@ -121,15 +127,23 @@ def _circle(left: str, top: str, radius: float, tone: str) -> Html:
     return element("circle", cx=left, cy=top, r=radius, class_=f"dot {tone}")
 
 
+def _figures(upward: Scale, height: int) -> Html:
+    """The figures of the vertical axis, left of the track, where no dot can lie on them."""
+    texts = [format_number(tick) for tick in upward.ticks]
+    width = _CHARACTER * max(map(len, texts)) + _GAP
+    drawn = [
+        element("text", text, x=width - _GAP, y=f"{_top(tick, upward):.2f}%", dy=4, text_anchor="end")
+        for text, tick in zip(texts, upward.ticks, strict=True)
+    ]
+    return element("svg", *drawn, class_="axis", width=width, height=height, aria_hidden="true")
+
+
 def _grid(across: Scale, upward: Scale) -> list[Html]:
-    lines = [_vertical(across.percent(tick), "grid") for tick in across.ticks]
-    for tick in upward.ticks:
-        top = f"{_top(tick, upward):.2f}%"
-        lines += [
-            element("line", x1=0, x2="100%", y1=top, y2=top, class_="grid"),
-            element("text", format_number(tick), x=0, y=top, dy=-3),
-        ]
-    return lines
+    tops = [f"{_top(tick, upward):.2f}%" for tick in upward.ticks]
+    return [
+        *(_vertical(across.percent(tick), "grid") for tick in across.ticks),
+        *(element("line", x1=0, x2="100%", y1=top, y2=top, class_="grid") for top in tops),
+    ]
 
 
 def _limits(across: Scale, upward: Scale, limits: tuple[float | None, float | None]) -> list[Html]:

@@ -171,17 +171,16 @@ def main() -> None:
     warnings.filterwarnings("ignore", module="optuna")
     table = load_table(TABLES.get(given.table, Path(given.table)))
     runs = runs_in(given.json)
-    for device in given.device:
-        truth = truth_of(table, device, given.dataset)
-        shown = []
-        for way, seed in itertools.product(given.way, range(given.seeds)):
-            key = (table.path.stem, given.dataset, given.target, device, way, seed)
-            if key not in runs:
-                runs[key] = search(way, truth, seed, given.target)
-                if given.json is not None:
-                    given.json.write_text(json.dumps([asdict(run) for run in runs.values()], indent=1))
-            shown.append(runs[key])
-        show(shown)
+    truths = {device: truth_of(table, device, given.dataset) for device in given.device}
+    shown = []
+    for seed, device, way in itertools.product(range(given.seeds), given.device, given.way):
+        key = (table.path.stem, given.dataset, given.target, device, way, seed)
+        if key not in runs:
+            runs[key] = search(way, truths[device], seed, given.target)
+            if given.json is not None:
+                given.json.write_text(json.dumps([asdict(run) for run in runs.values()], indent=1))
+        shown.append(runs[key])
+    show(shown)
 
 
 if __name__ == "__main__":

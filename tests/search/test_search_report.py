@@ -20,13 +20,14 @@ from edgert.search.study import Entry
 from tests.apps.browsing import browser  # noqa: F401  # a fixture
 
 WriteRecipe = Callable[..., Path]
+REASON = "neighbours: the computer was 40 % busy"
 NASTY = "</script><img src=x onerror=alert(1)>"
 DIMENSIONS = {"precision": ("fp32", "int8"), "size": (96, 128, 160), "only": (1,)}
 
 
 def measured(accuracy: float, latency_ms: float) -> Evaluation:
     values = {Quantity.ACCURACY: accuracy, Quantity.LATENCY_MS: latency_ms}
-    return Evaluation(values, facts={"recipe": f"# {NASTY}\nschema = 1\n", "record": "r.json"})
+    return Evaluation(values, facts={"recipe": f"# {NASTY}\nschema = 1\n", "record": "r.json", "reasons": [REASON]})
 
 
 def entries() -> list[Entry]:
@@ -68,6 +69,7 @@ def test_nothing_from_outside_and_nothing_that_runs(result: SearchResult) -> Non
         "5 trials: 1 failed, 1 beyond a limit",
         "Trial 0 (rule: knee).",
         "The recipe that rebuilds it",
+        REASON,
         "on the front, measured again",
         "Hypervolume against evaluations",
         "Choices side by side",
@@ -134,6 +136,13 @@ def test_in_a_browser(page: Any) -> None:
     )
     assert len(dots) == 2
     assert dots[0] > dots[1]  # 9.5 ms is right of 3.1 ms
+    boxes = page.evaluate(
+        "[...document.querySelectorAll('.framed')].map(f => [f.querySelector('svg.axis'), f.querySelector('svg.chart')]"
+        ".map(s => [...s.querySelectorAll('text, circle')].map(e => e.getBoundingClientRect())))"
+    )
+    for figures, dots in boxes:  # the axis's figures are never below a dot
+        assert figures
+        assert max(box["right"] for box in figures) < min((box["left"] for box in dots), default=1000)
     page.evaluate("document.querySelectorAll('th button')[2].click()")
     first = page.evaluate("document.querySelector('tbody tr td').textContent")
     page.evaluate("document.querySelectorAll('th button')[2].click()")
