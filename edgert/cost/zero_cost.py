@@ -29,6 +29,7 @@ __all__ = ["NodeStatistics", "ZeroCost", "zero_cost"]
 
 Floats = NDArray[np.float64]
 Model = Any  # Any: onnx.ModelProto of an untyped package
+Session = Any  # Any: onnxruntime.InferenceSession of an untyped package
 
 _ACTIVATIONS = {
     *("Relu", "Clip", "LeakyRelu", "PRelu", "HardSwish", "Elu", "Selu", "Celu", "Gelu", "Mish", "Swish", "Softplus"),
@@ -91,7 +92,7 @@ def zero_cost(model: Path | bytes, batch: NDArray[np.float32]) -> ZeroCost:
     if not nodes:
         raise ModelError("no activation in the model whose pattern could be looked at")
     names = list(dict.fromkeys(node.input[0] for node in nodes))
-    values = dict(zip(names, _run(_with_outputs(parsed, names), batch, names), strict=True))
+    values = dict(zip(names, _run(_open(_with_outputs(parsed, names)), batch, names), strict=True))
     places = _places(parsed)
     deepest = max(places[node.output[0]] for node in nodes) or 1
     total = np.zeros((len(batch), len(batch)))
@@ -134,10 +135,8 @@ def _with_outputs(model: Model, names: Sequence[str]) -> Model:
     return wider
 
 
-def _run(
-    model: Model, batch: NDArray[np.float32], names: Sequence[str], scale: float | None = None
-) -> list[Any]:  # Any: arrays
-    """Runs on one thread, sample by sample where the model takes one at a time."""
+def _open(model: Model) -> Session:
+    """Loads a model on one thread."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -145,18 +144,28 @@ def _run(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    entry = _inputs(model)[0]
-    more = {} if scale is None else {SCALE: np.array(scale, np.float32)}
     try:
-        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        size = next(item.shape for item in session.get_inputs() if item.name == entry)[0]
-        step = size if isinstance(size, int) else len(batch)
-        parts = [session.run(names, more | {entry: batch[at : at + step]}) for at in range(0, len(batch), step)]
-    except Exception as error:  # the package raises kinds of its own for whatever does not fit
-        raise UsageError(
-            f"ONNX Runtime cannot run the model with this batch: {' '.join(str(error).split())[:300]}"
-        ) from error
+        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the package raises kinds of its own
+        raise ModelError(f"ONNX Runtime cannot load the model: {_words(error)}") from error
+
+
+def _run(
+    session: Session, batch: NDArray[np.float32], names: Sequence[str], scale: float | None = None
+) -> list[Floats]:
+    """Returns values by name; sample by sample where the model takes one at a time."""
+    entry = next(item for item in session.get_inputs() if item.name != SCALE)
+    more = {} if scale is None else {SCALE: np.array(scale, np.float32)}
+    step = entry.shape[0] if entry.shape and isinstance(entry.shape[0], int) else len(batch)
+    try:
+        parts = [session.run(names, more | {entry.name: batch[at : at + step]}) for at in range(0, len(batch), step)]
+    except Exception as error:  # the package raises kinds of its own
+        raise UsageError(f"ONNX Runtime cannot run the model with this batch: {_words(error)}") from error
     return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def _places(model: Model) -> dict[str, int]:
@@ -182,8 +191,8 @@ def _log_det(kernel: Floats) -> float:
 def _statistics(name: str, place: float, flat: NDArray[np.float32], kernel: Floats) -> NodeStatistics:
     samples, units = flat.shape
     spread = float(flat.std())
-    centered = ((flat - flat.mean(axis=0)) / max(spread, 1e-12)).astype(np.float64)
-    gram = centered @ centered.T
+    centered = (flat - flat.mean(axis=0)) / max(spread, 1e-12)
+    gram = (centered @ centered.T).astype(np.float64)
     squares = float((gram**2).sum())
     rank = float(np.trace(gram)) ** 2 / squares / (samples - 1) if squares > 0 else 0.0
     active, log_std = float((flat > 0).mean()), float(np.log(max(spread, 1e-12)))
@@ -192,15 +201,13 @@ def _statistics(name: str, place: float, flat: NDArray[np.float32], kernel: Floa
 
 def _synflow(model: Model, shape: Sequence[int]) -> float:
     paths = path_model(model)
-    ones = np.full((1, *shape), _ONE, np.float32)
+    session, ones = _open(paths), np.full((1, *shape), _ONE, np.float32)
     names = [item.name for item in paths.graph.output]
 
     def log_sum(scale: float) -> float:
-        found = _run(paths, ones, names, scale)
-        total = sum(float(array.astype(np.float64).sum()) for array in found)
+        total = sum(float(array.sum(dtype=np.float64)) for array in _run(session, ones, names, scale))
         limits = np.finfo(np.float32)
         return float(np.log(np.clip(total, limits.tiny, limits.max)) - np.log(_ONE))
 
-    here = log_sum(1.0)
     length = (log_sum(_SCALE) - log_sum(1 / _SCALE)) / (2 * np.log(_SCALE))
-    return here + float(np.log(max(length, 1e-3)))
+    return log_sum(1.0) + float(np.log(max(length, 1e-3)))

@@ -24,6 +24,7 @@ CHANNELS = 16
 class _Graph:
     random: np.random.Generator
     normalized: bool
+    unread: dict[str, list[int]] = field(default_factory=dict)
     nodes: list = field(default_factory=list)
     constants: list = field(default_factory=list)
 
@@ -64,6 +65,7 @@ def cell_network(
     seed: int = 0,
     batch: int | None = None,
     normalized: bool = True,
+    unread: bool = False,
     classes: int = 10,
 ) -> bytes:
     """Returns the ONNX model of an architecture; its input `input` is float[batch, 3, 32, 32].
@@ -71,17 +73,17 @@ def cell_network(
     `codes` are places in OPERATIONS for each of EDGES. With `normalized` each convolution is followed by what batch
     normalization does at the start of a training: every channel gets mean 0 and variance 1 over the batch. Without,
     convolutions have a bias, as after folding it in. `batch` None: as many samples as are given. What nobody reads is
-    left out, as any export to ONNX leaves it out.
+    left out, as any export to ONNX leaves it out; with `unread` it is computed as frameworks do, and an output, too.
     """
     graph = _Graph(np.random.default_rng(seed), normalized)
-    operations = [OPERATIONS[code] for code in read(np.array([codes]))[0]]
+    operations = [OPERATIONS[code] for code in (codes if unread else read(np.array([codes]))[0])]
     width = CHANNELS
     x = graph.conv("input", (3, width), 3)
     for stage in range(3):
         if stage:
             x, width = _residual(graph, x, width), 2 * width
         for _ in range(cells):
-            x = _cell(graph, x, operations, width)
+            x = _cell(graph, x, operations, (width, 32 >> stage))
     x = graph.add("Relu", x)
     x = graph.add("Flatten", graph.add("GlobalAveragePool", x))
     bias = graph.constant(np.zeros(classes, np.float32))
@@ -92,7 +94,10 @@ def cell_network(
             graph.nodes,
             "cells",
             [helper.make_tensor_value_info("input", TensorProto.FLOAT, [size, 3, 32, 32])],
-            [helper.make_tensor_value_info(x, TensorProto.FLOAT, [size, classes])],
+            [
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, [size, *shape])
+                for name, shape in {x: [classes], **graph.unread}.items()
+            ],
             graph.constants,
         ),
         opset_imports=[helper.make_opsetid("", _OPSET)],
@@ -107,10 +112,10 @@ def _residual(graph: _Graph, x: str, width: int) -> str:
     return graph.add("Add", main, graph.conv(graph.pool(x, 2, 2, 0), (width, 2 * width), 1, norm=False))
 
 
-def _cell(graph: _Graph, x: str, operations: Sequence[str], width: int) -> str:
+def _cell(graph: _Graph, x: str, operations: Sequence[str], size: tuple[int, int]) -> str:
     """A node is the sum of what leads to it; one that nothing leads to is 0, and there only if it is read."""
     is_read = {start for operation, (start, _) in zip(operations, EDGES, strict=True) if operation != "none"} | {3}
-    nodes = [x]
+    nodes, width = [x], size[0]
     for end in range(1, 4):
         parts = []
         for operation, (start, to) in zip(operations, EDGES, strict=True):
@@ -127,13 +132,16 @@ def _cell(graph: _Graph, x: str, operations: Sequence[str], width: int) -> str:
         total = parts[0] if parts else ""
         for part in parts[1:]:
             total = graph.add("Add", total, part)
+        if parts and end not in is_read:
+            graph.unread[total] = [width, size[1], size[1]]
         nodes.append(total)
     return nodes[3]
 
 
 def layers_of_cells(codes: Sequence[int], cells: int = 5) -> tuple[LayerRecord, ...]:
-    """Returns the table of layers of an architecture as it would be deployed."""
+    """Returns the table of layers of an architecture as frameworks run it, with what nobody reads."""
     import onnx_ir
 
-    model = onnx_ir.from_proto(load_model_from_string(cell_network(codes, cells=cells, batch=1, normalized=False)))
+    data = cell_network(codes, cells=cells, batch=1, normalized=False, unread=True)
+    model = onnx_ir.from_proto(load_model_from_string(data))
     return build_layers(model)

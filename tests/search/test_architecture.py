@@ -39,7 +39,7 @@ Layers = tuple[LayerRecord, ...]
 @pytest.fixture(scope="module")
 def networks() -> dict[int, Layers]:
     """Architectures of NAS-Bench-201 with one cell in each stage, by their row."""
-    rows = np.random.default_rng(5).choice(5**6, 60, replace=False).tolist()
+    rows = np.random.default_rng(5).choice(5**6, 45, replace=False).tolist()
     return {row: layers_of_cells(_codes(row), cells=1) for row in rows}
 
 
@@ -58,8 +58,8 @@ def law(layers: Layers) -> float:
 
 @pytest.fixture(scope="module")
 def cost(networks: dict[int, Layers]) -> ArchitectureCost:
-    learned = list(networks.items())[:40]
-    noise = np.exp(0.02 * np.random.default_rng(0).standard_normal(40))
+    learned = list(networks.items())[:30]
+    noise = np.exp(0.02 * np.random.default_rng(0).standard_normal(30))
     samples = [
         ArchitectureSample(str(row), layers, law(layers) * factor)
         for (row, layers), factor in zip(learned, noise, strict=True)
@@ -70,7 +70,7 @@ def cost(networks: dict[int, Layers]) -> ArchitectureCost:
 def test_new_networks_are_predicted_within_intervals_that_hold(
     cost: ArchitectureCost, networks: dict[int, Layers]
 ) -> None:
-    new = list(networks.values())[40:]
+    new = list(networks.values())[30:]
     found = [cost.predict(layers) for layers in new]
     errors = [abs(item.value[0] / law(layers) - 1) for item, layers in zip(found, new, strict=True)]
     held = [bool(item.low[0] <= law(layers) <= item.high[0]) for item, layers in zip(found, new, strict=True)]
@@ -79,15 +79,17 @@ def test_new_networks_are_predicted_within_intervals_that_hold(
     assert np.median([item.relative_width[0] for item in found]) < 0.3
 
 
-def test_published_latencies_are_predicted_from_forty_architectures(zoo: Path, networks: dict[int, Layers]) -> None:
-    """Not told that they are cells; a prediction by work alone errs more than twice as much on this device."""
+def test_published_latencies_are_predicted_from_thirty_architectures(zoo: Path, networks: dict[int, Layers]) -> None:
+    """Not told that they are cells; half the error of a factor times the work."""
     table = load_table(zoo / "hwbench" / "nasbench201_latency.parquet")
     places = {tuple(codes): place for place, codes in enumerate(table.codes.tolist())}
     latency_ms = {row: float(table.latency_ms["silver_4210r"][places[tuple(_codes(row))]]) for row in networks}
     samples = [ArchitectureSample(str(row), layers, latency_ms[row]) for row, layers in networks.items()]
-    cost = fit_architecture(samples[:40], WholeQuantity.LATENCY_MS, PLATFORM, created="now")
-    errors = [abs(cost.predict(item.layers).value[0] / item.value - 1) for item in samples[40:]]
-    assert np.median(errors) < 0.06
+    cost = fit_architecture(samples[:30], WholeQuantity.LATENCY_MS, PLATFORM, created="now")
+    errors = [abs(cost.predict(item.layers).value[0] / item.value - 1) for item in samples[30:]]
+    ratios = [item.value / sum(layer.macs for layer in item.layers) for item in samples]
+    by_work = [abs(np.median(ratios[:30]) / ratio - 1) for ratio in ratios[30:]]
+    assert np.median(errors) < 0.5 * np.median(by_work)
 
 
 def test_more_of_the_same_costs_more(cost: ArchitectureCost, networks: dict[int, Layers]) -> None:
@@ -172,10 +174,10 @@ def test_another_process_encodes_the_same() -> None:
 
 def test_a_saved_model_predicts_the_same(cost: ArchitectureCost, networks: dict[int, Layers], tmp_path: Path) -> None:
     read = load_architecture(write_architecture(tmp_path / "cost.json", cost))
-    assert (read.platform, read.quantity, read.networks) == (PLATFORM, WholeQuantity.LATENCY_MS, 40)
+    assert (read.platform, read.quantity, read.networks) == (PLATFORM, WholeQuantity.LATENCY_MS, 30)
     assert read.records_sha256 == cost.records_sha256
     assert len(read.records_sha256) == 64
-    for layers in list(networks.values())[40:45]:
+    for layers in list(networks.values())[30:35]:
         first, second = cost.predict(layers), read.predict(layers)
         assert second.value[0] == pytest.approx(first.value[0], rel=1e-9)
         assert second.high[0] == pytest.approx(first.high[0], rel=1e-9)
@@ -221,17 +223,18 @@ def test_too_few_networks_and_costs_that_are_none_are_refused(networks: dict[int
 def test_records_of_litert_become_samples(zoo: Path, tmp_path: Path) -> None:
     path = tmp_path / "kws.edge"
     edgert.convert(zoo / "models/mlperf_tiny_kws_dscnn_int8.tflite", output=path, formats=("tflite",))
-    records = [
-        edgert.profile(path, engine="litert", duration_s=0.05, threads=1, layers=False, energy="none") for _ in range(2)
-    ]
+    record = edgert.profile(path, engine="litert", duration_s=0.05, threads=1, layers=False, energy="none")
+    busy = [tuple(2 * value for value in window) for window in record.latency.windows_ms]
+    slower = dataclasses.replace(record.latency, p50_ms=2 * record.latency.p50_ms, windows_ms=tuple(busy))
+    records = [dataclasses.replace(record, latency=slower), record]
     with Bundle.open(path) as bundle:
         layers = bundle.manifest.variant(records[0].variant).layers
     known = variants_by_sha256([path])
     (latency,) = samples_of(records, known, WholeQuantity.LATENCY_MS)
     (memory,) = samples_of(records, known, WholeQuantity.PEAK_BYTES)
     assert latency.layers == layers
-    assert 0 < latency.value <= min(record.latency.p50_ms for record in records)
-    assert memory.value == min(record.memory.peak_rss_bytes or 0 for record in records)
+    assert 0 < latency.value <= record.latency.p50_ms
+    assert memory.value == record.memory.peak_rss_bytes
     assert samples_of(records, known, WholeQuantity.ENERGY_MJ) == []
     assert samples_of(records, {}, WholeQuantity.LATENCY_MS) == []
     with pytest.raises(ValueError, match="no instructions"):

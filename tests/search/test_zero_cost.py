@@ -17,7 +17,7 @@ from edgert.errors import InputFileError, ModelError, UsageError
 from edgert.search.tables import Table, load_table
 from tests.bench.cell_networks import cell_network
 
-COUNT = 45
+COUNT = 40
 
 
 def images(samples: int = 8) -> np.ndarray:
@@ -59,7 +59,7 @@ def rows() -> list[int]:
 @pytest.fixture(scope="module")
 def networks(table: Table, rows: list[int]) -> list[ZeroCost]:
     """Of architectures of NAS-Bench-201 with one cell in each stage and random weights."""
-    return [zero_cost(cell_network(table.codes[row].tolist(), seed=row), images(12)) for row in rows]
+    return [zero_cost(cell_network(table.codes[row].tolist(), seed=row), images(8)) for row in rows]
 
 
 def test_they_are_what_the_papers_define() -> None:
@@ -104,8 +104,8 @@ def _log_path_sum(data: bytes, scale: float) -> float:
 
 
 def test_a_network_that_computes_nothing_scores_below_all_others(networks: list[ZeroCost]) -> None:
-    dead = zero_cost(cell_network([0] * 6), images(12))
-    alive = zero_cost(cell_network([3] * 6), images(12))
+    dead = zero_cost(cell_network([0] * 6), images(8))
+    alive = zero_cost(cell_network([3] * 6), images(8))
     assert dead.nwot < alive.nwot
     assert dead.synflow < alive.synflow
     assert all(np.isfinite(dataclasses.astuple(node)[1:]).all() for item in [dead, *networks] for node in item.nodes)
