@@ -141,8 +141,10 @@ def _layer(
     families, is_known = [kernel], True
     if macs and row["op"] == _DEPTHWISE:
         lines = math.prod(target[1:-1]) if kernel.endswith(_UPRIGHT) else lines
-        fours = channels * lines * _up(positions // max(lines, 1), _LANES)
-        taken, work = float(macs), fours * windows.size
+        full, over = divmod(positions // max(lines, 1), _LANES)
+        lines *= channels  # one channel after the other
+        fours, odd_outputs = lines * (full + (over == _LANES - 1)), lines * (over in {1, 2})
+        taken, work = float(macs), (fours + odd_outputs / 2) * windows.size
         families += [f"{kernel} {mode}", f"{kernel} {mode} window {windows.size:g} stride {windows.stride}"]
     elif macs:
         taken, work, edges = positions * macs / outputs, float(pairs * weights), windows.edges * source[-1]

@@ -18,7 +18,7 @@ from edgert.plugins import ProgressReporter, load_converter
 from edgert.recipe import Algorithm, RangeMethod, Recipe
 from edgert.runtime.plain_model import is_bundle
 
-__all__ = ["Forecast", "Int8Forecast", "LayerCost", "VariantForecast", "forecast"]
+__all__ = ["Forecast", "Int8Forecast", "LayerCost", "VariantForecast", "forecast", "make_draft"]
 
 FLOAT, INT8 = "onnx-fp32", "onnx-int8"
 _SAME = 0.05
@@ -96,7 +96,7 @@ def forecast(
     """
     cost = find_cost(device, threads)
     with tempfile.TemporaryDirectory(prefix="edgert-predict-") as folder:
-        path = model if is_bundle(model) else _draft(model, Path(folder), dict(shapes or {}), progress)
+        path = model if is_bundle(model) else make_draft(model, Path(folder), dict(shapes or {}), progress)
         with Bundle.open(path) as bundle:
             ids = [item.id for item in bundle.manifest.variants if item.format == "onnx"]
             if variant is not None:
@@ -114,13 +114,35 @@ def forecast(
     return Forecast(device or "local", cost, tuple(found), int8)
 
 
-def _draft(model: Path, folder: Path, shapes: dict[str, tuple[int, ...]], progress: ProgressReporter) -> Path:
-    """A float and an int8 form whose ranges are made up: what a kernel costs does not depend on them."""
+def make_draft(
+    model: Path,
+    folder: Path,
+    shapes: dict[str, tuple[int, ...]],
+    progress: ProgressReporter,
+    *,
+    target: str = "host",
+    kind: str = "onnx",
+) -> Path:
+    """Converts a model file to forms whose ranges are made up: what a kernel costs does not depend on them.
+
+    Args:
+        model: the file.
+        folder: of the bundle; whoever asks throws it away.
+        shapes: of inputs without a fixed size.
+        progress: told what is done.
+        target: whose kernels it is for.
+        kind: format of the forms.
+
+    Raises:
+        InputFileError: the model is damaged, or cannot be converted.
+        DoesNotFitError: it is too big for the target.
+    """
     recipe = Recipe(
         model,
+        targets=(target,),
         shapes=shapes,
         output=folder / "draft.edge",
-        formats=("onnx",),
+        formats=(kind,),
         data_free=True,
         input_range=(-1.0, 1.0),
         ranges=RangeMethod.MIN_MAX,
