@@ -134,6 +134,7 @@ def _settle(
     noise = _NOISES[:, np.newaxis]
     fitted = np.tile(expected, (_NOISES.size, 1))
     size, weight = noise * np.maximum(fitted, _FLOOR * scale), np.ones_like(fitted)
+    variances, among, pull = fitted, shared, fitted
     for _ in range(_ROUNDS):
         variances = size**2 / weight
         among = shared + variances[:, np.newaxis] * np.eye(values.size)

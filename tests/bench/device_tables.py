@@ -30,12 +30,16 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class DeviceTable:
-    """Features [views, n, d], latency [n, devices] in ms, and accuracy [n] in per cent where known."""
+    """Features [views, n, d], latency [n, devices] in ms, and accuracy [n] in per cent where known.
+
+    Twins, int64[p, 2], are rows of architectures that are the same in another order: they differ by noise only.
+    """
 
     devices: tuple[str, ...]
     features: Floats
     latency_ms: Floats
     accuracy: Floats | None = None
+    twins: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +78,8 @@ def load_nasbench201(zoo: Path = ZOO) -> DeviceTable:
     features = np.stack([encode_cells(operations), encode_cells(reaching(operations))])
     latency = np.stack([table[name].to_numpy() for name in names], axis=1).astype(np.float64)
     accuracy = table["acc_cifar10_test"].to_numpy()
-    return DeviceTable(tuple(name.removeprefix("lat_ms_") for name in names), features, latency, accuracy)
+    devices = tuple(name.removeprefix("lat_ms_") for name in names)
+    return DeviceTable(devices, features, latency, accuracy, find_twins(operations))
 
 
 def load_fbnet(zoo: Path = ZOO) -> DeviceTable:
@@ -102,6 +107,15 @@ def load_pi5(path: Path = ZOO / "hwbench" / "pi5_latency_energy.parquet") -> tup
 def parse_cells(texts: list[str]) -> NDArray[np.int64]:
     """Returns the operation of each edge, int64[n, 6], of texts such as ``|none~0|+|none~0|none~1|+|...``."""
     return np.array([[OPERATIONS.index(name) for name in re.findall(r"(\w+)~", text)] for text in texts])
+
+
+def find_twins(operations: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns pairs of rows, int64[p, 2], that become each other when nodes 1 and 2, unconnected, change places."""
+    rows = {tuple(cell): row for row, cell in enumerate(operations.tolist())}
+    swapped = operations[:, [1, 0, 2, 3, 5, 4]].tolist()
+    other = np.array([rows[tuple(cell)] for cell in swapped])
+    first = np.flatnonzero((operations[:, 2] == 0) & (np.arange(len(other)) < other))
+    return np.stack([first, other[first]], axis=1)
 
 
 def reaching(operations: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -20,7 +20,11 @@ accuracy, is the least at which 5 % of the picks on the other devices of the tab
 `broken` is the share of picks whose true latency is above the limit, `loss` what the others lack, on average, to the
 most accurate architecture truly within, in points. `ridge` has no interval; its risk is 0 or 1, by its value. The last
 two columns are of the most accurate architecture whose upper end of the interval is within the limit.
-Needs the zoo (EDGERT_ZOO) and the extras cost and parquet.
+
+Where the table holds twins, architectures that are the same in another order, they show its noise: `twins` is the
+correlation between the latencies of the two, `ceiling` its square root, about the best that any prediction can reach
+(Spearman, The proof and measurement of association between two things, 1904), here among architectures with twins;
+`all` is its correlation among the same. Needs the zoo (EDGERT_ZOO) and the extras cost and parquet.
 """
 
 from __future__ import annotations
@@ -199,6 +203,18 @@ def show_picks(found: dict[str, dict[str, list[Scores]]]) -> None:
         )
 
 
+def show_twins(table: DeviceTable, names: Sequence[str], twins: np.ndarray) -> None:
+    print(f"\n{'noise':16} {'':7} " + " ".join(f"{column:>15}" for column in ("twins", "ceiling", "all")))
+    rows, both, swapped = [], twins.ravel(), twins[:, ::-1].ravel()
+    for name in names:
+        device = table.devices.index(name)
+        true = table.latency_ms[:, device]
+        again, value = spearmanr(true[both], true[swapped])[0], predict_all(table, device)[0].value
+        rows.append([again, np.sqrt(again), spearmanr(value[both], true[both])[0]])
+        print(f"{name:16} {'':7} " + " ".join(f"{value:15.3f}" for value in rows[-1]))
+    print(f"{'mean of devices':16} {'':7} " + " ".join(f"{value:15.3f}" for value in np.mean(rows, axis=0)))
+
+
 def choose_price(others: list[Scores]) -> int:
     """Returns the least price at which not too many of these picks break."""
     fitting = [
@@ -231,6 +247,8 @@ def main() -> int:
     show("mean of devices", means)
     if table.accuracy is not None:
         show_picks(found)
+    if table.twins is not None:
+        show_twins(table, list(found), table.twins)
     if options.json:
         options.json.write_text(json.dumps({"table": options.table, "samples": options.samples, "scores": found}))
     return 0
