@@ -138,7 +138,8 @@ def _settle(
     for _ in range(_ROUNDS):
         variances = size**2 / weight
         among = shared + variances[:, np.newaxis] * np.eye(values.size)
-        pull = np.linalg.solve(among, np.broadcast_to(values - expected, fitted.shape)[..., np.newaxis])[..., 0]
+        missed = np.broadcast_to(values - expected, fitted.shape)[..., np.newaxis]
+        pull = np.asarray(np.linalg.solve(among, missed)[..., 0], np.float64)
         fitted = expected + pull @ shared
         size = noise * np.maximum(fitted, _FLOOR * scale)
         weight = (FREEDOM + 1) / (FREEDOM + ((values - fitted) / size) ** 2)
