@@ -32,9 +32,11 @@ __all__ = [
 
 Array = NDArray[np.float64]
 
-ANY = "any"
-"""Stands in for a kernel that was never counted: those that compute no products."""
+MOVES, PRODUCTS = "any that moves", "any with products"
+"""Stand in for a kernel that was never counted."""
 FEWEST_CALLS = 8
+_FEWEST_OF_CLOSE_KIN = 16
+"""Fewer calls than turns say less of a family than more calls of the whole kernel do."""
 PARTS = 5
 _TICK = 40.0
 """Instructions: the emulated clock counts no finer, so no smaller layer is known better."""
@@ -86,11 +88,11 @@ class InstructionModel:
         """Returns what a network is expected to execute; a layer of no known kernel is guessed, widely, and named."""
         each, deviations, guessed = [], [], []
         for layer in layers:
-            name = next((name for name in layer.families if layer.is_known and name in self.families), ANY)
-            family = self.families[name]
+            name = next((name for name in layer.families if layer.is_known and name in self.families), None)
+            family = self.families[name or _stand_in(layer)]
             each.append(max(float(np.dot(family.per_turn, layer.turns)), _TICK / 2))
-            deviations.append(_GUESS_DEVIATION if name == ANY else family.deviation)
-            if name == ANY:
+            deviations.append(family.deviation if name else max(family.deviation, _GUESS_DEVIATION))
+            if name is None:
                 guessed.append(layer.name)
         total = self.call + sum(each)
         spread: dict[str, float] = {}
@@ -133,10 +135,13 @@ def _fit(networks: Sequence[CountedNetwork]) -> InstructionModel:
     for network in networks:
         for layer, count in zip(network.layers, network.layer_instructions, strict=True):
             names = [name for name in layer.families if layer.is_known]
-            for name in (*names, *((ANY,) if not _computes(layer) else ())):
+            for name in (*names, _stand_in(layer)):
                 rows.setdefault(name, []).append((layer.turns, max(float(count), _TICK / 2)))
-    rows.setdefault(ANY, [pair for pairs in rows.values() for pair in pairs])
-    kept = {name: pairs for name, pairs in rows.items() if len(pairs) >= FEWEST_CALLS or name == ANY}
+    for name in (MOVES, PRODUCTS):
+        rows.setdefault(name, [pair for pairs in rows.values() for pair in pairs])
+    least = dict.fromkeys((MOVES, PRODUCTS), 1)
+    least |= {layer.kernel: FEWEST_CALLS for network in networks for layer in network.layers}
+    kept = {name: pairs for name, pairs in rows.items() if len(pairs) >= least.get(name, _FEWEST_OF_CLOSE_KIN)}
     families = {name: _fit_family(pairs) for name, pairs in sorted(kept.items())}
     left = [network.instructions - sum(network.layer_instructions) for network in networks]
     return InstructionModel(families, max(float(np.median(left)), 0.0))
@@ -160,8 +165,8 @@ def fit_factors(figures: Array, values: Array, units: Array | None = None) -> Ar
     return factors
 
 
-def _computes(layer: BoardLayer) -> bool:
-    return layer.turns[_WORK] > 0
+def _stand_in(layer: BoardLayer) -> str:
+    return PRODUCTS if layer.turns[_WORK] > 0 else MOVES
 
 
 def _fit_family(pairs: Sequence[tuple[tuple[float, ...], float]]) -> Family:
