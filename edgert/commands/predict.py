@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgert.commands.console import Console
 from edgert.commands.predict_board_text import (
@@ -33,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, nargs="?", metavar="MODEL", help="a .edge bundle or a model file")
     parser.add_argument("--device", metavar="NAME", help="device that was learned (default: this computer)")
     parser.add_argument("--variant", metavar="ID", help="one variant (default: all for ONNX Runtime, or the C)")
+    parser.add_argument(
+        "--engine", choices=["onnxruntime", "litert"], default="onnxruntime", help="what runs it (default: %(default)s)"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="threads of the engine (default: its own)")
     parser.add_argument("--shape", action="append", default=[], metavar="NAME=1,3,224,224", help="size of an input")
     parser.add_argument(
@@ -44,9 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     learning = parser.add_argument_group("learning a device")
     learning.add_argument("--learn", action="store_true", help="measure random networks on the device and learn")
     learning.add_argument("--minutes", type=float, default=15.0, help="time to measure (default: %(default)s)")
+    learning.add_argument("--networks", type=int, metavar="N", help="networks at most (default: 80; with --like 10)")
     learning.add_argument(
-        "--networks", type=int, default=80, metavar="N", help="networks at most (default: %(default)s)"
+        "--rounds", type=int, default=8, metavar="N", help="measurements of a network at most (default: %(default)s)"
     )
+    learning.add_argument("--like", metavar="NAME", help="a device that was learned before, with as many threads")
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> int:
@@ -61,6 +66,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> int:
         device=arguments.device,
         variant=arguments.variant,
         threads=arguments.threads,
+        engine=arguments.engine,
         level=arguments.level,
         shapes=parse_shapes(arguments.shape),
         progress=console.progress,
@@ -80,6 +86,7 @@ def predict(
     device: str | None = None,
     variant: str | None = None,
     threads: int | None = None,
+    engine: str = "onnxruntime",
     level: float = 0.9,
     shapes: dict[str, tuple[int, ...]] | None = None,
     progress: ProgressReporter = lambda stage, done, total: None,
@@ -102,7 +109,14 @@ def predict(
     if board is not None:
         return forecast_on_board(Path(model), board, variant=variant, level=level, shapes=shapes, progress=progress)
     return forecast(
-        Path(model), device, variant=variant, threads=threads, level=level, shapes=shapes, progress=progress
+        Path(model),
+        device,
+        variant=variant,
+        threads=threads,
+        engine=engine,
+        level=level,
+        shapes=shapes,
+        progress=progress,
     )
 
 
@@ -110,14 +124,18 @@ def _learn(arguments: argparse.Namespace, console: Console) -> None:
     from edgert.cost.board_learn import learn_board
     from edgert.cost.learn import learn
 
-    how: dict[str, Any] = {  # Any: keyword arguments of both
-        "networks": arguments.networks,
-        "minutes": arguments.minutes,
-        "progress": console.progress,
-    }
+    count = {} if arguments.networks is None else {"networks": arguments.networks}
+    how = {"minutes": arguments.minutes, "progress": console.progress, **count}
     board = _board(arguments.device, arguments.threads)
     if board is None:
-        learned = learn(arguments.device, threads=arguments.threads, **how)
+        learned = learn(
+            arguments.device,
+            threads=arguments.threads,
+            engine=arguments.engine,
+            rounds=arguments.rounds,
+            like=arguments.like,
+            **how,
+        )
         notes, plain, text = learned.notes, learned_plain(learned), learned_text(learned)
     else:
         counted = learn_board(board, **how)

@@ -34,9 +34,8 @@ def learned_plain(learned: Learned) -> JsonValue:
         "path": str(learned.path),
         "platform": to_plain(cost.platform),
         "networks": cost.networks,
-        "families": sorted(cost.latency.kernels.families),
-        "energy": cost.power is not None,
-        "memory": cost.memory is not None,
+        "energy": "energy" not in cost.missing,
+        "memory": "memory" not in cost.missing,
         "records_sha256": cost.records_sha256,
         "notes": list(learned.notes),
     }
@@ -45,8 +44,7 @@ def learned_plain(learned: Learned) -> JsonValue:
 def learned_text(learned: Learned) -> str:
     """Returns what is printed."""
     cost = learned.cost
-    without = [name for name, model in (("energy", cost.power), ("memory", cost.memory)) if model is None]
-    missing = f" (no {' and no '.join(without)}: it was not measured)" if without else ""
+    missing = f" (no {' and no '.join(cost.missing)}: it was not measured)" if cost.missing else ""
     return f"learned from {cost.networks} networks{missing}\nwrote {learned.path}"
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from edgert.cost.detect import detect_kernels
+from edgert.cost.detect import ENGINE, detect_kernels
 from edgert.cost.device_cost import DeviceCost
 from edgert.cost.kernels import Kernel
 from edgert.cost.latency import LatencyModel
@@ -17,26 +16,24 @@ from edgert.plugins import ProgressReporter
 
 __all__ = ["choose_forms", "choose_networks"]
 
-_CANDIDATES = 30
 _COMMON, _OF_FAMILY = 1.0, 0.25
 """Deviations of the logarithm of the ratio of two devices: of all kernels together, and of each family besides."""
 
 
-def choose_forms(earlier: DeviceCost, folder: Path, count: int, progress: ProgressReporter) -> list[Form]:
+def choose_forms(earlier: DeviceCost, count: int, progress: ProgressReporter) -> list[Form]:
     """Returns the forms of random networks whose latencies tell most of a new device, the most telling first.
 
     Args:
         earlier: costs of another device.
-        folder: where the networks are kept.
         count: how many.
         progress: told candidates done.
     """
-    seeds = max(_CANDIDATES, count)
+    seeds = 2 * count
     forms, kernels = [], []
     for seed in range(seeds):
         progress("choosing networks", seed, seeds)
-        bundle = draft(folder, seed)
-        for variant in VARIANTS:
+        bundle = draft(seed)
+        for variant in VARIANTS[ENGINE]:
             forms.append((seed, variant))
             kernels.append(detect_kernels(bundle, variant, earlier.platform)[0])
     return [forms[place] for place in choose_networks(earlier.latency, kernels, count)]

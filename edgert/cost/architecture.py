@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from edgert.bundle import LayerRecord
-from edgert.cost.conformal import around, conformal_score, conformal_scores
+from edgert.cost.conformal import around, conformal_score, conformal_scores, held_out_parts
 from edgert.cost.device_cost import Platform
 from edgert.cost.graph_encoding import encode_network
 from edgert.cost.model_file import read_model, write_model
@@ -127,7 +127,7 @@ def fit_architecture(
     networks = [_described(sample.layers) for sample in samples]
     whole = fit_networks(networks, values.tolist())
     found, deviations = np.empty(len(values)), np.empty(len(values))
-    for held in _parts(groups):
+    for held in held_out_parts(groups):
         rest = np.setdiff1d(np.arange(len(values)), held)
         model = fit_networks([networks[place] for place in rest], values[rest].tolist(), whole)
         found[held], deviations[held] = model.estimate([networks[place] for place in held])
@@ -156,11 +156,3 @@ def write_architecture(path: Path, cost: ArchitectureCost) -> Path:
 
 def _described(layers: Sequence[LayerRecord]) -> DescribedNetwork:
     return describe(layers, encode_network(layers))
-
-
-def _parts(groups: Sequence[str]) -> list[list[int]]:
-    """Places of the networks of each of five parts; one group is in one part."""
-    names = sorted(set(groups))
-    order = np.random.default_rng(0).permutation(len(names))
-    part_of = {names[place]: index % _FOLDS for index, place in enumerate(order)}
-    return [[place for place, group in enumerate(groups) if part_of[group] == part] for part in range(_FOLDS)]

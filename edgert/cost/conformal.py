@@ -13,9 +13,18 @@ import numpy as np
 
 from edgert.cost.prediction import Prediction
 
-__all__ = ["around", "conformal_score", "conformal_scores"]
+__all__ = ["around", "conformal_score", "conformal_scores", "held_out_parts"]
 
 _WIDEST = 50.0
+_PARTS = 5
+
+
+def held_out_parts(groups: Sequence[str]) -> list[list[int]]:
+    """Returns the places of the networks of each of five parts; what is of one group is in one part."""
+    names = sorted(set(groups))
+    order = np.random.default_rng(0).permutation(len(names))
+    part_of = {names[place]: index % _PARTS for index, place in enumerate(order)}
+    return [[place for place, group in enumerate(groups) if part_of[group] == part] for part in range(_PARTS)]
 
 
 def conformal_scores(

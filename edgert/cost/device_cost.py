@@ -7,26 +7,22 @@ what the engine takes by itself, and what weights and activations take, with fac
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from edgert.bundle import replace_atomically
-from edgert.codec import CodecError, from_plain, parse_json, to_plain
 from edgert.cost.conformal import around, conformal_score, conformal_scores
 from edgert.cost.kernels import Kernel
 from edgert.cost.latency import Estimate, LatencyModel, MeasuredNetwork, fit_latency
+from edgert.cost.model_file import read_model, write_model
 from edgert.cost.prediction import Prediction
-from edgert.errors import InputFileError
 
 __all__ = ["SCHEMA", "Costs", "DeviceCost", "Platform", "Sample", "Sizes", "fit_device", "load_cost", "write_cost"]
 
 SCHEMA = 2
 _DEVIATION = 0.05
-_MAX_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +98,11 @@ class DeviceCost:
     power: Scaled | None = None
     memory: Scaled | None = None
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Quantities that too few records held."""
+        return tuple(name for name, model in (("energy", self.power), ("memory", self.memory)) if model is None)
+
     def predict(self, kernels: Sequence[Kernel], sizes: Sizes, level: float = 0.9) -> Costs:
         """Returns the costs of a network, with intervals that hold a share `level` of such networks."""
         estimate = self.latency.estimate(kernels)
@@ -161,23 +162,7 @@ def load_cost(path: Path) -> DeviceCost:
     Raises:
         InputFileError: it cannot be read, is damaged, or is of another schema.
     """
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise InputFileError(f"{path}: larger than {_MAX_BYTES} bytes; no cost model is")
-        plain = parse_json(path.read_bytes())
-    except OSError as error:
-        raise InputFileError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except ValueError as error:
-        raise InputFileError(f"{path}: damaged cost model ({error}); teach it again: edgert predict --learn") from error
-    schema = plain.get("schema") if isinstance(plain, dict) else None
-    if schema != SCHEMA:
-        raise InputFileError(
-            f"{path}: cost model of schema {schema}, this edgert reads {SCHEMA}; teach it again: edgert predict --learn"
-        )
-    try:
-        return from_plain(DeviceCost, plain)
-    except CodecError as error:
-        raise InputFileError(f"{path}: damaged cost model ({error}); teach it again: edgert predict --learn") from error
+    return read_model(DeviceCost, path, SCHEMA, "teach it again: edgert predict --learn")
 
 
 def write_cost(path: Path, cost: DeviceCost) -> Path:
@@ -186,7 +171,7 @@ def write_cost(path: Path, cost: DeviceCost) -> Path:
     Raises:
         OutputError: the file cannot be written; nothing is left behind.
     """
-    return replace_atomically(path, json.dumps(to_plain(cost), allow_nan=False).encode() + b"\n")
+    return write_model(path, cost)
 
 
 def _figures(sizes: Sizes) -> list[float]:

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgert.bundle import Bundle
-from edgert.cost.detect import detect_kernels
+from edgert.bundle import Bundle, Variant
+from edgert.cost.detect import ENGINE, detect_kernels
 from edgert.cost.device_cost import Costs, DeviceCost
-from edgert.cost.files import find_cost
+from edgert.cost.files import find_cost, find_whole_cost
 from edgert.cost.kernels import Kernel
+from edgert.cost.network_model import operator_of
+from edgert.cost.teach import VARIANTS
+from edgert.cost.whole_cost import WholeCost
 from edgert.errors import UsageError
 from edgert.payoff import Int8Answer
 from edgert.plugins import ProgressReporter, load_converter
@@ -20,7 +23,6 @@ from edgert.runtime.plain_model import is_bundle
 
 __all__ = ["Forecast", "Int8Forecast", "LayerCost", "VariantForecast", "forecast", "make_draft"]
 
-FLOAT, INT8 = "onnx-fp32", "onnx-int8"
 _SAME = 0.05
 
 
@@ -61,10 +63,10 @@ class Int8Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Forecasts of the ONNX forms of a model on one device."""
+    """Forecasts of the forms of a model for one engine on one device."""
 
     device: str
-    cost: DeviceCost
+    cost: DeviceCost | WholeCost
     variants: tuple[VariantForecast, ...]
     int8: Int8Forecast | None
 
@@ -75,6 +77,7 @@ def forecast(
     *,
     variant: str | None = None,
     threads: int | None = None,
+    engine: str = ENGINE,
     level: float = 0.9,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     progress: ProgressReporter = lambda stage, done, total: None,
@@ -84,34 +87,52 @@ def forecast(
     Args:
         model: a bundle; or a model file, of which a float and an int8 form are made that nobody keeps.
         device: name or URL that was learned; None: this computer.
-        variant: id of one form; None: every form for ONNX Runtime.
+        variant: id of one form; None: every form for the engine.
         threads: as learned.
+        engine: as learned: onnxruntime or litert.
         level: share of models whose costs lie in the intervals.
         shapes: of inputs without a fixed size, for a model file.
         progress: told what is done.
 
     Raises:
-        UsageError: nothing was learned of the device, or no form is for ONNX Runtime.
+        UsageError: nothing was learned of the device, or no form is for the engine.
         InputFileError: the model or the cost model is damaged.
     """
-    cost = find_cost(device, threads)
+    cost = find_cost(device, threads) if engine == ENGINE else find_whole_cost(device, threads, engine)
+    kind = VARIANTS[engine][0].split("-")[0]
     with tempfile.TemporaryDirectory(prefix="edgert-predict-") as folder:
-        path = model if is_bundle(model) else make_draft(model, Path(folder), dict(shapes or {}), progress)
+        path = model if is_bundle(model) else make_draft(model, Path(folder), dict(shapes or {}), progress, kind=kind)
         with Bundle.open(path) as bundle:
-            ids = [item.id for item in bundle.manifest.variants if item.format == "onnx"]
-            if variant is not None:
-                ids = [bundle.manifest.variant(variant).id]
-        if not ids:
-            raise UsageError(f"{model} has no variant for ONNX Runtime, the engine whose kernels are predicted")
-        found, kernels = [], {}
-        for number, name in enumerate(ids):
-            progress("predicting", number, len(ids))
-            kernels[name], sizes = detect_kernels(path, name, cost.platform)
-            costs = cost.predict(kernels[name], sizes, level)
-            found.append(VariantForecast(name, costs, _layers(kernels[name], costs)))
+            known = {item.id: item for item in bundle.manifest.variants if item.format == kind}
+            asked = [bundle.manifest.variant(variant)] if variant is not None else list(known.values())
+        if not asked or any(item.id not in known for item in asked):
+            raise UsageError(f"{variant or model} is not for {engine}, whose variants are named {kind}-...")
+        found = []
+        for number, item in enumerate(asked):
+            progress("predicting", number, len(asked))
+            if isinstance(cost, WholeCost):
+                found.append(_of_layers(item, cost, level))
+            else:
+                found.append(_of_kernels(path, item, cost, level))
     by_id = {item.id: item for item in found}
-    int8 = _will_int8_pay(by_id[FLOAT], by_id[INT8]) if {FLOAT, INT8} <= by_id.keys() else None
+    first, second = VARIANTS[engine]
+    int8 = _will_int8_pay(by_id[first], by_id[second]) if {first, second} <= by_id.keys() else None
     return Forecast(device or "local", cost, tuple(found), int8)
+
+
+def _of_kernels(path: Path, variant: Variant, cost: DeviceCost, level: float) -> VariantForecast:
+    kernels, sizes = detect_kernels(path, variant.id, cost.platform)
+    costs = cost.predict(kernels, sizes, level)
+    return VariantForecast(variant.id, costs, _layers(kernels, costs))
+
+
+def _of_layers(variant: Variant, cost: WholeCost, level: float) -> VariantForecast:
+    costs = cost.predict(variant.layers, level)
+    rows = [
+        LayerCost(layer.name, operator_of(layer), ms, ms / costs.estimate.ms)
+        for layer, ms in zip(variant.layers, costs.estimate.kernel_ms.tolist(), strict=True)
+    ]
+    return VariantForecast(variant.id, costs, tuple(sorted(rows, key=lambda row: -row.ms)))
 
 
 def make_draft(

@@ -29,7 +29,7 @@ ANY = "any"
 FEWEST_KERNELS = 8
 _MOST = 500
 """More measurements of one family are thinned: time grows with their cube, and they repeat each other."""
-_TUNED_ON = 120
+_TUNED_ON = 250
 _LEAST_GUESS_DEVIATION = 0.5
 _WITHIN_FAMILY, _BETWEEN_FAMILIES, _BORROWED = 0.3, 0.25, 0.15
 """Deviations of log times of one device from those of another: of kernels, of families, and what a ratio leaves."""
@@ -87,7 +87,7 @@ class KernelTimes:
     """Predictions for n kernels.
 
     Attributes:
-        ms: expected times, (n,).
+        ms: medians of what is expected, (n,).
         deviation: standard deviation of their logarithms, (n,).
         guessed: names of kernels of no family that was learned.
     """
@@ -120,7 +120,7 @@ class KernelModel:
         guesses = places.get(ANY, [])
         deviation[guesses] = np.maximum(deviation[guesses], self.guess_deviation)
         guessed = tuple(kernels[index].name for index in guesses)
-        return KernelTimes(np.exp(log_ms + deviation**2 / 2), deviation, guessed)
+        return KernelTimes(np.exp(log_ms), deviation, guessed)
 
 
 def fit_kernels(

@@ -6,6 +6,7 @@ what an engine hides, such as weights it packed into a form of its own, comes fr
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,10 +17,15 @@ from edgert.plugins import LayerTime
 
 __all__ = ["FEATURES", "Kernel", "kernels_of"]
 
-FEATURES = ("macs", "input_elements", "output_elements", "weight_elements", "window", "depth", "channels", "reduction")
-"""What `Kernel.features` holds, each as log2(1 + x): products, numbers read, written and of weights, positions of the
-window, input channels per group, output channels, input positions per output position."""
+_SIZES = ("macs", "input_elements", "output_elements", "weight_elements", "window", "depth", "channels", "reduction")
+_BLOCKS = (("channels", 16), ("channels", 4), ("depth", 4))
+FEATURES = (*_SIZES, *(f"{name}_in_{block}s" for name, block in _BLOCKS), "network_elements")
+"""What `Kernel.features` holds. As log2(1 + x): products, numbers read, written and of weights, positions of the
+window, input channels per group, output channels, input positions per output position. Then what computing in blocks
+wastes: 4 log2 of channels rounded up to the block, over channels. Last as log2(1 + x) all numbers that the network
+moves: the more, the less of what a kernel needs is still in the caches."""
 
+_MOVED = slice(_SIZES.index("input_elements"), _SIZES.index("weight_elements") + 1)
 _CONVOLUTIONS = {"Conv", "FusedConv", "QLinearConv", "ConvInteger", "NhwcFusedConv"}
 _PRODUCTS = {
     *("Gemm", "FusedGemm", "QGemm", "MatMul", "FusedMatMul"),
@@ -60,10 +66,13 @@ def kernels_of(rows: Iterable[LayerTime], layers: Sequence[LayerRecord]) -> tupl
     by_name = {layer.name: layer for layer in layers}
     for layer in layers:
         by_name |= dict.fromkeys(layer.outputs, layer)
-    return tuple(_kernel(row, by_name) for row in rows)
+    kernels = [_kernel(row, by_name) for row in rows]
+    moved = sum(2**size - 1 for kernel in kernels for size in kernel.features[_MOVED])
+    return tuple(dataclasses.replace(kernel, features=(*kernel.features, math.log2(1 + moved))) for kernel in kernels)
 
 
 def _kernel(row: LayerTime, layers: Mapping[str, LayerRecord]) -> Kernel:
+    """The kernel of a row, its features without the last, which is the network's."""
     op = _SAME.get(row.op, row.op)
     dtype = row.dtypes[0].replace("uint8", "int8") if row.dtypes else ""
     layer = _layer(row, layers)
@@ -76,9 +85,9 @@ def _kernel(row: LayerTime, layers: Mapping[str, LayerRecord]) -> Kernel:
         depth, channels = row.input_shapes[0][-1], row.output_shapes[0][-1]
         read = _elements(row.input_shapes[0])
         product = (depth * outputs, read, outputs, depth * channels, 1, depth, channels, 1)
-        return Kernel(row.name, f"{op} {dtype}", names, _logs(product))
+        return Kernel(row.name, f"{op} {dtype}", names, _features(product))
     moves = (0, inputs, outputs, 0, 1, 0, 0, inputs / max(outputs, 1))
-    return Kernel(row.name, f"{op} {dtype}".strip(), names, _logs(moves))
+    return Kernel(row.name, f"{op} {dtype}".strip(), names, _features(moves))
 
 
 def _layer(row: LayerTime, layers: Mapping[str, LayerRecord]) -> LayerRecord | None:
@@ -108,7 +117,7 @@ def _convolution(row: LayerTime, family: str, layer: LayerRecord | None) -> Kern
     layout = " blocked" if is_blocked else ""
     values = (outputs * depth * window, _elements(shape), outputs, channels * depth * window, window, depth, channels)
     known = bool(weights) or bool(window_shape)
-    return Kernel(row.name, f"{family} {kind}{layout}", names, _logs((*values, reduction)), known)
+    return Kernel(row.name, f"{family} {kind}{layout}", names, _features((*values, reduction)), known)
 
 
 def _is_last(shape: Sequence[int], output: Sequence[int], layer: LayerRecord | None) -> bool:
@@ -123,5 +132,11 @@ def _elements(shape: Sequence[int]) -> int:
     return math.prod(shape)
 
 
-def _logs(values: Iterable[float]) -> tuple[float, ...]:
-    return tuple(math.log2(1 + value) for value in values)
+def _features(values: Sequence[float]) -> tuple[float, ...]:
+    """Features from the sizes of a kernel; kernels without channels waste nothing."""
+    size_of = dict(zip(_SIZES, values, strict=True))
+    waste = (
+        4 * math.log2(math.ceil(size_of[name] / block) * block / size_of[name]) if size_of[name] else 0.0
+        for name, block in _BLOCKS
+    )
+    return (*(math.log2(1 + value) for value in values), *waste)

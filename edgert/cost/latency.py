@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgert.cost.conformal import around, conformal_score, conformal_scores
+from edgert.cost.conformal import around, conformal_score, conformal_scores, held_out_parts
 from edgert.cost.kernel_model import ANY, KernelModel, fit_kernels
 from edgert.cost.kernels import Kernel
 from edgert.cost.prediction import Prediction
@@ -25,7 +25,6 @@ __all__ = ["FEWEST_NETWORKS", "Estimate", "LatencyModel", "MeasuredNetwork", "fi
 Array = NDArray[np.float64]
 
 FEWEST_NETWORKS = 10
-_FOLDS = 5
 _CALL_MS = 0.01
 _FACTOR_DEVIATION, _CONSTANT_DEVIATION_MS, _SHARED_DEVIATION_MS = 0.2, 0.001, 0.003
 _RELATIVE_ERROR = 0.05
@@ -118,8 +117,9 @@ def fit_latency(
         raise ValueError(f"{len(networks)} networks are too few to learn from; at least {FEWEST_NETWORKS} are needed")
     whole = _fit(networks, earlier=earlier)
     held_out: dict[int, Estimate] = {}
-    for part, places in enumerate(_parts([network.group for network in networks])):
-        progress(part + 1, _FOLDS + 1)
+    parts = held_out_parts([network.group for network in networks])
+    for part, places in enumerate(parts):
+        progress(part + 1, len(parts) + 1)
         rest = [network for place, network in enumerate(networks) if place not in places]
         model = _fit(rest, whole.kernels, earlier)
         held_out |= {place: model.estimate(networks[place].kernels) for place in places}
@@ -130,14 +130,6 @@ def fit_latency(
         [estimate.deviation for estimate in found],
     )
     return dataclasses.replace(whole, scores=scores), tuple(found)
-
-
-def _parts(groups: Sequence[str]) -> list[set[int]]:
-    """Places of the networks of each of five parts; one group is in one part."""
-    names = sorted(set(groups))
-    order = np.random.default_rng(0).permutation(len(names))
-    part_of = {names[place]: index % _FOLDS for index, place in enumerate(order)}
-    return [{place for place, group in enumerate(groups) if part_of[group] == part} for part in range(_FOLDS)]
 
 
 def _fit(

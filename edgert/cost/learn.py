@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgert.cost.adapt import choose_forms
+from edgert.cost.detect import ENGINE
 from edgert.cost.device_cost import DeviceCost, Platform, Sample, fit_device, write_cost
 from edgert.cost.files import cost_path, find_cost, lessons_folder
 from edgert.cost.latency import FEWEST_NETWORKS
 from edgert.cost.records import platform_of, sample_of, variants_by_sha256
 from edgert.cost.teach import VARIANTS, Lesson, measure_networks
+from edgert.cost.whole_cost import WholeCost, fit_whole, write_whole_cost
 from edgert.errors import UsageError
 from edgert.plugins import ProgressReporter
 from edgert.profiler.on_device import time_now
@@ -29,7 +31,7 @@ _BUSY = {"competing-load", "throttled", "throttle-occurred"}
 class Learned:
     """A cost model, its file, and what its user must know: records left out, a busy device."""
 
-    cost: DeviceCost
+    cost: DeviceCost | WholeCost
     path: Path
     notes: tuple[str, ...]
 
@@ -38,6 +40,7 @@ def learn(
     device: str | None,
     *,
     threads: int | None = None,
+    engine: str = ENGINE,
     networks: int | None = None,
     minutes: float = 15.0,
     rounds: int = 8,
@@ -49,6 +52,7 @@ def learn(
     Args:
         device: name or URL; None: this computer.
         threads: of the engine; None: its default.
+        engine: onnxruntime, whose kernels are learned, or litert, which tells nothing of its own.
         networks: how many; None: 80 in two forms each, with `like` 10 forms.
         minutes: no network is begun after these.
         rounds: how often a network is measured at most, until its two fastest records agree.
@@ -66,32 +70,66 @@ def learn(
             f"{count} networks in {minutes:g} minutes, {rounds} rounds: at least {FEWEST_NETWORKS} networks, more than "
             "0 minutes and 1 round are needed"
         )
-    folder = lessons_folder(device, threads)
+    if engine not in VARIANTS or (like and engine != ENGINE):
+        more = f"; --like is for {ENGINE}, the one whose kernels are known" if like else ""
+        raise UsageError(f"--engine {engine}: costs are learned of {' and '.join(VARIANTS)}{more}")
+    folder = lessons_folder(device, threads, engine)
     earlier = find_cost(like, threads) if like else None
     if earlier is not None:
-        forms = choose_forms(earlier, folder, count, progress)
+        forms = choose_forms(earlier, count, progress)
     else:
-        forms = list(itertools.product(range(count), VARIANTS))
+        forms = list(itertools.product(range(count), VARIANTS[engine]))
     lessons = measure_networks(
-        folder, device=device, threads=threads, forms=forms, minutes=minutes, rounds=rounds, progress=progress
+        folder,
+        device=device,
+        threads=threads,
+        engine=engine,
+        forms=forms,
+        minutes=minutes,
+        rounds=rounds,
+        progress=progress,
     )
     records = {path: record for lesson in lessons for path, record in lesson.records.items()}
     platform, kept = _of_one_platform(records)
-    samples = [sample for lesson in lessons if (sample := _sample(lesson, kept)) is not None]
-    if platform is None or len(samples) < FEWEST_NETWORKS:
+    taught = [lesson for lesson in lessons if lesson.records.keys() & kept.keys()]
+    if platform is None or len(taught) < FEWEST_NETWORKS:
         raise UsageError(
-            f"{len(samples)} of {len(lessons)} networks can be learned from, {FEWEST_NETWORKS} are needed: give more "
+            f"{len(taught)} of {len(lessons)} networks can be learned from, {FEWEST_NETWORKS} are needed: give more "
             f"--minutes, or see why in {folder}"
         )
-    cost = fit_device(
-        samples,
+    path = cost_path(device, threads, engine)
+    progress("learning", 0, 1)
+    if engine == ENGINE:
+        cost = _of_kernels(taught, kept, platform, earlier, progress)
+        return Learned(cost, write_cost(path, cost), _notes(records, kept))
+    whole = _of_networks(taught, kept, platform)
+    return Learned(whole, write_whole_cost(path, whole), _notes(records, kept))
+
+
+def _of_kernels(
+    lessons: Sequence[Lesson],
+    kept: Mapping[Path, Record],
+    platform: Platform,
+    earlier: DeviceCost | None,
+    progress: ProgressReporter,
+) -> DeviceCost:
+    return fit_device(
+        [sample for lesson in lessons if (sample := _sample(lesson, kept)) is not None],
         platform,
         created=time_now(),
-        records=[hashlib.sha256(path.read_bytes()).hexdigest() for path in kept],
+        records=_hashes(kept),
         earlier=earlier,
         progress=lambda done, total: progress("learning", done, total),
     )
-    return Learned(cost, write_cost(cost_path(device, threads), cost), _notes(records, kept))
+
+
+def _of_networks(lessons: Sequence[Lesson], kept: Mapping[Path, Record], platform: Platform) -> WholeCost:
+    variants = variants_by_sha256(sorted({lesson.bundle for lesson in lessons}))
+    return fit_whole(list(kept.values()), variants, platform, created=time_now(), records_sha256=_hashes(kept))
+
+
+def _hashes(paths: Iterable[Path]) -> list[str]:
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
 
 
 def _of_one_platform(records: Mapping[Path, Record]) -> tuple[Platform | None, dict[Path, Record]]:

@@ -26,7 +26,8 @@ _OPSET, _IR_VERSION = 18, 8
 class Bounds:
     """What networks may be: blocks, (height, width) of inputs, channels of the first and of any layer, classes.
 
-    `most_elements` is of the largest activation, `most_weights` counts the constants of a network.
+    `most_elements` is of the largest activation, `most_weights` counts the constants of a network; `maps` is the share
+    of networks that end in a map, as detectors do, `window_pools` of those whose last pooling has a window.
     """
 
     blocks: tuple[str, ...]
@@ -38,6 +39,8 @@ class Bounds:
     most_macs: int
     most_elements: int
     most_weights: int
+    maps: float = 0.0
+    window_pools: float = 0.0
 
 
 LARGE = Bounds(
@@ -53,6 +56,8 @@ LARGE = Bounds(
     600_000_000,
     4_000_000,
     1 << 40,
+    maps=0.12,
+    window_pools=0.2,
 )
 """For devices that run Linux."""
 
@@ -262,9 +267,16 @@ def _perceptron(net: Net) -> Net:
 
 
 def _head(net: Net, bounds: Bounds) -> None:
+    if bounds.maps and net.random.random() < bounds.maps:
+        net.conv(int(net.pick(1, 1, 2, 4)), int(net.pick(1, 3, 5)), activate=False)
+        net.add("Sigmoid", [net.at], net.shape)
+        return
     channels, (height, width) = net.channels, net.shape[2:]
     if channels * height * width > 4096 or net.random.random() < 0.7:
-        if net.random.random() < 0.5:
+        kind = net.random.random()
+        if kind < bounds.window_pools:
+            net.add("AveragePool", [net.at], (1, channels, 1, 1), kernel_shape=[height, width])
+        elif kind < 0.5:
             net.add("GlobalAveragePool", [net.at], (1, channels, 1, 1))
         else:
             axes = net.constant(np.array([2, 3], np.int64))

@@ -2,12 +2,13 @@
 
 A computer that others share is up to twice as slow for seconds at a time, and never faster than it is: so networks are
 measured in rounds, each until its two fastest records agree. What was measured stays in the folder, so that a run that
-was ended goes on where it was.
+was ended goes on where it was; the networks themselves stay in one for all devices.
 """
 
 from __future__ import annotations
 
 import itertools
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edgert.bundle import replace_atomically
 from edgert.cost.detect import ENGINE
+from edgert.cost.files import networks_folder
 from edgert.cost.random_networks import random_network
 from edgert.cost.records import fastest_ms
 from edgert.errors import OutputError
@@ -28,9 +29,10 @@ from edgert.recipe import Algorithm, RangeMethod, Recipe
 
 __all__ = ["VARIANTS", "Form", "Lesson", "draft", "measure_networks"]
 
-VARIANTS = ("onnx-fp32", "onnx-int8")
+VARIANTS = {ENGINE: ("onnx-fp32", "onnx-int8"), "litert": ("tflite-fp32", "tflite-int8")}
+"""The forms of each network in which an engine is measured."""
 Form = tuple[int, str]
-"""Seed of a random network, and one of VARIANTS."""
+"""Seed of a random network, and one of VARIANTS of an engine."""
 _DURATION_S = 0.4
 _CALIBRATION_SAMPLES = 2
 _AGREE = 1.05
@@ -56,6 +58,7 @@ def measure_networks(
     *,
     device: str | None,
     threads: int | None,
+    engine: str,
     forms: Sequence[Form],
     minutes: float,
     rounds: int,
@@ -64,9 +67,10 @@ def measure_networks(
     """Measures forms of random networks in rounds; what an earlier run measured is taken as it is.
 
     Args:
-        folder: where bundles and records are kept.
+        folder: where records are kept.
         device: name or URL; None: this computer.
         threads: of the engine; None: its default.
+        engine: one of VARIANTS.
         forms: what is measured.
         minutes: nothing new is measured after these.
         rounds: how often a form is measured at most.
@@ -75,52 +79,62 @@ def measure_networks(
     Raises:
         OutputError: the folder cannot be written.
         DeviceError: the device cannot be reached.
-        EngineError: ONNX Runtime is missing there.
+        EngineError: the engine is missing there.
         MissingExtraError: a package for making the networks is not installed.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror or error})") from error
+    _make_folder(folder)
     deadline = time.monotonic() + 60 * minutes
     lessons = {}
     for place, form in enumerate(forms):
         progress("making networks", place, len(forms))
-        lessons[form] = Lesson(draft(folder, form[0]), form[1])
+        lessons[form] = Lesson(draft(form[0], engine), form[1])
     for turn, (place, form) in itertools.product(range(rounds), enumerate(forms)):
         progress(f"measuring networks, round {turn + 1}", place, len(forms))
         path = folder / f"random-{form[0]}-{form[1]}-{turn}.json"
         if lessons[form].is_settled or (not path.exists() and time.monotonic() > deadline):
             continue
-        lessons[form].records[path] = _record(path, lessons[form], device, threads)
+        lessons[form].records[path] = _record(path, lessons[form], device, threads, engine)
     return [lesson for lesson in lessons.values() if lesson.records]
 
 
-def draft(folder: Path, seed: int) -> Path:
+def _make_folder(folder: Path) -> None:
+    """Makes a folder and those above it.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror or error})") from error
+
+
+def draft(seed: int, engine: str = ENGINE) -> Path:
     """Returns the bundle of a random network and its int8 form; ranges come from noise, for no time depends on them."""
-    path = folder / f"random-{seed}.edge"
+    kind = VARIANTS[engine][0].split("-")[0]
+    path = networks_folder() / f"random-{seed}-{kind}.edge"
     if path.exists():
         return path
-    model, noise = folder / f"random-{seed}.onnx", folder / f"random-{seed}.npz"
+    _make_folder(path.parent)
     data, shape = random_network(seed)
-    replace_atomically(model, data)
     samples = np.random.default_rng(seed).standard_normal((_CALIBRATION_SAMPLES, *shape[1:]), np.float32)
-    np.savez(noise, input=samples)
-    recipe = Recipe(
-        model,
-        output=path,
-        calib=str(noise),
-        formats=("onnx",),
-        ranges=RangeMethod.MIN_MAX,
-        algorithms=(Algorithm.NONE,),
-    )
-    load_converter().convert(recipe, lambda stage, done, total: None)
-    noise.unlink()
-    model.unlink()
+    with tempfile.TemporaryDirectory(prefix="edgert-networks-") as temporary:
+        model, noise = Path(temporary) / f"random-{seed}.onnx", Path(temporary) / "noise.npz"
+        model.write_bytes(data)
+        np.savez(noise, input=samples)
+        recipe = Recipe(
+            model,
+            output=path,
+            calib=str(noise),
+            formats=(kind,),
+            ranges=RangeMethod.MIN_MAX,
+            algorithms=(Algorithm.NONE,),
+        )
+        load_converter().convert(recipe, lambda stage, done, total: None)
     return path
 
 
-def _record(path: Path, lesson: Lesson, device: str | None, threads: int | None) -> Record:
+def _record(path: Path, lesson: Lesson, device: str | None, threads: int | None, engine: str) -> Record:
     if path.exists():
         return load_record(path)
     request = ProfileRequest(
@@ -128,7 +142,7 @@ def _record(path: Path, lesson: Lesson, device: str | None, threads: int | None)
         created=time_now(),
         variant=lesson.variant,
         threads=threads,
-        engine=ENGINE,
+        engine=engine,
         duration_s=_DURATION_S,
         tuned=False,
         target=target_name(device),

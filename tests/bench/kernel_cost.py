@@ -6,8 +6,9 @@
 Learns the device (what was measured before counts: EDGERT_COSTS), converts every model file of the folder (default: the
 zoo's) to float and int8 with ranges from noise, predicts both forms for ONNX Runtime, then profiles them; a figure is
 the least of `--seeds` profiles in turns, as in learning. `shift` is how much longer the first 8 random networks take
-now than when they were measured: how far the computer itself has changed. Columns: measured ms, predicted ms, error, interval of
-90 %, whether it holds the measured one, kernels that were guessed. `--bundles` keeps conversions. Never part of CI.
+now than when they were measured: how far the computer itself has changed. Columns: measured ms, predicted ms, error,
+interval of 90 %, whether it holds the measured one, kernels that were guessed. `--bundles` keeps conversions. Never
+part of CI.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from edgert.cost.device_cost import DeviceCost
 from edgert.cost.files import lessons_folder
 from edgert.cost.learn import learn
 from edgert.cost.records import fastest_ms
+from edgert.cost.teach import draft
 from edgert.errors import EdgertError
 from edgert.profiler.record import load_record
 
@@ -118,7 +120,7 @@ def shift_of(device: str | None, threads: int) -> float:
     ratios = []
     for seed in range(8):
         before = min(fastest_ms(load_record(path)) for path in folder.glob(f"random-{seed}-onnx-fp32-*.json"))
-        ratios.append(profile(folder / f"random-{seed}.edge", "onnx-fp32", device, threads) / before)
+        ratios.append(profile(draft(seed), "onnx-fp32", device, threads) / before)
     return statistics.median(ratios)
 
 
