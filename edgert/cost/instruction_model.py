@@ -93,7 +93,7 @@ class InstructionModel:
             each.append(max(float(np.dot(family.per_turn, layer.turns)), _TICK / 2))
             deviations.append(family.deviation if name else max(family.deviation, _GUESS_DEVIATION))
             if name is None:
-                guessed.append(layer.name)
+                guessed.append(layer.name.partition(";")[0])  # fused layers carry all of their names
         total = self.call + sum(each)
         spread: dict[str, float] = {}
         for layer, count, deviation in zip(layers, each, deviations, strict=True):
