@@ -152,7 +152,7 @@ def _open(model: Model) -> Session:
 
 def _run(
     session: Session, batch: NDArray[np.float32], names: Sequence[str], scale: float | None = None
-) -> list[Floats]:
+) -> list[NDArray[np.float32]]:
     """Returns values by name; sample by sample where the model takes one at a time."""
     entry = next(item for item in session.get_inputs() if item.name != SCALE)
     more = {} if scale is None else {SCALE: np.array(scale, np.float32)}
