@@ -16,7 +16,7 @@ from tests.microcontrollers.boards import write_c_bundle
 __all__ = ["TARGET", "write_chain"]
 
 TARGET = "qemu-mps2-an386"
-_LAYERS = 3
+_LAYERS = 4
 
 
 def write_chain(path: Path, seed: int, mode: str) -> Path:
