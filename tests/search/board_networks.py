@@ -33,7 +33,7 @@ def write_chain(path: Path, seed: int, mode: str) -> Path:
 def _chain(seed: int, mode: Requantize) -> ir.Model:
     random = np.random.default_rng(seed)
     side = int(random.integers(3, 12))
-    channels = [4 * int(size) for size in random.integers(1, 9, _LAYERS + 1)]
+    channels = [4 * int(size) for size in random.permutation(8)[: _LAYERS + 1] + 1]  # no two share a table
     constants = [
         numpy_helper.from_array(np.array(0.02, np.float32), "scale"),
         numpy_helper.from_array(np.array(0, np.int8), "zero"),
