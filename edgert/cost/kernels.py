@@ -134,7 +134,7 @@ def _elements(shape: Sequence[int]) -> int:
 
 def _features(values: Sequence[float]) -> tuple[float, ...]:
     """Features from the sizes of a kernel; kernels without channels waste nothing."""
-    size_of = dict(zip(_SIZES, values, strict=True))
+    size_of: dict[str, float] = dict(zip(_SIZES, values, strict=True))
     waste = (
         4 * math.log2(math.ceil(size_of[name] / block) * block / size_of[name]) if size_of[name] else 0.0
         for name, block in _BLOCKS

@@ -75,10 +75,8 @@ def learn(
         raise UsageError(f"--engine {engine}: costs are learned of {' and '.join(VARIANTS)}{more}")
     folder = lessons_folder(device, threads, engine)
     earlier = find_cost(like, threads) if like else None
-    if earlier is not None:
-        forms = choose_forms(earlier, count, progress)
-    else:
-        forms = list(itertools.product(range(count), VARIANTS[engine]))
+    every = itertools.product(range(count), VARIANTS[engine])
+    forms = choose_forms(earlier, count, progress) if earlier else list(every)
     lessons = measure_networks(
         folder,
         device=device,
