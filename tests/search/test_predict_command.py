@@ -62,6 +62,7 @@ def test_learning_again_measures_nothing_again(costs: Path, capsys: pytest.Captu
     assert {path: path.stat().st_mtime_ns for path in (costs / "local-1").iterdir()} == before
 
 
+@pytest.mark.slow
 def test_a_new_device_is_learned_from_ten_networks_like_one_before(
     zoo: Path, costs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
