@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 import edgert
 from edgert.bundle import SCHEMA, Manifest, Source, TensorSpec
 from edgert.errors import EngineError
-from edgert.plugins import EngineOptions
 from edgert.runtime.engines import choose_engine
 from edgert.runtime.session import Session
 from edgert_converters.built import Built
-from edgert_converters.engine import Runner, load_runner
+from edgert_converters.engine import Runner, load_runner, options_here
 from edgert_converters.interpreter import Interpreter
 from edgert_converters.ops.spec import Array
 from edgert_converters.requantize import Requantize, read_requantize
@@ -33,7 +32,7 @@ def load_variant(built: Built, inputs: Sequence[TensorSpec], outputs: Sequence[T
     """
     if built.format == "c":
         return load_runner(built.model) if read_requantize(built.model) is Requantize.FP32 else load_exact(built)
-    executor = choose_engine(built.bare).load(built.data, built.bare, EngineOptions())
+    executor = choose_engine(built.bare).load(built.data, built.bare, options_here(built.data))
     manifest = Manifest(
         SCHEMA, built.id, edgert.__version__, Source("", "", ""), tuple(inputs), tuple(outputs), (built.bare,), built.id
     )

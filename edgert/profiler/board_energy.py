@@ -12,7 +12,7 @@ from edgert.devices.protocol import Ticks
 from edgert.errors import DeviceError, UsageError
 from edgert.profiler.energy.gated import GatedSensor
 from edgert.profiler.record import EnergyRecord
-from edgert.profiler.statistics import bootstrap_interval
+from edgert.profiler.statistics import mean_interval
 
 __all__ = ["PULSES", "measure_energy"]
 
@@ -68,5 +68,5 @@ def measure_energy(
         idle_mw=sensor.idle_mw,
         gross_mj=total_mj / PULSES / times,
         net_mj=float(net.mean()),
-        net_ci95_mj=bootstrap_interval([net], lambda values: float(values.mean())),
+        net_ci95_mj=mean_interval([net]),
     )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgert.profiler.record import Latency, Sustained
-from edgert.profiler.statistics import bootstrap_interval
+from edgert.profiler.statistics import mean_interval, median_interval
 
 __all__ = ["Plan", "Warmup", "measure_sustained", "measure_windows", "median_ms", "summarize", "warm_up"]
 
@@ -127,8 +127,8 @@ def summarize(windows: list[Samples]) -> Latency:
         mean_ms=float(everything.mean()),
         min_ms=float(everything.min()),
         max_ms=float(everything.max()),
-        p50_ci95_ms=bootstrap_interval(kept, _median),
-        mean_ci95_ms=bootstrap_interval(kept, _mean),
+        p50_ci95_ms=median_interval(kept),
+        mean_ci95_ms=mean_interval(kept),
         windows_ms=tuple(tuple(round(value, 6) for value in window.tolist()) for window in kept),
     )
 
@@ -151,14 +151,6 @@ def _thin(window: Samples) -> Samples:
         return window
     kept: Samples = window[np.linspace(0, window.size - 1, _KEPT_PER_WINDOW).astype(np.int64)]
     return kept
-
-
-def _median(samples: Samples) -> float:
-    return float(np.median(samples))
-
-
-def _mean(samples: Samples) -> float:
-    return float(samples.mean())
 
 
 @contextmanager

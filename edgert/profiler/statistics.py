@@ -11,29 +11,29 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["bootstrap_interval", "cliffs_delta", "ratio_interval", "resampled_medians", "window_spread"]
+__all__ = ["cliffs_delta", "mean_interval", "median_interval", "ratio_interval", "resampled_medians", "window_spread"]
 
 Samples = NDArray[np.float64]
 Windows = Sequence[Samples]
 
 _RESAMPLES = 1000
+_AT_ONCE = 100
 _LEVELS = (2.5, 97.5)
 
 
-def bootstrap_interval(
-    windows: Windows, statistic: Callable[[Samples], float], *, seed: int = 0, resamples: int = _RESAMPLES
-) -> tuple[float, float]:
-    """Returns the 95 % percentile interval of a statistic over all samples; deterministic for one seed."""
-    rng = np.random.default_rng(seed)
-    values = [statistic(_resample(windows, rng)) for _ in range(resamples)]
-    low, high = np.percentile(values, _LEVELS)
-    return float(low), float(high)
+def median_interval(windows: Windows, *, seed: int = 0, resamples: int = _RESAMPLES) -> tuple[float, float]:
+    """Returns the 95 % percentile interval of the median over all samples; deterministic for one seed."""
+    return _interval(resampled_medians(windows, seed=seed, resamples=resamples))
+
+
+def mean_interval(windows: Windows, *, seed: int = 0, resamples: int = _RESAMPLES) -> tuple[float, float]:
+    """Returns the 95 % percentile interval of the mean over all samples; deterministic for one seed."""
+    return _interval(_resampled(windows, _means, seed, resamples))
 
 
 def resampled_medians(windows: Windows, *, seed: int = 0, resamples: int = _RESAMPLES) -> Samples:
     """Returns the medians of `resamples` bootstrap resamples: float64[resamples]."""
-    rng = np.random.default_rng(seed)
-    return np.array([np.median(_resample(windows, rng)) for _ in range(resamples)])
+    return _resampled(windows, _medians, seed, resamples)
 
 
 def ratio_interval(
@@ -61,8 +61,37 @@ def window_spread(windows: Windows) -> float:
     return float((medians.max() - medians.min()) / np.median(medians))
 
 
-def _resample(windows: Windows, rng: np.random.Generator) -> Samples:
-    """Draws windows, then samples within each: the two levels at which latencies vary."""
-    drawn = rng.integers(0, len(windows), len(windows))
-    parts = [windows[index][rng.integers(0, windows[index].size, windows[index].size)] for index in drawn]
-    return np.concatenate(parts)
+def _interval(values: Samples) -> tuple[float, float]:
+    low, high = np.percentile(values, _LEVELS)
+    return float(low), float(high)
+
+
+Statistic = Callable[[Samples, NDArray[np.int64]], Samples]
+"""Of the first `sizes[i]` of each row; the rest are infinite: float64[rows, samples], int64[rows] -> float64[rows]."""
+
+
+def _resampled(windows: Windows, statistic: Statistic, seed: int, resamples: int) -> Samples:
+    """A statistic of resamples: windows are drawn, then samples within each, the two levels at which latencies vary."""
+    rng = np.random.default_rng(seed)
+    sizes = np.array([window.size for window in windows])
+    table = np.full((len(windows), sizes.max()), np.inf)
+    for row, window in zip(table, windows, strict=True):
+        row[: window.size] = window
+    values = []
+    for start in range(0, resamples, _AT_ONCE):
+        drawn = rng.integers(0, len(windows), (min(_AT_ONCE, resamples - start), len(windows)))
+        places = (rng.random((*drawn.shape, table.shape[1])) * sizes[drawn][..., None]).astype(np.int64)
+        samples = table[drawn[..., None], places]
+        samples[np.arange(table.shape[1]) >= sizes[drawn][..., None]] = np.inf
+        values.append(statistic(samples.reshape(len(drawn), -1), sizes[drawn].sum(axis=1)))
+    return np.concatenate(values)
+
+
+def _medians(samples: Samples, sizes: NDArray[np.int64]) -> Samples:
+    ordered = np.sort(samples, axis=1)
+    middle = np.stack([(sizes - 1) // 2, sizes // 2], axis=1)
+    return np.take_along_axis(ordered, middle, axis=1).mean(axis=1)
+
+
+def _means(samples: Samples, sizes: NDArray[np.int64]) -> Samples:
+    return np.where(np.isfinite(samples), samples, 0.0).sum(axis=1) / sizes

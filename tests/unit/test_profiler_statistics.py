@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgert.profiler.statistics import (
-    bootstrap_interval,
     cliffs_delta,
+    mean_interval,
+    median_interval,
     ratio_interval,
     resampled_medians,
     window_spread,
@@ -15,18 +18,29 @@ from edgert.profiler.statistics import (
 from tests import record_example as example
 
 
-def mean(samples: np.ndarray) -> float:
-    return float(samples.mean())
-
-
 def test_the_interval_of_a_constant_is_that_constant() -> None:
-    assert bootstrap_interval([np.full(5, 3.0)] * 3, mean) == (3.0, 3.0)
+    assert mean_interval([np.full(5, 3.0)] * 3) == (3.0, 3.0)
+    assert median_interval([np.full(5, 3.0)] * 3) == (3.0, 3.0)
+
+
+@pytest.mark.parametrize(("interval", "statistic"), [(median_interval, np.median), (mean_interval, np.mean)])
+def test_the_interval_is_that_of_samples_drawn_one_by_one(
+    interval: Callable[..., tuple[float, float]], statistic: Callable[[np.ndarray], float]
+) -> None:
+    """Windows of different lengths, the last as short as a slow model's."""
+    rng = np.random.default_rng(1)
+    windows = [rng.normal(10 + place, 1, size) for place, size in enumerate((50, 41, 3))]
+    values = []
+    for _ in range(4000):
+        drawn = [windows[place] for place in rng.integers(0, 3, 3)]
+        values.append(statistic(np.concatenate([rng.choice(window, window.size) for window in drawn])))
+    assert interval(windows, resamples=4000) == pytest.approx(np.percentile(values, (2.5, 97.5)), abs=0.1)
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     covered = 0
     for seed in range(200):
-        low, high = bootstrap_interval(example.windows(10.0, seed=seed), mean, resamples=200)
+        low, high = mean_interval(example.windows(10.0, seed=seed), resamples=200)
         covered += low <= 10.0 <= high
     assert covered >= 180
 
@@ -35,7 +49,7 @@ def test_windows_that_disagree_widen_the_interval() -> None:
     rng = np.random.default_rng(0)
     independent = [rng.normal(10, 1, 50) for _ in range(8)]
     shifted = [window + shift for window, shift in zip(independent, range(8), strict=True)]
-    (low, high), (low2, high2) = (bootstrap_interval(w, mean) for w in (independent, shifted))
+    (low, high), (low2, high2) = (mean_interval(w) for w in (independent, shifted))
     assert high2 - low2 > 3 * (high - low)
 
 
