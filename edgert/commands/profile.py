@@ -25,8 +25,8 @@ from edgert.profiler.board import MeterEnergy, profile_board
 from edgert.profiler.on_device import profile_on_device, target_name, time_now
 from edgert.profiler.record import Record, Verdict
 from edgert.profiler.record_files import AnyRecord, append_record, records_folder, write_any_record
+from edgert.profiler.request import ProfileRequest
 from edgert.profiler.sweep import SweepRow
-from edgert.profiler.worker import ProfileRequest
 from edgert.units import parse_duration_s
 
 __all__ = ["add_arguments", "execute", "profile"]

@@ -13,8 +13,8 @@ from edgert.commands.console import format_table
 from edgert.devices import connect
 from edgert.devices.workers import expected_accelerator
 from edgert.plugins import ProgressReporter
+from edgert.profiler.request import ProfileRequest
 from edgert.profiler.sweep import SweepResult, SweepRow, sweep_on
-from edgert.profiler.worker import ProfileRequest
 from edgert.units import format_bytes, format_ms
 
 __all__ = ["sweep", "sweep_text"]

@@ -1,13 +1,13 @@
 """Teaches a cost model: random networks are converted, profiled on the device as any network is, and learned from.
 
 A computer that others share is up to twice as slow for seconds at a time, and never faster than it is: so networks are
-measured in rounds, each until its two fastest records agree. What was measured stays in the folder, so that a run that
+measured in rounds, each until its two fastest records agree. In the first round each has a process of its own, which
+shows its memory and energy; later ones measure many in turns. What was measured stays in the folder, so that a run that
 was ended goes on where it was; the networks themselves stay in one for all devices.
 """
 
 from __future__ import annotations
 
-import itertools
 import tempfile
 import time
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ from edgert.cost.random_networks import random_network
 from edgert.cost.records import fastest_ms
 from edgert.errors import OutputError
 from edgert.plugins import ProgressReporter, load_converter
-from edgert.profiler.on_device import profile_on_device, target_name, time_now
+from edgert.profiler.on_device import profile_in_turns_on_device, profile_on_device, target_name, time_now
 from edgert.profiler.record import Record, load_record, write_record
-from edgert.profiler.worker import ProfileRequest
+from edgert.profiler.request import ProfileRequest
 from edgert.recipe import Algorithm, RangeMethod, Recipe
 
 __all__ = ["VARIANTS", "Form", "Lesson", "draft", "measure_networks"]
@@ -33,9 +33,10 @@ VARIANTS = {ENGINE: ("onnx-fp32", "onnx-int8"), "litert": ("tflite-fp32", "tflit
 """The forms of each network in which an engine is measured."""
 Form = tuple[int, str]
 """Seed of a random network, and one of VARIANTS of an engine."""
-_DURATION_S = 0.4
+_DURATION_S = 0.3
 _CALIBRATION_SAMPLES = 2
 _AGREE = 1.05
+_TOGETHER = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +89,23 @@ def measure_networks(
     for place, form in enumerate(forms):
         progress("making networks", place, len(forms))
         lessons[form] = Lesson(draft(form[0], engine), form[1])
-    for turn, (place, form) in itertools.product(range(rounds), enumerate(forms)):
-        progress(f"measuring networks, round {turn + 1}", place, len(forms))
-        path = folder / f"random-{form[0]}-{form[1]}-{turn}.json"
-        if lessons[form].is_settled or (not path.exists() and time.monotonic() > deadline):
-            continue
-        lessons[form].records[path] = _record(path, lessons[form], device, threads, engine)
+    for turn in range(rounds):
+        missing = {}
+        for form, lesson in lessons.items():
+            path = folder / f"random-{form[0]}-{form[1]}-{turn}.json"
+            if lesson.is_settled:
+                continue
+            if path.exists():
+                lesson.records[path] = load_record(path)
+            else:
+                missing[path] = lesson
+        done = len(forms) - len(missing)
+        for batch in _batches(list(missing.items()), _TOGETHER if turn else 1):
+            progress(f"measuring networks, round {turn + 1}", done, len(forms))
+            if time.monotonic() > deadline:
+                break
+            _measure(batch, device, threads, engine, alone=turn == 0)
+            done += len(batch)
     return [lesson for lesson in lessons.values() if lesson.records]
 
 
@@ -134,19 +146,35 @@ def draft(seed: int, engine: str = ENGINE) -> Path:
     return path
 
 
-def _record(path: Path, lesson: Lesson, device: str | None, threads: int | None, engine: str) -> Record:
-    if path.exists():
-        return load_record(path)
-    request = ProfileRequest(
-        path="",
-        created=time_now(),
-        variant=lesson.variant,
-        threads=threads,
-        engine=engine,
-        duration_s=_DURATION_S,
-        tuned=False,
-        target=target_name(device),
-    )
-    record, _ = profile_on_device(device, lesson.bundle, {}, request)
-    write_record(path, record)
-    return record
+def _batches(missing: list[tuple[Path, Lesson]], size: int) -> list[list[tuple[Path, Lesson]]]:
+    """Parts of so many; each takes networks from all over, so that none holds the large ones only."""
+    count = -(-len(missing) // size)
+    return [missing[start::count] for start in range(count)]
+
+
+def _measure(
+    batch: Sequence[tuple[Path, Lesson]], device: str | None, threads: int | None, engine: str, *, alone: bool
+) -> None:
+    """Measures some lessons, alone or in turns, and writes a record of each."""
+    requests = [
+        ProfileRequest(
+            path="",
+            created=time_now(),
+            variant=lesson.variant,
+            threads=threads,
+            engine=engine,
+            duration_s=_DURATION_S,
+            tuned=False,
+            target=target_name(device),
+        )
+        for _, lesson in batch
+    ]
+    bundles = [lesson.bundle for _, lesson in batch]
+    if alone:
+        pairs = zip(bundles, requests, strict=True)
+        records = [profile_on_device(device, bundle, {}, request)[0] for bundle, request in pairs]
+    else:
+        records = profile_in_turns_on_device(device, bundles, requests)
+    for (path, lesson), record in zip(batch, records, strict=True):
+        write_record(path, record)
+        lesson.records[path] = record

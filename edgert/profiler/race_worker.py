@@ -20,7 +20,7 @@ from edgert.bundle import Bundle
 from edgert.codec import from_plain, to_plain
 from edgert.errors import OutputError, UsageError
 from edgert.profiler.candidates import list_entries, physical_cores
-from edgert.profiler.measure import Plan, measure_windows
+from edgert.profiler.measure import Plan, measure_windows, wait_until_quiet
 from edgert.profiler.model_input import choose_input
 from edgert.runtime.plain_model import is_bundle, plain_variant, read_plain
 from edgert.runtime.session import Session
@@ -33,9 +33,6 @@ __all__ = ["RaceHandlers", "main"]
 Array = NDArray[Any]  # Any: element types are data
 
 _UNCOUNTED_RUNS = 3
-_QUIET_SLICE_S = 0.004
-_QUIET_SHARE = 0.25
-_QUIET_LIMIT_S = 0.25
 
 
 class RaceHandlers(SessionHandlers):
@@ -95,7 +92,7 @@ class RaceHandlers(SessionHandlers):
             if time.monotonic() - start > plan.duration_s:
                 break
         (times_ms,) = measure_windows(lambda: session.run(feed), plan, lambda _: None)
-        return Message({"quiet_s": _wait_until_quiet()}, {"times_ms": times_ms})
+        return Message({"quiet_s": wait_until_quiet()}, {"times_ms": times_ms})
 
     def store(self, request: Message) -> Message:
         """Writes the winner to this device's settings; `error` says why it could not."""
@@ -145,20 +142,6 @@ def _golden(path: Path) -> dict[str, Array]:
 def _samples(session: Session, golden: Mapping[str, Array]) -> list[dict[str, Array]]:
     arrays = {spec.name: golden[f"input/{spec.name}"] for spec in session.inputs}
     return [{name: array[index] for name, array in arrays.items()} for index in range(len(next(iter(arrays.values()))))]
-
-
-def _wait_until_quiet() -> float:
-    """Waits until the threads of this process sleep, so that they do not disturb the next one; returns the seconds.
-
-    Measured: ONNX Runtime's idle threads spin for 30 to 40 ms after a run on two threads.
-    """
-    start = time.monotonic()
-    while (waited_s := time.monotonic() - start) < _QUIET_LIMIT_S:
-        before = time.process_time()
-        time.sleep(_QUIET_SLICE_S)
-        if time.process_time() - before < _QUIET_SHARE * _QUIET_SLICE_S:
-            return waited_s
-    return waited_s
 
 
 if __name__ == "__main__":

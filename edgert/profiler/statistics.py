@@ -90,8 +90,10 @@ def _resampled(windows: Windows, statistic: Statistic, seed: int, resamples: int
 def _medians(samples: Samples, sizes: NDArray[np.int64]) -> Samples:
     ordered = np.sort(samples, axis=1)
     middle = np.stack([(sizes - 1) // 2, sizes // 2], axis=1)
-    return np.take_along_axis(ordered, middle, axis=1).mean(axis=1)
+    medians: Samples = np.take_along_axis(ordered, middle, axis=1).mean(axis=1)
+    return medians
 
 
 def _means(samples: Samples, sizes: NDArray[np.int64]) -> Samples:
-    return np.where(np.isfinite(samples), samples, 0.0).sum(axis=1) / sizes
+    means: Samples = np.where(np.isfinite(samples), samples, 0.0).sum(axis=1) / sizes
+    return means

@@ -26,8 +26,8 @@ from edgert.profiler.energy.laptop import profile_with_energy
 from edgert.profiler.race import Lap, choose
 from edgert.profiler.race_table import why_not_raced
 from edgert.profiler.record import Record, Verdict
+from edgert.profiler.request import ProfileRequest
 from edgert.profiler.tuning import load_golden, make_tuned
-from edgert.profiler.worker import ProfileRequest
 from edgert.runtime.engines.accelerators import choose_variant
 from edgert.runtime.plain_model import is_bundle
 from edgert.runtime.settings import Choice

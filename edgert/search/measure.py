@@ -14,7 +14,7 @@ from edgert.profiler.energy.duty import with_duty_cycle
 from edgert.profiler.on_device import profile_on_device, target_name, time_now
 from edgert.profiler.record import EnergyRecord, Record, Verdict
 from edgert.profiler.record_files import AnyRecord
-from edgert.profiler.worker import ProfileRequest
+from edgert.profiler.request import ProfileRequest
 from edgert.search.goals import Quantity
 
 __all__ = ["MeasurementError", "Measuring", "check_figures", "check_quantities", "figures_of", "measure"]

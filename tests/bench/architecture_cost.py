@@ -44,7 +44,7 @@ from edgert.cost.whole_networks import samples_of
 from edgert.errors import EdgertError
 from edgert.profiler.on_device import profile_on_device, time_now
 from edgert.profiler.record import Record, load_record, write_record
-from edgert.profiler.worker import ProfileRequest
+from edgert.profiler.request import ProfileRequest
 from tests.bench.cell_networks import layers_of_cells
 
 ROOT = Path(__file__).resolve().parents[2]

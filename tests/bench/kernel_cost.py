@@ -4,9 +4,9 @@
                                       [--table FOLDER] [--bundles FOLDER] [--json FILE]
 
 Learns the device (what was measured before counts: EDGERT_COSTS), converts every model file of the folder (default: the
-zoo's) to float and int8 with ranges from noise, predicts both forms for ONNX Runtime, then profiles them; a figure is
-the least of `--seeds` profiles in turns, as in learning. `shift` is how much longer the first 8 random networks take
-now than when they were measured: how far the computer itself has changed. Columns: measured ms, predicted ms, error,
+zoo's) to float and int8 with ranges from noise, predicts both forms for ONNX Runtime, then profiles them in turns; a
+figure is the least of `--seeds` such profiles, as in learning. `shift` is how much longer the first 8 random networks
+take now than when they were measured: how far the computer itself has changed. Columns: measured ms, predicted ms, error,
 interval of 90 %, whether it holds the measured one, kernels that were guessed. `--bundles` keeps conversions. Never
 part of CI.
 """
@@ -34,7 +34,9 @@ from edgert.cost.learn import learn
 from edgert.cost.records import fastest_ms
 from edgert.cost.teach import draft
 from edgert.errors import EdgertError
+from edgert.profiler.on_device import profile_in_turns_on_device, time_now
 from edgert.profiler.record import load_record
+from edgert.profiler.request import ProfileRequest
 
 ROOT = Path(__file__).resolve().parents[2]
 ZOO = Path(os.environ.get("EDGERT_ZOO", ROOT.parent / "shared" / "zoo"))
@@ -117,31 +119,34 @@ def bundle_of(model: Path, folder: Path) -> Path | None:
 def shift_of(device: str | None, threads: int) -> float:
     """How much longer networks that were learned from take now."""
     folder = lessons_folder(device, threads)
-    ratios = []
-    for seed in range(8):
-        before = min(fastest_ms(load_record(path)) for path in folder.glob(f"random-{seed}-onnx-fp32-*.json"))
-        ratios.append(profile(draft(seed), "onnx-fp32", device, threads) / before)
-    return statistics.median(ratios)
+    now = profile([(draft(seed), "onnx-fp32") for seed in range(8)], device, threads)
+    return statistics.median(
+        ms / min(fastest_ms(load_record(path)) for path in folder.glob(f"random-{seed}-onnx-fp32-*.json"))
+        for seed, ms in enumerate(now)
+    )
 
 
 def measure(bundles: Sequence[Path], device: str | None, threads: int, times: int) -> dict[tuple[Path, str], float]:
-    """Least `fastest_ms` of every variant over so many profiles in turns."""
-    found: dict[tuple[Path, str], list[float]] = {}
-    for _ in range(times):
-        for path in bundles:
-            with Bundle.open(path) as bundle:
-                names = [variant.id for variant in bundle.manifest.variants if variant.format == "onnx"]
-            for name in names:
-                found.setdefault((path, name), []).append(profile(path, name, device, threads))
-    return {key: min(values) for key, values in found.items()}
+    """Least `fastest_ms` of every variant over so many profiles."""
+    forms = []
+    for path in bundles:
+        with Bundle.open(path) as bundle:
+            forms += [(path, variant.id) for variant in bundle.manifest.variants if variant.format == "onnx"]
+    rounds = [profile(forms, device, threads) for _ in range(times)]
+    return {form: min(values) for form, values in zip(forms, zip(*rounds, strict=True), strict=True)}
 
 
-def profile(bundle: Path, variant: str, device: str | None, threads: int) -> float:
-    record = edgert.profile(
-        bundle, variant=variant, device=device, threads=threads, engine="onnxruntime", duration_s=DURATION_S,
-        energy="none", layers=False, tuned=False,
-    )  # fmt: skip
-    return fastest_ms(record)
+def profile(forms: Sequence[tuple[Path, str]], device: str | None, threads: int) -> list[float]:
+    """`fastest_ms` of bundles and variants that are measured in turns."""
+    requests = [
+        ProfileRequest(
+            path="", created=time_now(), variant=variant, threads=threads, engine="onnxruntime", layers=False,
+            duration_s=DURATION_S, tuned=False,
+        )
+        for _, variant in forms
+    ]  # fmt: skip
+    records = profile_in_turns_on_device(device, [path for path, _ in forms], requests)
+    return [fastest_ms(record) for record in records]
 
 
 def row_of(cost: DeviceCost, bundle: Path, variant: str, measured_ms: float) -> Row:

@@ -62,13 +62,20 @@ def test_loading_an_engine_never_loads_the_converters(engine: str, tmp_path: Pat
     assert fresh(script) == "[]\n"
 
 
-def test_import_stays_in_its_budget() -> None:
-    """One of twenty must keep it, in CPU time: it is about what the import does, not what else the computer does."""
+def test_import_edgert_stays_in_its_budget() -> None:
+    """One of five must keep it, in CPU time: it is about what the import does, not what else the computer does."""
     script = (
-        "import time, numpy; start = time.process_time(); import edgert.runtime\n"
-        "print((time.process_time() - start) * 1000)"
+        "import time, numpy; start = time.process_time(); import edgert\nprint((time.process_time() - start) * 1000)"
     )
-    assert any(float(fresh(script)) < BUDGET_MS for _ in range(20))
+    assert any(float(fresh(script)) < BUDGET_MS for _ in range(5))
+
+
+def test_the_runtime_loads_few_modules() -> None:
+    """Counted, for a computer that is slow today takes twice as long over the same ones: 58 took 36 ms."""
+    script = (
+        "import sys, numpy; before = set(sys.modules); import edgert.runtime; print(len(set(sys.modules) - before))"
+    )
+    assert int(fresh(script)) <= 64
 
 
 def test_import_linter_keeps_the_layers() -> None:

@@ -11,7 +11,8 @@ import pytest
 from edgert.profiler import worker
 from edgert.profiler.environment import EnvironmentReader
 from edgert.profiler.record import Record, Verdict
-from edgert.profiler.worker import ProfileRequest, profile_here
+from edgert.profiler.request import ProfileRequest
+from edgert.profiler.worker import profile_here
 from tests import bundle_example as example
 
 QUIET = {

@@ -30,7 +30,7 @@ from edgert.profiler.energy.measurement import open_measurement
 from edgert.profiler.energy.sampler import Sampler
 from edgert.profiler.energy.schedule import Schedule
 from edgert.profiler.record import ClockAlignment, EnergyRecord, Reason, Verdict
-from edgert.profiler.worker import ProfileRequest
+from edgert.profiler.request import ProfileRequest
 from edgert.runtime.wire import Message
 from tests import record_example
 from tests.energy_example import Script, reading

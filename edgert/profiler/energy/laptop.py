@@ -22,7 +22,7 @@ from edgert.profiler.energy.meters import is_meter, open_meter_sensor
 from edgert.profiler.energy.sampler import Sampler
 from edgert.profiler.energy.schedule import Schedule, plan_schedule
 from edgert.profiler.record import ClockAlignment, Reason, Record, Verdict
-from edgert.profiler.worker import ProfileRequest
+from edgert.profiler.request import ProfileRequest
 
 __all__ = ["profile_with_energy"]
 
