@@ -17,8 +17,10 @@ test: $(VENV)/.dev debian
 	$(PYTEST) $(PARALLEL) tests/unit tests/property tests/layering tests/e2e -m "not slow"
 
 # further tiers of .ci/run
-test-install: $(VENV)/.dev
+# what pip installs; and this computer's engines, measured: races, layers, cost models
+test-install: $(VENV)/.dev debian
 	$(PYTEST) tests/install
+	$(PYTEST) $(PARALLEL) tests/engines -m "not slow"
 test-operators: $(VENV)/.dev debian
 	EDGERT_FUZZ_COUNT=1000 $(PYTEST) $(PARALLEL) tests/conformance tests/fuzz -m "not slow"
 test-quantization: $(VENV)/.dev debian

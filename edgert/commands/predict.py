@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "execute", "predict"]
 
 _LAYERS = 5
+_ENGINE = "onnxruntime"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="NAME", help="device that was learned (default: this computer)")
     parser.add_argument("--variant", metavar="ID", help="one variant (default: all for ONNX Runtime, or the C)")
     parser.add_argument(
-        "--engine", choices=["onnxruntime", "litert"], default="onnxruntime", help="what runs it (default: %(default)s)"
+        "--engine",
+        choices=["onnxruntime", "litert"],
+        help="what runs it (default: onnxruntime)",
     )
     parser.add_argument("--threads", type=int, metavar="N", help="threads of the engine (default: its own)")
     parser.add_argument("--shape", action="append", default=[], metavar="NAME=1,3,224,224", help="size of an input")
@@ -48,9 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     learning.add_argument("--learn", action="store_true", help="measure random networks on the device and learn")
     learning.add_argument("--minutes", type=float, default=15.0, help="time to measure (default: %(default)s)")
     learning.add_argument("--networks", type=int, metavar="N", help="networks at most (default: 80; with --like 10)")
-    learning.add_argument(
-        "--rounds", type=int, default=8, metavar="N", help="measurements of a network at most (default: %(default)s)"
-    )
+    learning.add_argument("--rounds", type=int, metavar="N", help="measurements of a network at most (default: 8)")
     learning.add_argument("--like", metavar="NAME", help="a device that was learned before, with as many threads")
 
 
@@ -86,7 +87,7 @@ def predict(
     device: str | None = None,
     variant: str | None = None,
     threads: int | None = None,
-    engine: str = "onnxruntime",
+    engine: str | None = None,
     level: float = 0.9,
     shapes: dict[str, tuple[int, ...]] | None = None,
     progress: ProgressReporter = lambda stage, done, total: None,
@@ -105,7 +106,7 @@ def predict(
 
     if not 0 < level < 1:
         raise UsageError(f"--level {level:g}: a share above 0 and below 1 is needed, such as 0.9")
-    board = _board(device, threads)
+    board = _board(device, threads=threads, engine=engine)
     if board is not None:
         return forecast_on_board(Path(model), board, variant=variant, level=level, shapes=shapes, progress=progress)
     return forecast(
@@ -113,7 +114,7 @@ def predict(
         device,
         variant=variant,
         threads=threads,
-        engine=engine,
+        engine=engine or _ENGINE,
         level=level,
         shapes=shapes,
         progress=progress,
@@ -124,35 +125,35 @@ def _learn(arguments: argparse.Namespace, console: Console) -> None:
     from edgert.cost.board_learn import learn_board
     from edgert.cost.learn import learn
 
-    count = {} if arguments.networks is None else {"networks": arguments.networks}
-    how = {"minutes": arguments.minutes, "progress": console.progress, **count}
-    board = _board(arguments.device, arguments.threads)
+    given = {name: getattr(arguments, name) for name in ("threads", "engine", "rounds", "like")}
+    how = {"minutes": arguments.minutes, "networks": arguments.networks}
+    board = _board(arguments.device, **given)
     if board is None:
-        learned = learn(
-            arguments.device,
-            threads=arguments.threads,
-            engine=arguments.engine,
-            rounds=arguments.rounds,
-            like=arguments.like,
-            **how,
-        )
+        asked = {name: value for name, value in {**given, **how}.items() if value is not None}
+        learned = learn(arguments.device, progress=console.progress, **asked)
         notes, plain, text = learned.notes, learned_plain(learned), learned_text(learned)
     else:
-        counted = learn_board(board, **how)
+        asked = {name: value for name, value in how.items() if value is not None}
+        counted = learn_board(board, progress=console.progress, **asked)
         notes, plain, text = counted.notes, board_learned_plain(counted), board_learned_text(counted)
     for note in notes:
         console.note(f"edgert: {note}")
     console.result(plain, text)
 
 
-def _board(word: str | None, threads: int | None) -> Device | None:
-    """The microcontroller of a name or URL; None for other devices, and for names whose costs alone are known here."""
+def _board(word: str | None, **given: object) -> Device | None:
+    """The microcontroller of a name or URL; None for other devices, and for names whose costs alone are known here.
+
+    Raises:
+        UsageError: one of the options that only other devices have is given, not None.
+    """
     try:
         device = find_device(word)
     except UsageError:
         return None
     if not device.is_board:
         return None
-    if threads is not None:
-        raise UsageError(f"{device.name} is a microcontroller; it has no --threads")
+    refused = [f"--{name}" for name, value in given.items() if value is not None]
+    if refused:
+        raise UsageError(f"{device.name} is a microcontroller; it has no {', '.join(refused)}")
     return device

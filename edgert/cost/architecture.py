@@ -86,8 +86,17 @@ class ArchitectureCost:
         Raises:
             ValueError: there are no layers.
         """
+        value, deviation = self.estimate(layers)
+        return around(value, deviation * conformal_score(self.scores, level), level)
+
+    def estimate(self, layers: Sequence[LayerRecord]) -> tuple[float, float]:
+        """Returns what one network is expected to cost, and the standard deviation of its logarithm.
+
+        Raises:
+            ValueError: there are no layers.
+        """
         values, deviations = self.model.estimate([_described(layers)])
-        return around(float(values[0]), float(deviations[0]) * conformal_score(self.scores, level), level)
+        return float(values[0]), float(deviations[0])
 
     def unfamiliar(self, layers: Sequence[LayerRecord]) -> tuple[str, ...]:
         """Returns the names of layers whose operator was never measured in their type: they widen the interval."""

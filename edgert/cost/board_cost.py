@@ -13,19 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from edgert.cost.board_network import BoardNetwork
-from edgert.cost.conformal import around, conformal_score, conformal_scores
-from edgert.cost.instruction_model import (
-    PARTS,
-    CountedNetwork,
-    Estimate,
-    InstructionModel,
-    fit_factors,
-    fit_instructions,
-    parts_of,
-)
+from edgert.cost.conformal import around, conformal_score, conformal_scores, held_out_parts
+from edgert.cost.factors import Scaled, fit_scaled
+from edgert.cost.instruction_model import CountedNetwork, Estimate, InstructionModel, fit_instructions
 from edgert.cost.model_file import read_model, write_model
 from edgert.cost.prediction import Prediction
 from edgert.profiler.board_record import BoardRecord
@@ -37,7 +28,6 @@ __all__ = [
     "BoardCosts",
     "BoardPlatform",
     "BoardSample",
-    "Sized",
     "Stacks",
     "fit_board",
     "load_board_cost",
@@ -73,18 +63,6 @@ class BoardSample:
         """Its instructions."""
         each = tuple(layer.instructions or 0 for layer in self.record.layers)
         return CountedNetwork(self.group, self.network.layers, each, self.record.count)
-
-
-@dataclass(frozen=True, slots=True)
-class Sized:
-    """Bytes as a sum of known figures with factors, and the errors on what was held out (`edgert.cost.conformal`)."""
-
-    factors: tuple[float, ...]
-    scores: tuple[float, ...]
-
-    def predict(self, figures: Sequence[float], level: float) -> Prediction:
-        """Returns the sum with its interval."""
-        return around(_sum(self.factors, figures), _DEVIATION * conformal_score(self.scores, level), level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +121,8 @@ class BoardCost:
     instructions: InstructionModel
     scores: tuple[float, ...]
     data_bytes: int
-    compiled: Sized | None
-    counted: Sized
+    compiled: Scaled | None
+    counted: Scaled
     stacks: Stacks
 
     def predict(self, network: BoardNetwork, level: float = 0.9) -> BoardCosts:
@@ -207,8 +185,8 @@ def fit_board(
         model,
         scores,
         round(statistics.median(sample.record.ram_bytes.data_bss for sample in samples)),
-        _fit_sized(known, _compiled_figures) if len(known) >= FEWEST_NETWORKS else None,
-        _fit_sized(samples, _counted_figures),
+        _fit_code(known, _compiled_figures) if len(known) >= FEWEST_NETWORKS else None,
+        _fit_code(samples, _counted_figures),
         _fit_stacks(samples),
     )
 
@@ -245,27 +223,21 @@ def _counted_figures(network: BoardNetwork) -> tuple[float, ...]:
     return 1.0, float(len(network.layers)), float(len(network.kernels))
 
 
-def _fit_sized(samples: Sequence[BoardSample], figures: Callable[[BoardNetwork], tuple[float, ...]]) -> Sized:
-    x = np.array([figures(sample.network) for sample in samples])
-    y = np.array([float(sample.record.flash_bytes.code) for sample in samples])
-    parts = np.array(parts_of([sample.group for sample in samples]))
-    held_out = np.empty(len(y))
-    for part in range(PARTS):
-        rows = parts == part
-        held_out[rows] = x[rows] @ fit_factors(x[~rows], y[~rows])
-    scores = conformal_scores(y.tolist(), held_out.tolist(), [_DEVIATION] * len(y))
-    return Sized(tuple(fit_factors(x, y).tolist()), scores)
+def _fit_code(samples: Sequence[BoardSample], figures: Callable[[BoardNetwork], tuple[float, ...]]) -> Scaled:
+    return fit_scaled(
+        [figures(sample.network) for sample in samples],
+        [float(sample.record.flash_bytes.code) for sample in samples],
+        [sample.group for sample in samples],
+    )
 
 
 def _fit_stacks(samples: Sequence[BoardSample]) -> Stacks:
-    parts = parts_of([sample.group for sample in samples])
     pairs = [(sample.network.kernels, sample.record.ram_bytes.stack) for sample in samples]
     held_out = [0.0] * len(pairs)
-    for part in range(PARTS):
-        model = _stacks([pair for pair, own in zip(pairs, parts, strict=True) if own != part])
-        for place, own in enumerate(parts):
-            if own == part:
-                held_out[place] = float(model.estimate(pairs[place][0]))
+    for part in held_out_parts([sample.group for sample in samples]):
+        model = _stacks([pair for place, pair in enumerate(pairs) if place not in part])
+        for place in part:
+            held_out[place] = float(model.estimate(pairs[place][0]))
     scores = conformal_scores([float(stack) for _, stack in pairs], held_out, [_DEVIATION] * len(pairs))
     return dataclasses.replace(_stacks(pairs), scores=scores)
 
@@ -277,7 +249,3 @@ def _stacks(pairs: Sequence[tuple[frozenset[str], int]]) -> Stacks:
         for name in kernels:
             smallest[name] = min(stack, smallest.get(name, stack))
     return Stacks(smallest, max(stack for _, stack in pairs))
-
-
-def _sum(factors: Sequence[float], figures: Sequence[float]) -> float:
-    return sum(factor * figure for factor, figure in zip(factors, figures, strict=True))

@@ -11,18 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from edgert.cost.conformal import around, conformal_score, conformal_scores
+from edgert.cost.factors import Scaled, fit_scaled
 from edgert.cost.kernels import Kernel
-from edgert.cost.latency import Estimate, LatencyModel, MeasuredNetwork, fit_latency
+from edgert.cost.latency import FEWEST_NETWORKS, Estimate, LatencyModel, MeasuredNetwork, fit_latency
 from edgert.cost.model_file import read_model, write_model
 from edgert.cost.prediction import Prediction
 
 __all__ = ["SCHEMA", "Costs", "DeviceCost", "Platform", "Sample", "Sizes", "fit_device", "load_cost", "write_cost"]
 
 SCHEMA = 2
-_DEVIATION = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +51,6 @@ class Sample:
     sizes: Sizes
     energy_mj: float | None
     peak_bytes: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Scaled:
-    """A sum of known figures with factors, and the errors on what was held out (`edgert.cost.conformal`)."""
-
-    factors: tuple[float, ...]
-    scores: tuple[float, ...]
-
-    def predict(self, figures: Sequence[float], level: float, deviation: float = _DEVIATION) -> Prediction:
-        """Returns the sum; `deviation` is that of its logarithm, as it was when the errors were collected."""
-        value = sum(factor * figure for factor, figure in zip(self.factors, figures, strict=True))
-        return around(value, deviation * conformal_score(self.scores, level), level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,19 +125,9 @@ def fit_device(
     latency, held_out = fit_latency(networks, progress, earlier.latency if earlier else None)
     sources = [*records, earlier.records_sha256] if earlier else records
     digest = hashlib.sha256("\n".join(sorted(sources)).encode()).hexdigest()
-    energy = [place for place, sample in enumerate(samples) if sample.energy_mj is not None]
-    power = _fit_scaled(
-        [[held_out[place].ms] for place in energy],
-        [samples[place].energy_mj or 0.0 for place in energy],
-        [held_out[place].deviation for place in energy],
+    return DeviceCost(
+        SCHEMA, created, platform, digest, len(samples), latency, _fit_power(samples, held_out), _fit_memory(samples)
     )
-    sized = [sample for sample in samples if sample.peak_bytes is not None]
-    memory = _fit_scaled(
-        [_figures(sample.sizes) for sample in sized],
-        [float(sample.peak_bytes or 0) for sample in sized],
-        [_DEVIATION] * len(sized),
-    )
-    return DeviceCost(SCHEMA, created, platform, digest, len(samples), latency, power, memory)
 
 
 def load_cost(path: Path) -> DeviceCost:
@@ -178,17 +152,25 @@ def _figures(sizes: Sizes) -> list[float]:
     return [1.0, float(sizes.weight_bytes), float(sizes.activation_bytes)]
 
 
-def _fit_scaled(figures: list[list[float]], values: list[float], deviations: list[float]) -> Scaled | None:
-    """Factors that are best in relative terms and not negative; None from fewer than ten networks."""
-    from scipy.optimize import nnls
-
-    if len(values) < 10:
+def _fit_power(samples: Sequence[Sample], held_out: Sequence[Estimate]) -> Scaled | None:
+    """From what was said of the latency of networks that were held out; None from too few."""
+    known = [(sample, estimate) for sample, estimate in zip(samples, held_out, strict=True) if sample.energy_mj]
+    if len(known) < FEWEST_NETWORKS:
         return None
-    x, y = np.array(figures), np.array(values)
-    scale = np.maximum(x.max(axis=0), 1.0)
-    held_out = np.empty(len(y))
-    for part in range(5):
-        rows = np.arange(len(y)) % 5 == part
-        held_out[rows] = x[rows] / scale @ nnls(x[~rows] / scale / y[~rows, None], np.ones(np.sum(~rows)))[0]
-    factors = nnls(x / scale / y[:, None], np.ones(len(y)))[0] / scale
-    return Scaled(tuple(factors.tolist()), conformal_scores(values, held_out.tolist(), deviations))
+    return fit_scaled(
+        [[estimate.ms] for _, estimate in known],
+        [sample.energy_mj or 0.0 for sample, _ in known],
+        [sample.network.group for sample, _ in known],
+        [estimate.deviation for _, estimate in known],
+    )
+
+
+def _fit_memory(samples: Sequence[Sample]) -> Scaled | None:
+    known = [sample for sample in samples if sample.peak_bytes is not None]
+    if len(known) < FEWEST_NETWORKS:
+        return None
+    return fit_scaled(
+        [_figures(sample.sizes) for sample in known],
+        [float(sample.peak_bytes or 0) for sample in known],
+        [sample.network.group for sample in known],
+    )

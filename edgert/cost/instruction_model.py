@@ -16,18 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgert.cost.board_network import TURNS, BoardLayer
-from edgert.errors import MissingExtraError
+from edgert.cost.conformal import held_out_parts
+from edgert.cost.factors import fit_factors
 
 __all__ = [
     "FEWEST_CALLS",
-    "PARTS",
     "CountedNetwork",
     "Estimate",
     "Family",
     "InstructionModel",
-    "fit_factors",
     "fit_instructions",
-    "parts_of",
 ]
 
 Array = NDArray[np.float64]
@@ -37,7 +35,6 @@ MOVES, PRODUCTS = "any that moves", "any with products"
 FEWEST_CALLS = 8
 _FEWEST_OF_CLOSE_KIN = 16
 """Fewer calls than turns say less of a family than more calls of the whole kernel do."""
-PARTS = 5
 _TICK = 40.0
 """Instructions: the emulated clock counts no finer, so no smaller layer is known better."""
 _WORK = TURNS.index("work")
@@ -113,21 +110,13 @@ def fit_instructions(
     Raises:
         MissingExtraError: SciPy is not installed.
     """
-    parts = parts_of([network.group for network in networks])
-    models = []
-    for part in range(PARTS):
-        progress(part + 1, PARTS + 1)
-        models.append(_fit([network for network, own in zip(networks, parts, strict=True) if own != part]))
-    held_out = tuple(models[part].estimate(network.layers) for network, part in zip(networks, parts, strict=True))
-    return _fit(networks), held_out
-
-
-def parts_of(groups: Sequence[str]) -> tuple[int, ...]:
-    """Returns which of five parts each sample is held out with; one group is in one part."""
-    names = sorted(set(groups))
-    order = np.random.default_rng(0).permutation(len(names)).tolist()
-    part_of = {names[place]: index % PARTS for index, place in enumerate(order)}
-    return tuple(part_of[group] for group in groups)
+    found: dict[int, Estimate] = {}
+    parts = held_out_parts([network.group for network in networks])
+    for number, part in enumerate(parts):
+        progress(number + 1, len(parts) + 1)
+        model = _fit([network for place, network in enumerate(networks) if place not in part])
+        found |= {place: model.estimate(networks[place].layers) for place in part}
+    return _fit(networks), tuple(found[place] for place in range(len(networks)))
 
 
 def _fit(networks: Sequence[CountedNetwork]) -> InstructionModel:
@@ -145,24 +134,6 @@ def _fit(networks: Sequence[CountedNetwork]) -> InstructionModel:
     families = {name: _fit_family(pairs) for name, pairs in sorted(kept.items())}
     left = [network.instructions - sum(network.layer_instructions) for network in networks]
     return InstructionModel(families, max(float(np.median(left)), 0.0))
-
-
-def fit_factors(figures: Array, values: Array, units: Array | None = None) -> Array:
-    """Returns the factors (k,), none negative, of figures (n, k) that are best for values (n,).
-
-    `units`, (n,), are what an error of each counts in; None: the value itself.
-
-    Raises:
-        MissingExtraError: SciPy is not installed.
-    """
-    try:
-        from scipy.optimize import nnls
-    except ImportError as error:
-        raise MissingExtraError("scipy", "cost", "the cost model") from error
-    scale = np.maximum(figures.max(axis=0), 1.0)
-    unit = values if units is None else units
-    factors: Array = nnls(figures / scale / unit[:, None], values / unit)[0] / scale
-    return factors
 
 
 def _stand_in(layer: BoardLayer) -> str:

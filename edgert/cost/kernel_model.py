@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgert.cost.factors import fit_factors
 from edgert.cost.kernels import FEATURES, Kernel
-from edgert.errors import MissingExtraError
+from edgert.cost.process import fit_likeliest, new_process
 
 __all__ = ["ANY", "FEWEST_KERNELS", "Family", "KernelModel", "KernelTimes", "fit_kernels"]
 
@@ -30,6 +30,7 @@ FEWEST_KERNELS = 8
 _MOST = 500
 """More measurements of one family are thinned: time grows with their cube, and they repeat each other."""
 _TUNED_ON = 250
+_LENGTHS = (0.5, 50.0)
 _LEAST_GUESS_DEVIATION = 0.5
 _WITHIN_FAMILY, _BETWEEN_FAMILIES, _BORROWED = 0.3, 0.25, 0.15
 """Deviations of log times of one device from those of another: of kernels, of families, and what a ratio leaves."""
@@ -72,14 +73,9 @@ class Family:
     @functools.cached_property
     def _process(self) -> Any:  # Any: untyped package
         features = np.array(self.features)
-        process = _new_process(len(self.lengths), optimize=False)
-        process.kernel.set_params(
-            k1__k1__constant_value=self.amplitude,
-            k1__k2__length_scale=np.array(self.lengths),
-            k2__noise_level=self.noise,
-        )
+        process = new_process(np.array(self.lengths), self.amplitude, self.noise, doubt=np.array(self.doubt))
         left = np.array(self.log_ms) - np.log(_roofline_ms(features, self.roofline))
-        return process.set_params(alpha=np.array(self.doubt)).fit(features, left)
+        return process.fit(features, left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +211,8 @@ def _fit(features: Array, log_ms: Array, like: Family | None) -> Family:
     else:
         few = _thin(len(features), _TUNED_ON)
         left = log_ms - np.log(_roofline_ms(features, roofline))
-        found = _tuned(features[few], left[few], _of_clock(log_ms[few]))
+        start = new_process(np.full(features.shape[1], 4.0), doubt=_of_clock(log_ms[few]), lengths=_LENGTHS)
+        found = fit_likeliest(start, features[few], left[few]).kernel_
         lengths = tuple(found.k1.k2.length_scale.tolist())
         amplitude, noise = float(found.k1.k1.constant_value), float(found.k2.noise_level)
     measured = tuple(map(tuple, features.tolist())), tuple(log_ms.tolist()), tuple(_of_clock(log_ms).tolist())
@@ -228,22 +225,9 @@ def _of_clock(log_ms: Array) -> Array:
     return variance
 
 
-def _tuned(features: Array, left: Array, variance: Array) -> Any:  # Any: a kernel of an untyped package
-    """The kernel under which what the roofline left is most probable."""
-    process = _new_process(features.shape[1], optimize=True).set_params(alpha=variance)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="sklearn.gaussian_process", message=".*close to the specified")
-        warnings.filterwarnings("ignore", message="lbfgs failed to converge")
-        return process.fit(features, left).kernel_
-
-
 def _fit_roofline(features: Array, log_ms: Array) -> tuple[float, ...]:
     """The weights that are best in relative terms and not negative."""
-    from scipy.optimize import nnls
-
-    sizes = np.column_stack([np.ones(len(features)), _sizes(features)])
-    scale = np.maximum(sizes.max(axis=0), 1.0)
-    roofline = nnls(sizes / scale / np.exp(log_ms)[:, None], np.ones(len(log_ms)))[0] / scale
+    roofline = fit_factors(np.column_stack([np.ones(len(features)), _sizes(features)]), np.exp(log_ms))
     roofline[0] = max(roofline[0], _FLOOR_MS)
     return tuple(roofline.tolist())
 
@@ -261,16 +245,3 @@ def _sizes(features: Array) -> Array:
 def _thin(size: int, most: int) -> NDArray[np.int64]:
     """Places of at most so many, drawn evenly."""
     return np.sort(np.random.default_rng(0).permutation(size)[:most])
-
-
-def _new_process(features: int, *, optimize: bool) -> Any:  # Any: untyped package
-    try:
-        from sklearn import gaussian_process
-        from sklearn.gaussian_process import kernels
-    except ImportError as error:
-        raise MissingExtraError("scikit-learn", "cost", "the cost model") from error
-    parts: Any = kernels  # Any: untyped package
-    shape = parts.ConstantKernel(0.1, (1e-3, 3.0)) * parts.Matern(np.full(features, 4.0), (0.5, 50.0), nu=1.5)
-    make: Any = gaussian_process.GaussianProcessRegressor
-    noise = parts.WhiteKernel(0.01, (1e-4, 0.5))
-    return make(shape + noise, optimizer="fmin_l_bfgs_b" if optimize else None)

@@ -54,8 +54,8 @@ def learn(
         threads: of the engine; None: its default.
         engine: onnxruntime, whose kernels are learned, or litert, which tells nothing of its own.
         networks: how many; None: 80 in two forms each, with `like` 10 forms.
-        minutes: no network is begun after these.
-        rounds: how often a network is measured at most, until its two fastest records agree.
+        minutes: no network is measured after so many of measuring; to make the networks comes on top, once.
+        rounds: how often a network is measured at most, until its three fastest records agree.
         like: device that was learned before with as many threads: the new one is learned as a difference from it.
         progress: told networks done.
 
@@ -65,14 +65,7 @@ def learn(
         DeviceError: the device cannot be reached.
     """
     count = networks if networks is not None else FEWEST_NETWORKS if like else _NETWORKS
-    if count < FEWEST_NETWORKS or minutes <= 0 or rounds < 1:
-        raise UsageError(
-            f"{count} networks in {minutes:g} minutes, {rounds} rounds: at least {FEWEST_NETWORKS} networks, more than "
-            "0 minutes and 1 round are needed"
-        )
-    if engine not in VARIANTS or (like and engine != ENGINE):
-        more = f"; --like is for {ENGINE}, the one whose kernels are known" if like else ""
-        raise UsageError(f"--engine {engine}: costs are learned of {' and '.join(VARIANTS)}{more}")
+    _check(count, minutes, rounds, engine, like)
     folder = lessons_folder(device, threads, engine)
     earlier = find_cost(like, threads) if like else None
     every = itertools.product(range(count), VARIANTS[engine])
@@ -102,6 +95,17 @@ def learn(
         return Learned(cost, write_cost(path, cost), _notes(records, kept))
     whole = _of_networks(taught, kept, platform)
     return Learned(whole, write_whole_cost(path, whole), _notes(records, kept))
+
+
+def _check(networks: int, minutes: float, rounds: int, engine: str, like: str | None) -> None:
+    if networks < FEWEST_NETWORKS or minutes <= 0 or rounds < 1:
+        raise UsageError(
+            f"{networks} networks in {minutes:g} minutes, {rounds} rounds: at least {FEWEST_NETWORKS} networks, more "
+            "than 0 minutes and 1 round are needed"
+        )
+    if engine not in VARIANTS or (like and engine != ENGINE):
+        more = f"; --like is for {ENGINE}, the one whose kernels are known" if like else ""
+        raise UsageError(f"--engine {engine}: costs are learned of {' and '.join(VARIANTS)}{more}")
 
 
 def _of_kernels(

@@ -8,7 +8,6 @@ measurements are most likely, found group after group.
 from __future__ import annotations
 
 import functools
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgert.cost.graph_encoding import GROUPS
-from edgert.errors import MissingExtraError
+from edgert.cost.process import fit_likeliest, new_process
 
 __all__ = ["NetworkProcess", "fit_process"]
 
@@ -26,6 +25,7 @@ _WEIGHTS = (0.0, 2.0)
 _MOST = 500
 """More networks are thinned: time grows with their cube."""
 _LEAST_SPREAD = 0.05
+_LENGTHS = (0.7, 50.0)
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,7 @@ class NetworkProcess:
 
     @functools.cached_property
     def _process(self) -> Any:  # Any: untyped package
-        process = _new_process(optimize=False)
-        process.kernel.set_params(
-            k1__k1__constant_value=self.amplitude, k1__k2__length_scale=self.length, k2__noise_level=self.noise
-        )
+        process = new_process(self.length, self.amplitude, self.noise)
         return process.fit(self._scaled(np.array(self.features)), np.array(self.left))
 
 
@@ -111,11 +108,7 @@ def _most_likely(scaled: Array, left: Array) -> tuple[dict[str, float], Any]:  #
 
 
 def _fitted(scaled: Array, left: Array, weights: dict[str, float]) -> tuple[float, Any]:  # Any: untyped package
-    process = _new_process(optimize=True)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="sklearn.gaussian_process", message=".*close to the specified")
-        warnings.filterwarnings("ignore", message="lbfgs failed to converge")
-        process.fit(_weighted(scaled, weights), left)
+    process = fit_likeliest(new_process(2.0, lengths=_LENGTHS), _weighted(scaled, weights), left)
     return float(process.log_marginal_likelihood_value_), process.kernel_
 
 
@@ -124,16 +117,3 @@ def _weighted(scaled: Array, weights: dict[str, float]) -> Array:
     parts = [scaled[:, place] * (weights[name] / np.sqrt(place.stop - place.start)) for name, place in GROUPS.items()]
     found: Array = np.concatenate(parts, axis=1)
     return found
-
-
-def _new_process(*, optimize: bool) -> Any:  # Any: untyped package
-    try:
-        from sklearn import gaussian_process
-        from sklearn.gaussian_process import kernels
-    except ImportError as error:
-        raise MissingExtraError("scikit-learn", "cost", "the cost model") from error
-    parts: Any = kernels  # Any: untyped package
-    shape = parts.ConstantKernel(0.1, (1e-3, 3.0)) * parts.Matern(2.0, (0.7, 50.0), nu=1.5)
-    make: Any = gaussian_process.GaussianProcessRegressor
-    noise = parts.WhiteKernel(0.01, (1e-4, 0.5))
-    return make(shape + noise, alpha=1e-8, optimizer="fmin_l_bfgs_b" if optimize else None)

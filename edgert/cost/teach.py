@@ -1,7 +1,7 @@
 """Teaches a cost model: random networks are converted, profiled on the device as any network is, and learned from.
 
 A computer that others share is up to twice as slow for seconds at a time, and never faster than it is: so networks are
-measured in rounds, each until its two fastest records agree. In the first round each has a process of its own, which
+measured in rounds, each until its three fastest records agree. In the first round each has a process of its own, which
 shows its memory and energy; later ones measure many in turns. What was measured stays in the folder, so that a run that
 was ended goes on where it was; the networks themselves stay in one for all devices.
 """
@@ -33,9 +33,9 @@ VARIANTS = {ENGINE: ("onnx-fp32", "onnx-int8"), "litert": ("tflite-fp32", "tflit
 """The forms of each network in which an engine is measured."""
 Form = tuple[int, str]
 """Seed of a random network, and one of VARIANTS of an engine."""
-_DURATION_S = 0.3
+_DURATION_S = 0.2
 _CALIBRATION_SAMPLES = 2
-_AGREE = 1.05
+_AGREE, _ALIKE = 1.05, 3
 _TOGETHER = 16
 
 
@@ -49,9 +49,9 @@ class Lesson:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the two fastest records agree within 5 %."""
-        fastest = sorted(fastest_ms(record) for record in self.records.values())[:2]
-        return len(fastest) == 2 and fastest[1] <= _AGREE * fastest[0]
+        """Whether the three fastest records agree within 5 %: two may, both of slow moments."""
+        fastest = sorted(fastest_ms(record) for record in self.records.values())[:_ALIKE]
+        return len(fastest) == _ALIKE and fastest[-1] <= _AGREE * fastest[0]
 
 
 def measure_networks(
@@ -73,7 +73,7 @@ def measure_networks(
         threads: of the engine; None: its default.
         engine: one of VARIANTS.
         forms: what is measured.
-        minutes: nothing new is measured after these.
+        minutes: nothing new is measured after so many, counted from when the networks are there.
         rounds: how often a form is measured at most.
         progress: told the forms done of each round.
 
@@ -84,11 +84,11 @@ def measure_networks(
         MissingExtraError: a package for making the networks is not installed.
     """
     _make_folder(folder)
-    deadline = time.monotonic() + 60 * minutes
     lessons = {}
     for place, form in enumerate(forms):
         progress("making networks", place, len(forms))
         lessons[form] = Lesson(draft(form[0], engine), form[1])
+    deadline = time.monotonic() + 60 * minutes
     for turn in range(rounds):
         missing = {}
         for form, lesson in lessons.items():

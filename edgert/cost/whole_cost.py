@@ -59,14 +59,12 @@ class WholeCost:
 
     def predict(self, layers: Sequence[LayerRecord], level: float = 0.9) -> Costs:
         """Returns the costs of a network; `kernel_ms` of its estimate are the shares of its layers."""
-        latency = self.latency.predict(layers, level)
-        ms = float(latency.value[0])
-        width = float(np.log(latency.value[0] / latency.low[0]))
+        ms, deviation = self.latency.estimate(layers)
         return Costs(
-            latency,
+            self.latency.predict(layers, level),
             self.energy.predict(layers, level) if self.energy else None,
             self.memory.predict(layers, level) if self.memory else None,
-            Estimate(ms, width, self._layer_ms(layers, ms), self.latency.unfamiliar(layers)),
+            Estimate(ms, deviation, self._layer_ms(layers, ms), self.latency.unfamiliar(layers)),
         )
 
     def _layer_ms(self, layers: Sequence[LayerRecord], total_ms: float) -> NDArray[np.float64]:

@@ -44,7 +44,7 @@ class Emulator:
         try:
             # its own session: Ctrl-C reaches this process only, which then ends the emulator
             self._process = subprocess.Popen(
-                command,
+                [*_keeper(), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -108,6 +108,13 @@ def emulated_target(machine: str) -> Target:
     if machine not in known:
         raise DeviceError(f"no emulated board 'qemu:{machine}'; known: {', '.join(f'qemu:{name}' for name in known)}")
     return get_target(known[machine])
+
+
+def _keeper() -> list[str]:
+    """What kills a command when this process is killed and can end nothing; only Linux has it, busybox has it not."""
+    program = shutil.which("setpriv")
+    is_whole = program is not None and Path(program).resolve().name == "setpriv"
+    return [program, "--pdeathsig", "KILL", "--"] if program and is_whole else []
 
 
 def _listen(path: Path) -> tuple[socket.socket, str]:

@@ -28,14 +28,14 @@ from edgert.runtime.session import Session
 
 __all__ = ["profile_in_turns"]
 
-_TURNS = 12
-_LAYER_RUNS, _LAYER_S = 16, 0.025
-_MAX_WARMUP_S = 1.0
+_TURNS = 8
+_LAYER_RUNS, _LAYER_S = 16, 0.015
+_MAX_WARMUP_S = 0.15
 _UNMEASURED = "not measured: in turns with others in one process"
 
 
 def profile_in_turns(requests: Sequence[ProfileRequest]) -> list[Record]:
-    """Measures variants in twelve turns, and returns the record of each.
+    """Measures variants in eight turns, and returns the record of each.
 
     Args:
         requests: what to measure, all of it loaded at once; each runs for about its `duration_s`, on its golden sample

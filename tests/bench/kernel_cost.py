@@ -6,9 +6,9 @@
 Learns the device (what was measured before counts: EDGERT_COSTS), converts every model file of the folder (default: the
 zoo's) to float and int8 with ranges from noise, predicts both forms for ONNX Runtime, then profiles them in turns; a
 figure is the least of `--seeds` such profiles, as in learning. `shift` is how much longer the first 8 random networks
-take now than when they were measured: how far the computer itself has changed. Columns: measured ms, predicted ms, error,
-interval of 90 %, whether it holds the measured one, kernels that were guessed. `--bundles` keeps conversions. Never
-part of CI.
+take now than when they were measured: how far the computer itself has changed. Columns: measured ms, predicted ms,
+error, interval of 90 %, whether it holds the measured one, kernels that were guessed. `--bundles` keeps conversions.
+Never part of CI.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ import pytest
 from edgert import cli
 from edgert.devices import board, protocol
 from edgert.devices.board import BoardClient
-from edgert.devices.qemu import Emulator
+from edgert.devices.qemu import Emulator, _keeper
 from edgert.errors import DeviceError, EngineError
 from edgert_converters.exporters.c import CFolder
 from tests.microcontrollers.boards import ZOO_NAMES, build, export_for, need_tools, read_samples, write_c_bundle
@@ -234,3 +236,22 @@ def test_an_emulator_that_is_killed_in_the_middle(elf: Path, zoo: Path) -> None:
         killer.join()
     finally:
         emulator.close()
+
+
+@pytest.mark.skipif(not _keeper(), reason="no setpriv of util-linux")
+def test_an_emulator_ends_with_a_process_that_is_killed(elf: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from edgert.devices.qemu import Emulator\n"
+        "emulator = Emulator(sys.argv[1], Path(sys.argv[2])); print(emulator.pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, MACHINE, str(elf)], stdout=subprocess.PIPE, text=True
+    ) as owner:
+        assert owner.stdout is not None
+        emulator = Path("/proc") / owner.stdout.readline().strip()
+        assert b"qemu-system-arm" in (emulator / "cmdline").read_bytes()
+        owner.kill()
+    deadline = time.monotonic() + WITHIN_S
+    while time.monotonic() < deadline and (emulator / "cmdline").exists() and (emulator / "cmdline").read_bytes():
+        time.sleep(0.05)
+    assert not (emulator / "exe").exists()

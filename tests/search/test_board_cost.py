@@ -131,7 +131,8 @@ def test_what_cannot_be_predicted_says_so(
         ([model, "--device", "qemu:mps2-an500"], 4, "damaged cost model.*teach it again"),
         ([model, "--device", "qemu:microbit"], 1, "TOO BIG on qemu-microbit"),
         ([model, "--device", "serial:///dev/ttyACM9"], 2, "costs are learned of emulated microcontrollers"),
-        ([model, "--device", DEVICE, "--threads", "2"], 2, "has no --threads"),
+        ([model, "--device", DEVICE, "--threads", "2", "--engine", "litert"], 2, "has no --threads, --engine"),
+        (["--learn", "--device", DEVICE, "--rounds", "2", "--like", "pi"], 2, "has no --rounds, --like"),
         (["--learn", "--device", DEVICE, "--networks", "2"], 2, "2 networks in 15 minutes: at least 5"),
     ):
         assert main(["predict", *words]) == status, words

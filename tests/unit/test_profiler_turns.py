@@ -19,19 +19,19 @@ def request(**changes: object) -> ProfileRequest:
     return ProfileRequest(**{**quick, **changes})  # type: ignore[arg-type]
 
 
-def test_each_variant_gets_twelve_windows_and_its_layers(zoo: Path, tmp_path: Path) -> None:
+def test_each_variant_gets_eight_windows_and_its_layers(zoo: Path, tmp_path: Path) -> None:
     real, small = zoo / "models/resnet20_cifar10.onnx", example.write(tmp_path)
     asked = [request(), request(variant="onnx-fp32", seed=3), request(layers=False)]
     resnet, tiny, bare = profile_in_turns_on_device(None, [real, small, real], asked)
     for record in (resnet, tiny, bare):
-        assert record.method.windows == len(record.latency.windows_ms) == 12
+        assert record.method.windows == len(record.latency.windows_ms) == 8
         assert record.engine.threads == 1
         assert record.memory.load_ms > 0
         assert record.memory.peak_rss_bytes is None
         assert record.energy is None
         assert "in turns" in (record.energy_reason or "")
         assert record.verdict in {Verdict.VALID, Verdict.DEGRADED}
-        assert len(record.environment.during) == 24
+        assert len(record.environment.during) == 16
     assert sum(layer.op == "Conv" for layer in resnet.layers) == 19
     assert 0.5 < sum(layer.mean_ms for layer in resnet.layers) / resnet.latency.min_ms < 2
     assert tiny.variant == "onnx-fp32"

@@ -1,4 +1,4 @@
-"""The race and its rules on made-up latencies; tests/e2e/test_tune.py races for real."""
+"""The race and its rules on made-up latencies; tests/engines/test_tune.py races for real."""
 
 from __future__ import annotations
 
