@@ -140,11 +140,11 @@ def test_a_recurrent_keyword_net_keeps_its_accuracy(zoo: Path, tmp_path: Path) -
     np.savez(tmp_path / "eval.npz", x=features[~chosen][:600], y=labels[~chosen][:600])
     net = Keywords()
     x, y = torch.from_numpy(features[chosen]), torch.from_numpy(labels[chosen])
-    train(net, lambda rows: nn.functional.cross_entropy(net(x[rows]), y[rows]), len(x))
+    train(net, lambda rows: nn.functional.cross_entropy(net(x[rows]), y[rows]), len(x), steps=360)
     source = export(net, x[:1], tmp_path / "keywords.onnx")
     done = convert(source, "--calib", tmp_path / "calib.npz", "--eval", tmp_path / "eval.npz", "--max-drop", "3")
     reference, int8 = done.variant("onnx-fp32")["value"], done.variant("onnx-int8")
-    assert reference > 35  # of 12 classes, after two seconds of training: not chance
+    assert reference > 35  # of 12 classes, after seconds of training: not chance, whatever this processor rounds
     assert int8["agree"] >= 0.95
     assert int8["drop"] <= 3
     model = model_of(done.bundle, "onnx-int8")
