@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from edgert.bundle import Bundle, replace_atomically
+from edgert.cost.files import make_folder
 from edgert.cost.random_networks import Bounds, random_network
 from edgert.devices.names import Device
-from edgert.errors import DeviceError, DoesNotFitError, MissingToolError, ModelError, OutputError, UsageError
+from edgert.errors import DeviceError, DoesNotFitError, MissingToolError, ModelError, UsageError
 from edgert.plugins import ProgressReporter, load_converter
 from edgert.profiler.board import profile_board
 from edgert.profiler.board_record import BoardRecord, parse_board_record, write_board_record
@@ -78,10 +79,7 @@ def count_networks(
     """
     board = target.microcontroller
     assert board is not None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror or error})") from error
+    make_folder(folder)
     deadline = time.monotonic() + 60 * minutes
     lessons = []
     for seed in range(networks):

@@ -9,9 +9,17 @@ from pathlib import Path
 from edgert.cost.detect import ENGINE
 from edgert.cost.device_cost import DeviceCost, load_cost
 from edgert.cost.whole_cost import WholeCost, load_whole_cost
-from edgert.errors import UsageError
+from edgert.errors import OutputError, UsageError
 
-__all__ = ["cost_path", "costs_folder", "find_cost", "find_whole_cost", "lessons_folder", "networks_folder"]
+__all__ = [
+    "cost_path",
+    "costs_folder",
+    "find_cost",
+    "find_whole_cost",
+    "lessons_folder",
+    "make_folder",
+    "networks_folder",
+]
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -38,6 +46,18 @@ def lessons_folder(device: str | None, threads: int | None, engine: str = ENGINE
 def networks_folder() -> Path:
     """Returns the folder of the random networks that all devices are learned from."""
     return costs_folder() / "networks"
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror or error})") from error
 
 
 def find_cost(device: str | None, threads: int | None) -> DeviceCost:

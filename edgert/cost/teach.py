@@ -17,10 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from edgert.cost.detect import ENGINE
-from edgert.cost.files import networks_folder
+from edgert.cost.files import make_folder, networks_folder
 from edgert.cost.random_networks import random_network
 from edgert.cost.records import fastest_ms
-from edgert.errors import OutputError
 from edgert.plugins import ProgressReporter, load_converter
 from edgert.profiler.on_device import profile_in_turns_on_device, profile_on_device, target_name, time_now
 from edgert.profiler.record import Record, load_record, write_record
@@ -83,7 +82,7 @@ def measure_networks(
         EngineError: the engine is missing there.
         MissingExtraError: a package for making the networks is not installed.
     """
-    _make_folder(folder)
+    make_folder(folder)
     lessons = {}
     for place, form in enumerate(forms):
         progress("making networks", place, len(forms))
@@ -109,25 +108,13 @@ def measure_networks(
     return [lesson for lesson in lessons.values() if lesson.records]
 
 
-def _make_folder(folder: Path) -> None:
-    """Makes a folder and those above it.
-
-    Raises:
-        OutputError: it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror or error})") from error
-
-
 def draft(seed: int, engine: str = ENGINE) -> Path:
     """Returns the bundle of a random network and its int8 form; ranges come from noise, for no time depends on them."""
     kind = VARIANTS[engine][0].split("-")[0]
     path = networks_folder() / f"random-{seed}-{kind}.edge"
     if path.exists():
         return path
-    _make_folder(path.parent)
+    make_folder(path.parent)
     data, shape = random_network(seed)
     samples = np.random.default_rng(seed).standard_normal((_CALIBRATION_SAMPLES, *shape[1:]), np.float32)
     with tempfile.TemporaryDirectory(prefix="edgert-networks-") as temporary:
