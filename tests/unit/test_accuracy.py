@@ -258,12 +258,12 @@ IMAGENET = "imagenet_val_300_227px.parquet"
 CLASSIFIERS = [
     ("resnet20", "resnet20_cifar10.onnx", "cifar10_test_jpegdegraded_500.npz", 83.2, 500),
     ("proxyless_w025", "proxyless_w025_r112_imagenet.onnx", IMAGENET, 57.3, 300),
-    ("efficientnet_lite0", "efficientnet_lite0_f16w.onnx", IMAGENET, 81.0, 300),
+    pytest.param("efficientnet_lite0", "efficientnet_lite0_f16w.onnx", IMAGENET, 81.0, 300, marks=pytest.mark.slow),
 ]
 BAND_POINTS = 0.7  # two of 300 images: another BLAS may tip a sample
 
 
-@pytest.mark.parametrize(("recipe", "model", "data", "accuracy", "n"), CLASSIFIERS, ids=[c[0] for c in CLASSIFIERS])
+@pytest.mark.parametrize(("recipe", "model", "data", "accuracy", "n"), CLASSIFIERS)
 def test_real_classifiers_reach_their_accuracy(
     zoo: Path, recipe: str, model: str, data: str, accuracy: float, n: int
 ) -> None:
@@ -277,6 +277,7 @@ def test_real_classifiers_reach_their_accuracy(
     assert all(sample.preview_png for sample in result.worst_samples)
 
 
+@pytest.mark.slow
 def test_nanodet_reaches_its_map(zoo: Path) -> None:
     """The manifest gives AP50 42.9 over 128 images; these are 64 of them."""
     result = _verify_zoo(zoo, "nanodet_m", "nanodet_m_320.onnx", "coco_val2017_64_416px.parquet")
