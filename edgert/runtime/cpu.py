@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["DotProduct", "dot_product", "is_x86", "needs_x64_quant_precision", "parse_cpuinfo"]
+__all__ = ["DotProduct", "dot_product", "has_amx_int8", "is_x86", "needs_x64_quant_precision", "parse_cpuinfo"]
 
 _X86 = {"x86_64", "amd64", "i686", "i386", "x86"}
 _ARM = {"aarch64", "arm64", "armv7l", "armv8l"}
@@ -42,6 +42,16 @@ def is_x86(machine: str | None = None) -> bool:
     return (machine or platform.machine()).lower() in _X86
 
 
+@functools.cache
+def has_amx_int8() -> bool:
+    """True on x86 whose integer matrix tiles Linux tells of."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return is_x86() and "amx_int8" in _flags(text)
+
+
 def needs_x64_quant_precision() -> bool:
     """True where U8S8 kernels may saturate at 16 bits: x86 on which VNNI was not found."""
     return is_x86() and dot_product() not in {DotProduct.AVX512_VNNI, DotProduct.AVX_VNNI}
@@ -63,7 +73,7 @@ def dot_product() -> DotProduct:
 
 def parse_cpuinfo(text: str, machine: str) -> DotProduct:
     """Returns what the `flags` (x86) or `Features` (ARM) lines of /proc/cpuinfo say."""
-    words = {word for line in text.splitlines() if _is_flag_line(line) for word in line.partition(":")[2].split()}
+    words = _flags(text)
     if not words:
         return DotProduct.UNKNOWN
     if is_x86(machine):
@@ -75,6 +85,10 @@ def parse_cpuinfo(text: str, machine: str) -> DotProduct:
             return DotProduct.NEON_I8MM
         return DotProduct.NEON_DOTPROD if "asimddp" in words else DotProduct.NONE
     return DotProduct.NONE
+
+
+def _flags(text: str) -> set[str]:
+    return {word for line in text.splitlines() if _is_flag_line(line) for word in line.partition(":")[2].split()}
 
 
 def _is_flag_line(line: str) -> bool:

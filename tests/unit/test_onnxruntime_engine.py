@@ -11,7 +11,7 @@ import edgert
 from edgert.errors import EngineError, ModelError, UsageError
 from edgert.plugins import EngineOptions
 from edgert.runtime.engines import ENGINES, choose_engine, get_engine
-from edgert.runtime.engines.onnxruntime import OnnxRuntimeEngine
+from edgert.runtime.engines.onnxruntime import OnnxRuntimeEngine, import_onnxruntime
 from edgert.runtime.engines.onnxruntime_profile import parse_layer_times, read_layer_times
 from edgert.runtime.session import load_profiled
 from tests import bundle_example as example
@@ -39,7 +39,7 @@ def test_the_facts_say_what_runs() -> None:
 def test_unknown_options_and_values_name_what_is_known() -> None:
     with pytest.raises(UsageError, match="no option 'graph_optimisation'; did you mean 'graph_optimization'.*known: "):
         load(graph_optimisation="all")
-    with pytest.raises(UsageError, match="graph_optimization is 'most'; allowed: disable, basic, extended, all"):
+    with pytest.raises(UsageError, match="graph_optimization is 'most'; allowed: auto, disable, basic, extended, all"):
         load(graph_optimization="most")
     with pytest.raises(UsageError, match="inter_op_threads is 'two'"):
         load(inter_op_threads="two")
@@ -55,6 +55,29 @@ def test_an_absent_provider_is_an_error_and_never_a_silent_fallback() -> None:
 def test_x64quantprecision_can_be_forced() -> None:
     assert load(x64quantprecision="1").facts()["x64quantprecision"] is True  # type: ignore[attr-defined]
     assert load(x64quantprecision="0").facts()["x64quantprecision"] is False  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("version", "has_amx", "choice", "expected"),
+    [
+        ("1.20.1", True, "auto", "all"),
+        ("1.21.0", True, "auto", "basic"),
+        ("1.24.4", True, "auto", "basic"),
+        ("1.23.2", True, "all", "all"),
+        ("1.23.2", False, "auto", "all"),
+        ("1.25.0", True, "auto", "all"),
+        ("1.31.1", True, "auto", "all"),
+    ],
+)
+def test_int8_kernels_that_are_wrong_on_amx_are_not_fused(
+    monkeypatch: pytest.MonkeyPatch, version: str, has_amx: bool, choice: str, expected: str
+) -> None:
+    """tests/install runs 1.23.2 and compares its integers: there this decides on a processor with AMX."""
+    onnxruntime = import_onnxruntime()
+    monkeypatch.setattr("edgert.runtime.engines.onnxruntime.has_amx_int8", lambda: has_amx)
+    monkeypatch.setattr(onnxruntime, "__version__", version)
+    facts = load(graph_optimization=choice).facts()  # type: ignore[attr-defined]
+    assert facts["options"]["graph_optimization"] == expected
 
 
 def test_an_unknown_operator_is_a_model_error() -> None:

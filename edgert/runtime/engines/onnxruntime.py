@@ -17,14 +17,18 @@ from edgert.codec import JsonValue
 from edgert.dtypes import DType
 from edgert.errors import EngineError, FallbackError, ModelError, UsageError
 from edgert.plugins import EngineOptions, Executor, LayerTime
-from edgert.runtime.cpu import dot_product, needs_x64_quant_precision
+from edgert.runtime.cpu import dot_product, has_amx_int8, needs_x64_quant_precision
 from edgert.runtime.engines.onnxruntime_profile import read_layer_times
 from edgert.runtime.engines.options import OptionTable, checked_options, one_line
 
 __all__ = ["OPTIONS", "OnnxRuntimeEngine", "import_onnxruntime"]
 
 OPTIONS: OptionTable = {
-    "graph_optimization": ("all", ("disable", "basic", "extended", "all"), "how much the graph is rewritten"),
+    "graph_optimization": (
+        "auto",
+        ("auto", "disable", "basic", "extended", "all"),
+        "how much the graph is rewritten; auto: all, but basic where the int8 kernels of that version are wrong",
+    ),
     "execution_mode": ("sequential", ("sequential", "parallel"), "whether branches run at the same time"),
     "inter_op_threads": ("0", (), "threads over branches, with execution_mode=parallel; 0: the engine's default"),
     "allow_spinning": ("1", ("0", "1"), "whether idle threads spin (lower latency) or sleep (lower power)"),
@@ -42,6 +46,7 @@ OPTIONS: OptionTable = {
 _ACCELERATED = {"cuda": ("CUDAExecutionProvider", "TensorrtExecutionProvider")}
 """Accelerator -> providers, the first one is taken: that of TensorRT builds engines for minutes and keeps none."""
 _ERRORS_ONLY = 3
+_FIRST_WRONG_ON_AMX, _FIRST_MENDED = (1, 21), (1, 25)
 _PACKAGE_HINT = "the package 'onnxruntime' is not installed; install it with: pip install 'edgert[ort]'"
 _TYPES = {
     "tensor(float)": DType.FLOAT,
@@ -122,6 +127,7 @@ class OnnxRuntimeEngine:
             raise EngineError(_PACKAGE_HINT) from error
         providers = _checked_providers(settings["providers"], onnxruntime.get_available_providers())
         onnxruntime.set_default_logger_severity(_ERRORS_ONLY)
+        settings["graph_optimization"] = _graph_optimization(settings["graph_optimization"], onnxruntime.__version__)
         config = _session_options(onnxruntime, options.threads, settings)
         folder = None
         if options.profile_layers:
@@ -194,6 +200,18 @@ def _checked_options(given: dict[str, str]) -> dict[str, str]:
     if not settings["inter_op_threads"].isdigit():
         raise UsageError(f"onnxruntime option inter_op_threads is {settings['inter_op_threads']!r}; write a number")
     return settings
+
+
+def _graph_optimization(choice: str, version: str) -> str:
+    """What `auto` stands for: from 1.21 to 1.24 integer convolutions and products are wrong on processors with AMX.
+
+    Differently so from run to run (https://github.com/microsoft/onnxruntime/issues/26324, mended in 1.25); `basic`
+    leaves them as the float operators that they were written as.
+    """
+    if choice != "auto":
+        return choice
+    release = tuple(int(word) for word in version.split(".")[:2] if word.isdigit())
+    return "basic" if _FIRST_WRONG_ON_AMX <= release < _FIRST_MENDED and has_amx_int8() else "all"
 
 
 def _checked_providers(text: str, available: list[str]) -> list[str]:
