@@ -17,7 +17,7 @@ test: $(VENV)/.dev debian
 	$(PYTEST) $(PARALLEL) tests/unit tests/property tests/layering tests/e2e -m "not slow"
 
 # further tiers of .ci/run
-# what pip installs; and this computer's engines, measured: races, layers, cost models
+# what pip installs; and this computer's engines, raced and measured
 test-install: $(VENV)/.dev debian
 	$(PYTEST) tests/install
 	$(PYTEST) $(PARALLEL) tests/engines -m "not slow"
