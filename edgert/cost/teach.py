@@ -1,8 +1,8 @@
 """Teaches a cost model: random networks are converted, profiled on the device as any network is, and learned from.
 
 A computer that others share is up to twice as slow for seconds at a time, and never faster than it is: so networks are
-measured in rounds, each until its three fastest records agree. In the first round each has a process of its own, which
-shows its memory and energy; later ones measure many in turns. What was measured stays in the folder, so that a run that
+measured in rounds, many in turns, each until its three fastest records agree. In the first round two dozen have a
+process of their own, which shows their memory and energy. What was measured stays in the folder, so that a run that
 was ended goes on where it was; the networks themselves stay in one for all devices.
 """
 
@@ -35,7 +35,7 @@ Form = tuple[int, str]
 _DURATION_S = 0.2
 _CALIBRATION_SAMPLES = 2
 _AGREE, _ALIKE = 1.05, 3
-_TOGETHER = 16
+_ALONE, _TOGETHER = 24, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +89,22 @@ def measure_networks(
         lessons[form] = Lesson(draft(form[0], engine), form[1])
     deadline = time.monotonic() + 60 * minutes
     for turn in range(rounds):
-        missing = {}
-        for form, lesson in lessons.items():
+        missing: dict[Path, Lesson] = {}
+        alone: dict[Path, Lesson] = {}
+        for place, (form, lesson) in enumerate(lessons.items()):
             path = folder / f"random-{form[0]}-{form[1]}-{turn}.json"
             if lesson.is_settled:
                 continue
             if path.exists():
                 lesson.records[path] = load_record(path)
             else:
-                missing[path] = lesson
-        done = len(forms) - len(missing)
-        for batch in _batches(list(missing.items()), _TOGETHER if turn else 1):
+                (alone if turn == 0 and place < _ALONE else missing)[path] = lesson
+        done = len(forms) - len(missing) - len(alone)
+        for batch in (*_batches(list(alone.items()), 1), *_batches(list(missing.items()), _TOGETHER)):
             progress(f"measuring networks, round {turn + 1}", done, len(forms))
             if time.monotonic() > deadline:
                 break
-            _measure(batch, device, threads, engine, alone=turn == 0)
+            _measure(batch, device, threads, engine, alone=batch[0][0] in alone)
             done += len(batch)
     return [lesson for lesson in lessons.values() if lesson.records]
 
