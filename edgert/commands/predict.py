@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "execute", "predict"]
 
 _LAYERS = 5
-_ENGINE = "onnxruntime"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,11 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, nargs="?", metavar="MODEL", help="a .edge bundle or a model file")
     parser.add_argument("--device", metavar="NAME", help="device that was learned (default: this computer)")
     parser.add_argument("--variant", metavar="ID", help="one variant (default: all for ONNX Runtime, or the C)")
-    parser.add_argument(
-        "--engine",
-        choices=["onnxruntime", "litert"],
-        help="what runs it (default: onnxruntime)",
-    )
+    parser.add_argument("--engine", choices=["onnxruntime", "litert"], help="what runs it (default: onnxruntime)")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of the engine (default: its own)")
     parser.add_argument("--shape", action="append", default=[], metavar="NAME=1,3,224,224", help="size of an input")
     parser.add_argument(
@@ -102,6 +97,7 @@ def predict(
         DoesNotFitError: the model is too big for the microcontroller.
     """
     from edgert.cost.board_forecast import forecast_on_board
+    from edgert.cost.detect import ENGINE
     from edgert.cost.forecast import forecast
 
     if not 0 < level < 1:
@@ -114,7 +110,7 @@ def predict(
         device,
         variant=variant,
         threads=threads,
-        engine=engine or _ENGINE,
+        engine=engine or ENGINE,
         level=level,
         shapes=shapes,
         progress=progress,

@@ -16,14 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgert.plugins import LayerTime
-from edgert.profiler.device_facts import read_device
 from edgert.profiler.environment import EnvironmentReader
 from edgert.profiler.measure import Plan, Warmup, measure_windows, summarize, wait_until_quiet, warm_up
 from edgert.profiler.opened_model import Watch, open_model, prepare, timed
-from edgert.profiler.record import SCHEMA, EnvironmentSample, MemoryRecord, Method, Record, Stages
+from edgert.profiler.record import EnvironmentSample, MemoryRecord, Method, Record, Stages
 from edgert.profiler.request import ProfileRequest
 from edgert.profiler.validity import judge
-from edgert.profiler.what_ran import describe_engine, describe_model
+from edgert.profiler.what_ran import begin_record, describe_engine
 from edgert.runtime.session import Session
 
 __all__ = ["profile_in_turns"]
@@ -94,13 +93,10 @@ class _Lane:
         )
         environment = self.watch.reader.record(self.before, self.watch.samples)
         verdict, reasons = judge(environment, method, latency, None)
-        return Record(
-            schema=SCHEMA,
-            created=request.created,
-            source="measured",
-            model=describe_model(request.path, manifest.name, manifest.source.sha256, variant),
-            variant=variant.id,
-            device=read_device(target=request.target),
+        return begin_record(
+            request,
+            manifest,
+            variant,
             engine=describe_engine(facts, layers),
             environment=environment,
             method=method,

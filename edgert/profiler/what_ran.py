@@ -12,12 +12,32 @@ from typing import Any
 import numpy as np
 
 import edgert
-from edgert.bundle import Bundle, Variant
+from edgert.bundle import Bundle, Manifest, Variant
 from edgert.plugins import LayerTime
-from edgert.profiler.record import EngineRecord, ModelFacts
+from edgert.profiler.device_facts import read_device
+from edgert.profiler.record import SCHEMA, EngineRecord, ModelFacts, Record
+from edgert.profiler.request import ProfileRequest
 from edgert.runtime.plain_model import is_bundle
 
-__all__ = ["describe_engine", "describe_model"]
+__all__ = ["begin_record", "describe_engine", "describe_model"]
+
+
+def begin_record(
+    request: ProfileRequest,
+    manifest: Manifest,
+    variant: Variant,
+    **measured: Any,  # Any: the other fields of a record
+) -> Record:
+    """Returns the record of what was measured on this device: that, and which model and device it is of."""
+    return Record(
+        schema=SCHEMA,
+        created=request.created,
+        source="measured",
+        model=describe_model(request.path, manifest.name, manifest.source.sha256, variant),
+        variant=variant.id,
+        device=read_device(target=request.target),
+        **measured,
+    )
 
 
 def describe_model(path: str, name: str, source_sha256: str, variant: Variant) -> ModelFacts:

@@ -20,13 +20,13 @@ from edgert.profiler.energy.measurement import open_measurement
 from edgert.profiler.environment import EnvironmentReader, read_memory_bytes
 from edgert.profiler.measure import Plan, measure_sustained, measure_windows, summarize, warm_up
 from edgert.profiler.opened_model import Watch, open_model, prepare, timed
-from edgert.profiler.record import SCHEMA, MemoryRecord, Method, Record, Verdict
+from edgert.profiler.record import MemoryRecord, Method, Record, Verdict
 from edgert.profiler.request import ProfileRequest
 from edgert.profiler.self_timed import measure_self_timed
 from edgert.profiler.stages import measure_stages
 from edgert.profiler.turns import profile_in_turns
 from edgert.profiler.validity import judge
-from edgert.profiler.what_ran import describe_engine, describe_model
+from edgert.profiler.what_ran import begin_record, describe_engine
 from edgert.runtime.engines import TIMES_ONLY
 from edgert.runtime.memory import return_freed_memory
 from edgert.runtime.wire import Message
@@ -82,13 +82,10 @@ def _measure(request: ProfileRequest, arrays: Mapping[str, Array]) -> tuple[Reco
     verdict, reasons = judge(environment, method, latency, sustained)
     if spent.reasons and verdict is Verdict.VALID:
         verdict = Verdict.DEGRADED
-    record = Record(
-        schema=SCHEMA,
-        created=request.created,
-        source="measured",
-        model=describe_model(request.path, manifest.name, manifest.source.sha256, variant),
-        variant=variant.id,
-        device=read_device(target=request.target),
+    record = begin_record(
+        request,
+        manifest,
+        variant,
         engine=describe_engine(facts, layers),
         environment=environment,
         method=method,
@@ -115,13 +112,10 @@ def _self_timed_record(request: ProfileRequest) -> Record:
         facts, variant, manifest = session.facts(), session.variant, session.manifest
     environment = reader.record(before, [reader.sample()])
     verdict, reasons = judge(environment, own.method, own.latency)
-    return Record(
-        schema=SCHEMA,
-        created=request.created,
-        source="measured",
-        model=describe_model(request.path, manifest.name, manifest.source.sha256, variant),
-        variant=variant.id,
-        device=read_device(target=request.target),
+    return begin_record(
+        request,
+        manifest,
+        variant,
         engine=describe_engine(facts, own.layers),
         environment=environment,
         method=own.method,

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgert.bundle import TensorSpec, Variant
+from edgert.bundle import Variant
 from edgert.codec import JsonValue
-from edgert.dtypes import DType
 from edgert.errors import EngineError, FallbackError, ModelError, UsageError
 from edgert.plugins import EngineOptions, Executor, LayerTime
 from edgert.runtime.cpu import dot_product, has_amx_int8, needs_x64_quant_precision
 from edgert.runtime.engines.onnxruntime_profile import read_layer_times
+from edgert.runtime.engines.onnxruntime_tensors import tensor_specs
 from edgert.runtime.engines.options import OptionTable, checked_options, one_line
 
 __all__ = ["OPTIONS", "OnnxRuntimeEngine", "import_onnxruntime"]
@@ -48,21 +48,6 @@ _ACCELERATED = {"cuda": ("CUDAExecutionProvider", "TensorrtExecutionProvider")}
 _ERRORS_ONLY = 3
 _FIRST_WRONG_ON_AMX, _FIRST_MENDED = (1, 21), (1, 25)
 _PACKAGE_HINT = "the package 'onnxruntime' is not installed; install it with: pip install 'edgert[ort]'"
-_TYPES = {
-    "tensor(float)": DType.FLOAT,
-    "tensor(float16)": DType.FLOAT16,
-    "tensor(double)": DType.DOUBLE,
-    "tensor(int8)": DType.INT8,
-    "tensor(uint8)": DType.UINT8,
-    "tensor(int16)": DType.INT16,
-    "tensor(uint16)": DType.UINT16,
-    "tensor(int32)": DType.INT32,
-    "tensor(uint32)": DType.UINT32,
-    "tensor(int64)": DType.INT64,
-    "tensor(uint64)": DType.UINT64,
-    "tensor(bool)": DType.BOOL,
-    "tensor(string)": DType.STRING,
-}
 
 
 def import_onnxruntime() -> Any:  # Any: untyped package
@@ -149,8 +134,8 @@ class _OrtExecutor:
     """One loaded session. Not thread-safe: results of `layer_times` end its profiling."""
 
     def __init__(self, session: Any, facts: dict[str, JsonValue], folder: str | None) -> None:  # Any: untyped package
-        self.inputs = _specs(session.get_inputs())
-        self.outputs = _specs(session.get_outputs())
+        self.inputs = tensor_specs(session.get_inputs())
+        self.outputs = tensor_specs(session.get_outputs())
         self._run: Callable[[list[str], dict[str, NDArray[np.generic]]], list[NDArray[np.generic]]] = session.run
         self._session: Any = session  # Any: untyped package
         self._input_names = [spec.name for spec in self.inputs]
@@ -288,21 +273,6 @@ def _open_session(ort: Any, model: bytes, config: Any, providers: list[str], var
     if hasattr(session, "_model_bytes"):
         session._model_bytes = None  # a copy of the file, kept only to change providers later
     return session
-
-
-def _specs(values: Sequence[Any]) -> tuple[TensorSpec, ...]:  # Any: onnxruntime's NodeArg
-    try:
-        return tuple(_spec(value) for value in values)
-    except UnicodeDecodeError as error:  # damaged names pass onnxruntime's own checks and fail when they are read
-        raise ModelError(f"the model is damaged: the name of an input, output or axis is not text ({error})") from error
-
-
-def _spec(value: Any) -> TensorSpec:  # Any: onnxruntime's NodeArg
-    dtype = _TYPES.get(value.type)
-    if dtype is None:
-        raise ModelError(f"tensor {value.name!r} has type {value.type}, which edgert does not run")
-    shape = tuple(size if isinstance(size, int) and size >= 0 else None for size in value.shape or ())
-    return TensorSpec(value.name, shape, dtype)
 
 
 def _facts(version: str, providers: list[str], threads: int | None, settings: dict[str, str]) -> dict[str, JsonValue]:
