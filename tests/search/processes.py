@@ -19,6 +19,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LONGEST_S = 120.0
+PARTS = ("SCHEDULER", "WORKER", "CLIENT")
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -92,17 +93,17 @@ def postgresql() -> Iterator[str]:
 class Cluster:
     """A Dask scheduler and workers, each a process of Dask's own command; `more` goes to their environment."""
 
-    def __init__(self, folder: Path, **more: str) -> None:
-        self._folder, self._more = folder, more
+    def __init__(self, folder: Path, protocol: str = "tcp", **more: str) -> None:
+        self._folder, self._protocol, self._more = folder, protocol, more
         self._processes: list[subprocess.Popen[bytes]] = []
         address = folder / "scheduler.json"
-        options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(address)]
+        options = ["--port", "0", "--scheduler-file", str(address)]
         self._start("scheduler", options, {})
         wait_until(lambda: address.exists() and address.read_text().endswith("}"))
         self.address = json.loads(address.read_text())["address"]
 
     def add_worker(self, resources: str = "device:local:=1", **more: str) -> subprocess.Popen[bytes]:
-        options = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1", "--resources", resources]
+        options = ["--nthreads", "1", "--no-nanny", "--resources", resources]
         options += ["--local-directory", str(self._folder), "--death-timeout", "60"]
         return self._start("worker", [self.address, *options], more)
 
@@ -112,14 +113,32 @@ class Cluster:
             process.wait()
 
     def _start(self, verb: str, options: list[str], more: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        protocol = ["--protocol", self._protocol]
         process = subprocess.Popen(
-            [sys.executable, "-m", "dask", verb, *options],
+            [sys.executable, "-m", "dask", verb, *options, "--host", "127.0.0.1", "--no-dashboard", *protocol],
             env=environment(**self._more, **more),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         self._processes.append(process)
         return process
+
+
+def certificates(folder: Path) -> dict[str, str]:
+    """Makes an authority of its own with one certificate for 127.0.0.1; returns the settings by which Dask uses it."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed (apt-get install openssl)")
+    folder.mkdir()
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    _run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
+        + [*subject, "-keyout", key, "-out", certificate]
+    )
+    parts = {f"{part}__{name}": file for part in PARTS for name, file in (("KEY", key), ("CERT", certificate))}
+    return {
+        f"DASK_DISTRIBUTED__COMM__TLS__{name}": str(file) for name, file in ({"CA_FILE": certificate} | parts).items()
+    }
 
 
 def _run(command: list[Any]) -> None:  # Any: texts and paths

@@ -19,7 +19,9 @@ from edgert.search.dask_executor import check_address
 from edgert.search.storage import open_storage
 from tests.search.problems import AWAY, LOG, SLEEP, evaluated
 from tests.search.processes import (
+    LONGEST_S,
     Cluster,
+    certificates,
     kill,
     lines_of,
     postgresql,
@@ -107,6 +109,24 @@ def test_two_dask_workers_one_of_whom_is_killed(recipe: WriteRecipe, log: Path, 
     assert found["front"] and all(point["again"] is not None for point in found["front"])
     processes = {json.loads(line)["process"] for line in lines_in(log)}
     assert processes == {worker.pid for worker in workers}  # none in the process that asked
+
+
+def test_a_cluster_behind_tls(recipe: WriteRecipe, log: Path, tmp_path: Path) -> None:
+    """Certificates from Dask's own settings; who has none of this authority gets nothing measured."""
+    ours, others = certificates(tmp_path / "ours"), certificates(tmp_path / "others")
+    path = recipe("evaluations = 6")
+    with contextlib.closing(Cluster(tmp_path, "tls", **{LOG: str(log)}, **ours)) as cluster:
+        assert cluster.address.startswith("tls://127.0.0.1:")
+        worker = cluster.add_worker()
+        for settings in (others, {}):
+            refused = start_search(path, "--scheduler", cluster.address, **settings)
+            _, err = refused.communicate(timeout=LONGEST_S)
+            assert refused.returncode == 3
+            assert f"no Dask scheduler answers at {cluster.address}" in err
+        assert lines_of(log) == 0
+        found = result_of(start_search(path, "--scheduler", cluster.address, **ours))
+    assert found["evaluations"]["finished"] == 6
+    assert {json.loads(line)["process"] for line in lines_in(log)} == {worker.pid}
 
 
 def test_a_cluster_without_the_board(recipe: WriteRecipe, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

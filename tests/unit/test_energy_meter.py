@@ -33,7 +33,7 @@ from edgert.profiler.record import ClockAlignment, EnergyRecord, Reason, Verdict
 from edgert.profiler.request import ProfileRequest
 from edgert.runtime.wire import Message
 from tests import record_example
-from tests.energy_example import Script, reading
+from tests.energy_example import Script, needs_a_quiet_moment, reading
 
 IDLE_MW, BUSY_MW = 1000.0, 4000.0
 
@@ -49,6 +49,7 @@ def measured(sensor: Script, run: Callable[[], object]) -> EnergyOutcome:
     return measurement.measure_runs(run)
 
 
+@needs_a_quiet_moment
 def test_a_sensor_of_the_device() -> None:
     last_run_s = -1e9
     spans: list[float] = []
@@ -75,6 +76,7 @@ def test_a_sensor_of_the_device() -> None:
     assert record.idle_mw == pytest.approx(IDLE_MW, rel=0.01)
 
 
+@needs_a_quiet_moment
 def test_a_sensor_that_is_slower_than_it_says() -> None:
     def slow() -> SensorReading:
         time.sleep(0.05)
@@ -216,6 +218,7 @@ def meter(device: OtherDevice) -> Iterator[str]:
     os.close(theirs)
 
 
+@needs_a_quiet_moment
 def test_a_meter_here_while_the_model_runs_elsewhere(device: OtherDevice, meter: str) -> None:
     request = ProfileRequest("model", "2026-01-01", energy=meter, duration_s=1.0)
     record, _ = profile_with_energy(device, request, {}, 60.0)  # type: ignore[arg-type]
@@ -244,6 +247,7 @@ def test_a_meter_that_is_too_slow(device: OtherDevice) -> None:
     assert (record.energy, record.reasons[-1].code) == (None, "sensor-too-slow")
 
 
+@needs_a_quiet_moment
 def test_a_real_worker_with_a_sensor_of_its_own(
     zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -266,6 +270,7 @@ def test_a_real_worker_with_a_sensor_of_its_own(
     assert "sensor-stuck" in {reason["code"] for reason in record["reasons"]}
 
 
+@needs_a_quiet_moment
 def test_a_real_worker_beside_a_meter(zoo: Path, meter: str) -> None:
     record = profile(zoo / "models/resnet20_cifar10.onnx", threads=1, duration_s=0.5, energy=meter, layers=False)
     energy = record.energy

@@ -34,7 +34,7 @@ from edgert.profiler.energy.nvml import NvmlSensor
 from edgert.profiler.energy.pmic import PmicSensor, parse_adc
 from edgert.profiler.energy.sampler import Sampler, join_readings
 from edgert.profiler.energy.tegrastats import TegrastatsSensor, parse_line
-from tests.energy_example import Curve
+from tests.energy_example import Curve, needs_a_quiet_moment
 
 CURVE = Curve()
 ALONG_S = 2.5
@@ -68,11 +68,6 @@ def sampled(sensor: EnergySensor, duration_s: float = ALONG_S) -> SensorReading:
     sampler.start()
     time.sleep(duration_s)
     return sampler.stop()
-
-
-def follows(sensor: EnergySensor, truth: Callable[[float, float], float]) -> bool:
-    """Whether the integral is right within 1 %, once in four: a busy computer delays what it reads."""
-    return any(energy_error(sensor, sampled(sensor), truth) < 0.01 for _ in range(4))
 
 
 # Jetson: INA3221
@@ -189,11 +184,12 @@ def tegrastats(folder: Path, line: str) -> str:
     return program(folder, "tegrastats", body)
 
 
+@needs_a_quiet_moment
 def test_tegrastats_along_a_curve(tmp_path: Path) -> None:
     sensor = TegrastatsSensor(tegrastats(tmp_path, ORIN_NANO))
     assert sensor.unavailable() is None
     assert (sensor.rails, sensor.kind) == (("VDD_IN",), SensorKind.STREAM)
-    assert follows(sensor, CURVE.energy_mj)
+    assert energy_error(sensor, sampled(sensor), CURVE.energy_mj) < 0.01
     assert sensor.source.endswith("tegrastats --interval 100")
 
 
@@ -256,6 +252,7 @@ print({adc!r}.format(current=power / 749.4498), end="")
 """
 
 
+@needs_a_quiet_moment
 def test_pmic_along_a_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     body = VCGENCMD.format(adc=ADC, mean=CURVE.mean_mw, swing=CURVE.swing, period=CURVE.period_s)
     program(tmp_path, "vcgencmd", body)
@@ -264,7 +261,7 @@ def test_pmic_along_a_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert sensor.unavailable() is None
     assert sensor.rails == ("3V7_WL_SW", "3V3_SYS", "VDD_CORE")
     assert "everything at 5 V" in sensor.leaves_out
-    assert follows(sensor, lambda a, b: CURVE.energy_mj(a, b) + ADC_REST_MW * (b - a))
+    assert energy_error(sensor, sampled(sensor), lambda a, b: CURVE.energy_mj(a, b) + ADC_REST_MW * (b - a)) < 0.01
 
 
 def test_a_raspberry_pi_without_the_command(tmp_path: Path) -> None:
@@ -460,13 +457,14 @@ def along(write: Callable[[], None], rate_hz: float, ending: threading.Event) ->
     return thread
 
 
+@needs_a_quiet_moment
 def test_serial_meter_along_a_curve(port: tuple[int, str]) -> None:
     ours, url = port
     sensor = open_meter_sensor(f"serial-meter:{url}?rate_hz=50&baud=115200")
     ending = threading.Event()
     thread = along(lambda: os.write(ours, b"%.3f 0\r\n" % CURVE.power_mw(time.monotonic())) and None, 50.0, ending)
     try:
-        assert follows(sensor, CURVE.energy_mj)
+        assert energy_error(sensor, sampled(sensor), CURVE.energy_mj) < 0.01
     finally:
         ending.set()
         thread.join()
