@@ -46,6 +46,8 @@ OPTIONS: OptionTable = {
 _ACCELERATED = {"cuda": ("CUDAExecutionProvider", "TensorrtExecutionProvider")}
 """Accelerator -> providers, the first one is taken: that of TensorRT builds engines for minutes and keeps none."""
 _ERRORS_ONLY = 3
+_PRODUCTS_IN_FLOAT = "1"
+"""How exactly 1.32 computes products of 16-bit activations and int8 weights; by itself it rounds those to 8 bits."""
 _FIRST_WRONG_ON_AMX, _FIRST_MENDED = (1, 21), (1, 25)
 _PACKAGE_HINT = "the package 'onnxruntime' is not installed; install it with: pip install 'edgert[ort]'"
 
@@ -239,6 +241,7 @@ def _session_options(ort: Any, threads: int | None, settings: dict[str, str]) ->
         _share_arena(ort)
         config.add_session_config_entry("session.use_env_allocators", "1")
     config.add_session_config_entry("session.intra_op.allow_spinning", settings["allow_spinning"])
+    config.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", _PRODUCTS_IN_FLOAT)
     if _wants_x64_quant_precision(settings):
         config.add_session_config_entry("session.x64quantprecision", "1")
     if settings["external_data_folder"]:
