@@ -22,7 +22,7 @@ test-install: $(VENV)/.dev debian
 	$(PYTEST) tests/install
 	$(PYTEST) $(PARALLEL) tests/engines -m "not slow"
 test-operators: $(VENV)/.dev debian
-	EDGERT_FUZZ_COUNT=400 $(PYTEST) $(PARALLEL) tests/conformance tests/fuzz -m "not slow"
+	EDGERT_FUZZ_COUNT=300 $(PYTEST) $(PARALLEL) tests/conformance tests/fuzz -m "not slow"
 test-quantization: $(VENV)/.dev debian
 	$(PYTEST) $(PARALLEL) tests/quantization -m "not slow"
 

@@ -17,13 +17,16 @@ from edgert.plugins import LayerTime
 
 __all__ = ["FEATURES", "Kernel", "kernels_of"]
 
-_SIZES = ("macs", "input_elements", "output_elements", "weight_elements", "window", "depth", "channels", "reduction")
+_SIZES = (
+    *("macs", "input_elements", "output_elements", "weight_elements"),
+    *("window", "depth", "channels", "reduction", "width"),
+)
 _BLOCKS = (("channels", 16), ("channels", 4), ("depth", 4))
 FEATURES = (*_SIZES, *(f"{name}_in_{block}s" for name, block in _BLOCKS), "network_elements")
 """What `Kernel.features` holds. As log2(1 + x): products, numbers read, written and of weights, positions of the
-window, input channels per group, output channels, input positions per output position. Then what computing in blocks
-wastes: 4 log2 of channels rounded up to the block, over channels. Last as log2(1 + x) all numbers that the network
-moves: the more, the less of what a kernel needs is still in the caches."""
+window, input channels per group, output channels, input positions per output position, output positions of a line.
+Then what computing in blocks wastes: 4 log2 of channels rounded up to the block, over channels. Last as log2(1 + x) all
+numbers that the network moves: the more, the less of what a kernel needs is still in the caches."""
 
 _MOVED = slice(_SIZES.index("input_elements"), _SIZES.index("weight_elements") + 1)
 _CONVOLUTIONS = {"Conv", "FusedConv", "QLinearConv", "ConvInteger", "NhwcFusedConv"}
@@ -32,6 +35,8 @@ _PRODUCTS = {
     *("QLinearMatMul", "MatMulInteger", "MatMulIntegerToFloat"),
 }
 _BLOCKED = "_nchwc"
+_BLOCK = 16
+"""Channels that ONNX Runtime keeps together (AVX-512, ARM64); an input of fewer is read as planes, and far slower."""
 _TOKEN = re.compile(r"_token_\d+$")
 _SAME = {"FusedConv": "Conv", "FusedGemm": "Gemm", "FusedMatMul": "MatMul"}
 """An activation at the end of a kernel costs next to nothing."""
@@ -84,9 +89,10 @@ def _kernel(row: LayerTime, layers: Mapping[str, LayerRecord]) -> Kernel:
     if op in _PRODUCTS and row.input_shapes and row.output_shapes:
         depth, channels = row.input_shapes[0][-1], row.output_shapes[0][-1]
         read = _elements(row.input_shapes[0])
-        product = (depth * outputs, read, outputs, depth * channels, 1, depth, channels, 1)
+        product = (depth * outputs, read, outputs, depth * channels, 1, depth, channels, 1, 1)
         return Kernel(row.name, f"{op} {dtype}", names, _features(product))
-    moves = (0, inputs, outputs, 0, 1, 0, 0, inputs / max(outputs, 1))
+    width = row.output_shapes[0][-1] if row.output_shapes and row.output_shapes[0] else 1
+    moves = (0, inputs, outputs, 0, 1, 0, 0, inputs / max(outputs, 1), width)
     return Kernel(row.name, f"{op} {dtype}".strip(), names, _features(moves))
 
 
@@ -106,7 +112,7 @@ def _convolution(row: LayerTime, family: str, layer: LayerRecord | None) -> Kern
     attributes = layer.attributes if layer else {}
     window_shape = weights[2:] if weights else tuple(attributes.get("kernel_shape", ()))
     is_blocked = row.name.endswith(_BLOCKED)
-    channels_last = not weights and len(shape) > 2 and _is_last(shape, output, layer)
+    channels_last = not weights and len(shape) > 2 and _is_last(row, layer)
     axis = -1 if channels_last else 1
     channels = output[axis]
     depth = weights[1] if weights else shape[axis] // int(attributes.get("group", 1) or 1)
@@ -114,18 +120,22 @@ def _convolution(row: LayerTime, family: str, layer: LayerRecord | None) -> Kern
     pixels = _elements(output) / max(channels, 1)
     reduction = _elements(shape) / max(shape[axis], 1) / max(pixels, 1)
     kind = "depthwise" if depth == 1 and shape[axis] > 1 else "dense" if window == 1 else "window"
-    layout = " blocked" if is_blocked else ""
+    layout = "" if not is_blocked else " from planes" if 1 < depth < _BLOCK else " blocked"
     values = (outputs * depth * window, _elements(shape), outputs, channels * depth * window, window, depth, channels)
     known = bool(weights) or bool(window_shape)
-    return Kernel(row.name, f"{family} {kind}{layout}", names, _features((*values, reduction)), known)
+    width = output[-2 if channels_last else -1]
+    return Kernel(row.name, f"{family} {kind}{layout}", names, _features((*values, reduction, width)), known)
 
 
-def _is_last(shape: Sequence[int], output: Sequence[int], layer: LayerRecord | None) -> bool:
-    """Whether the channels are the last axis, seen from the layer's own shapes, which have them second."""
-    if layer is None or not layer.output_shapes:
+def _is_last(row: LayerTime, layer: LayerRecord | None) -> bool:
+    """Whether the channels are the last axis, seen from the layer's own shapes, which have them second.
+
+    Either end may be the same both ways: a map as wide and high as it is deep.
+    """
+    if layer is None or not layer.input_shapes or not layer.output_shapes:
         return False
-    own = layer.output_shapes[0]
-    return tuple(output) != tuple(own) and output[-1] == own[1]
+    ends = ((row.input_shapes[0], layer.input_shapes[0]), (row.output_shapes[0], layer.output_shapes[0]))
+    return any(tuple(shape) != tuple(own) and shape[-1] == own[1] for shape, own in ends)
 
 
 def _elements(shape: Sequence[int]) -> int:

@@ -2,7 +2,8 @@
 
 A profiled run times each kernel with what the profiler itself takes; a whole network has none of that, but a call and
 the kernels' effect on each other. So the sum over each family gets a factor, and each kernel of it a constant, both
-learned from whole networks, with the plain sum as what they are before anything is learned.
+learned from whole networks, with the plain sum as what they are before anything is learned. What sums of predicted
+kernels are off by on networks that were held out, small ones mostly above, is a power of the sum and taken off.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ _CALL_MS = 0.01
 _FACTOR_DEVIATION, _CONSTANT_DEVIATION_MS, _SHARED_DEVIATION_MS = 0.2, 0.001, 0.003
 _RELATIVE_ERROR = 0.05
 _LEAST_ERROR = 0.01
+_OFFSET_DEVIATION, _POWER_DEVIATION = 0.1, 0.05
+"""Of the logarithm of what sums are off by, and of its change with the logarithm of the sum, before any is known."""
 _LEAST_SHARE = 0.3
 """A network takes at least so much of the plain sum of its kernels, whatever the constants say."""
 
@@ -66,6 +69,7 @@ class LatencyModel:
         constants_ms: what a kernel of each family takes less or more than that.
         call_ms: a network without kernels.
         relative_error: standard deviation of what no kernel explains, as a share.
+        offset, power: a network takes exp(offset) * sum ** (1 + power), sum in ms.
         scores: see `edgert.cost.conformal`.
     """
 
@@ -74,6 +78,8 @@ class LatencyModel:
     constants_ms: dict[str, float]
     call_ms: float
     relative_error: float
+    offset: float = 0.0
+    power: float = 0.0
     scores: tuple[float, ...] = ()
 
     def estimate(self, kernels: Sequence[Kernel]) -> Estimate:
@@ -88,7 +94,7 @@ class LatencyModel:
             own = np.array([kernel.family == name for kernel in kernels])
             spread += float((each[own] * times.deviation[own]).sum()) ** 2  # one family errs in one direction
         deviation = math.hypot(self.relative_error, math.sqrt(spread) / total)
-        return Estimate(total, deviation, each, times.guessed)
+        return _scaled(Estimate(total, deviation, each, times.guessed), self.offset, self.power)
 
     def predict(self, estimate: Estimate, level: float = 0.9) -> Prediction:
         """Returns the latency in ms of an estimated network, with the interval that holds a share `level` of such."""
@@ -124,12 +130,27 @@ def fit_latency(
         model = _fit(rest, whole.kernels, earlier)
         held_out |= {place: model.estimate(networks[place].kernels) for place in places}
     found = [held_out[place] for place in range(len(networks))]
-    scores = conformal_scores(
-        [network.latency_ms for network in networks],
-        [estimate.ms for estimate in found],
-        [estimate.deviation for estimate in found],
-    )
-    return dataclasses.replace(whole, scores=scores), tuple(found)
+    latency = [network.latency_ms for network in networks]
+    offset, power = _power_law(latency, found)
+    found = [_scaled(estimate, offset, power) for estimate in found]
+    scores = conformal_scores(latency, [estimate.ms for estimate in found], [estimate.deviation for estimate in found])
+    return dataclasses.replace(whole, offset=offset, power=power, scores=scores), tuple(found)
+
+
+def _power_law(latency_ms: Sequence[float], found: Sequence[Estimate]) -> tuple[float, float]:
+    """By what estimates are off, as `LatencyModel` has it; Bayesian linear regression on the logarithms."""
+    design = np.array([[1.0, math.log(estimate.ms)] for estimate in found])
+    units = np.array([max(estimate.deviation, _LEAST_ERROR) for estimate in found])
+    wanted = np.log(np.array(latency_ms)) - design[:, 1]
+    rows = np.vstack([design / units[:, None], np.diag([1 / _OFFSET_DEVIATION, 1 / _POWER_DEVIATION])])
+    offset, power = np.linalg.lstsq(rows, np.concatenate([wanted / units, np.zeros(2)]), rcond=None)[0].tolist()
+    return offset, power
+
+
+def _scaled(estimate: Estimate, offset: float, power: float) -> Estimate:
+    """The estimate with what sums are off by taken off."""
+    ratio = math.exp(offset + power * math.log(estimate.ms))
+    return dataclasses.replace(estimate, ms=estimate.ms * ratio, kernel_ms=estimate.kernel_ms * ratio)
 
 
 def _fit(

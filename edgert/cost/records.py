@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 from edgert.bundle import Bundle, Variant
 from edgert.cost.device_cost import Platform, Sample, Sizes
 from edgert.cost.kernels import kernels_of
 from edgert.cost.latency import MeasuredNetwork
+from edgert.plugins import LayerTime
 from edgert.profiler.record import Record
 
 __all__ = ["fastest_ms", "platform_of", "sample_of", "sizes_of", "variants_by_sha256"]
@@ -42,7 +42,7 @@ def sample_of(records: Sequence[Record], variant: Variant) -> Sample | None:
     network = MeasuredNetwork(
         told[0].model.source_sha256,
         kernels_of(told[0].layers, variant.layers),
-        tuple(np.min([[row.mean_ms for row in record.layers] for record in told], axis=0).tolist()),
+        _least_ms(told),
         min(fastest_ms(record) for record in told),
     )
     energy = [record.energy.gross_mj for record in told if record.energy and record.energy.source == "measured"]
@@ -50,6 +50,18 @@ def sample_of(records: Sequence[Record], variant: Variant) -> Sample | None:
     return Sample(
         network, sizes_of(variant), statistics.median(energy) if energy else None, min(peaks) if peaks else None
     )
+
+
+def _least_ms(records: Sequence[Record]) -> tuple[float, ...]:
+    """The least time of each row of the first record; an engine may run its nodes in another order in each process."""
+    least: dict[tuple[object, ...], float] = {}
+    for row in (row for record in records for row in record.layers):
+        least[_node(row)] = min(row.mean_ms, least.get(_node(row), math.inf))
+    return tuple(least[_node(row)] for row in records[0].layers)
+
+
+def _node(row: LayerTime) -> tuple[object, ...]:
+    return row.name, row.op, row.input_shapes, row.output_shapes
 
 
 def fastest_ms(record: Record) -> float:

@@ -1,20 +1,22 @@
 """Latency of the zoo's networks, predicted from random networks that this device was learned from, against measured.
 
-    python -m tests.bench.kernel_cost [--device NAME] [--threads 1] [--minutes 15] [--networks 80] [--seeds 5]
+    python -m tests.bench.kernel_cost [--device NAME] [--threads 1] [--minutes 15] [--networks 80] [--seeds 10]
                                       [--table FOLDER] [--bundles FOLDER] [--json FILE]
 
-Learns the device (what was measured before counts: EDGERT_COSTS), converts every model file of the folder (default: the
-zoo's) to float and int8 with ranges from noise, predicts both forms for ONNX Runtime, then profiles them in turns; a
-figure is the least of `--seeds` such profiles, as in learning. `shift` is how much longer the first 8 random networks
-take now than when they were measured: how far the computer itself has changed. Columns: measured ms, predicted ms,
-error, interval of 90 %, whether it holds the measured one, kernels that were guessed. `--bundles` keeps conversions.
-Never part of CI.
+Converts every model file of the folder (default: the zoo's) to float and int8 with ranges from noise. Then, `--seeds`
+times, measures random networks for that part of `--minutes` and profiles every form in turns: a computer that others
+share changes from minute to minute, and so both are seen on the same one. A figure is the least of these profiles, as
+in learning. Learns from the random networks alone and predicts all forms for ONNX Runtime. Columns: measured ms,
+predicted ms, error, interval of 90 %, whether it holds the measured one, kernels that were guessed. What was measured
+before counts (EDGERT_COSTS); `--bundles` keeps conversions. Never part of CI.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import math
 import os
 import statistics
 import tempfile
@@ -27,21 +29,21 @@ import numpy as np
 import edgert
 from edgert.bundle import Bundle
 from edgert.commands.console import format_table
-from edgert.cost.detect import detect_kernels
+from edgert.cost.detect import ENGINE, detect_kernels
 from edgert.cost.device_cost import DeviceCost
 from edgert.cost.files import lessons_folder
 from edgert.cost.learn import learn
 from edgert.cost.records import fastest_ms
-from edgert.cost.teach import draft
+from edgert.cost.teach import VARIANTS, draft, measure_networks
 from edgert.errors import EdgertError
 from edgert.profiler.on_device import profile_in_turns_on_device, time_now
-from edgert.profiler.record import load_record
 from edgert.profiler.request import ProfileRequest
 
 ROOT = Path(__file__).resolve().parents[2]
 ZOO = Path(os.environ.get("EDGERT_ZOO", ROOT.parent / "shared" / "zoo"))
 DURATION_S = 0.4
 LEVEL = 0.9
+ROUNDS = 8
 
 
 @dataclass(frozen=True)
@@ -71,24 +73,29 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=15.0)
     parser.add_argument("--networks", type=int, default=80)
-    parser.add_argument("--seeds", type=int, default=5, help="profiles of each variant")
+    parser.add_argument("--seeds", type=int, default=10, help="profiles of each variant")
     parser.add_argument("--table", type=Path, default=ZOO / "models", metavar="FOLDER")
     parser.add_argument("--bundles", type=Path, metavar="FOLDER")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    learned = learn(arguments.device, threads=arguments.threads, networks=arguments.networks, minutes=arguments.minutes)
-    for note in learned.notes:
-        print(note)
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.bundles or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         bundles = [found for path in sorted(arguments.table.iterdir()) if (found := bundle_of(path, folder))]
-        shift = shift_of(arguments.device, arguments.threads)
-        measured = measure(bundles, arguments.device, arguments.threads, arguments.seeds)
+        for seed in range(arguments.networks):
+            draft(seed)
+        measured = dict.fromkeys(forms_of(bundles), math.inf)
+        for _ in range(arguments.seeds):
+            teach(arguments.device, arguments.threads, arguments.networks, arguments.minutes / arguments.seeds)
+            times = profile(list(measured), arguments.device, arguments.threads)
+            measured = {form: min(ms, measured[form]) for form, ms in zip(measured, times, strict=True)}
+        learned = learn(arguments.device, threads=arguments.threads, networks=arguments.networks, minutes=1e-6)
         rows = [row_of(learned.cost, bundle, variant, ms) for (bundle, variant), ms in measured.items()]
-    show(rows, learned.cost, shift)
+    for note in learned.notes:
+        print(note)
+    show(rows, learned.cost)
     if arguments.json:
-        plain = {"platform": asdict(learned.cost.platform), "networks": learned.cost.networks, "shift": shift}
+        plain = {"platform": asdict(learned.cost.platform), "networks": learned.cost.networks}
         arguments.json.write_text(json.dumps({**plain, "rows": [asdict(row) for row in rows]}, indent=1))
 
 
@@ -116,24 +123,26 @@ def bundle_of(model: Path, folder: Path) -> Path | None:
     return bundle
 
 
-def shift_of(device: str | None, threads: int) -> float:
-    """How much longer networks that were learned from take now."""
-    folder = lessons_folder(device, threads)
-    now = profile([(draft(seed), "onnx-fp32") for seed in range(8)], device, threads)
-    return statistics.median(
-        ms / min(fastest_ms(load_record(path)) for path in folder.glob(f"random-{seed}-onnx-fp32-*.json"))
-        for seed, ms in enumerate(now)
+def teach(device: str | None, threads: int, networks: int, minutes: float) -> None:
+    """Goes on measuring random networks, as `learn` would."""
+    measure_networks(
+        lessons_folder(device, threads),
+        device=device,
+        threads=threads,
+        engine=ENGINE,
+        forms=list(itertools.product(range(networks), VARIANTS[ENGINE])),
+        minutes=minutes,
+        rounds=ROUNDS,
     )
 
 
-def measure(bundles: Sequence[Path], device: str | None, threads: int, times: int) -> dict[tuple[Path, str], float]:
-    """Least `fastest_ms` of every variant over so many profiles."""
+def forms_of(bundles: Sequence[Path]) -> list[tuple[Path, str]]:
+    """Every bundle with each of its variants for ONNX Runtime."""
     forms = []
     for path in bundles:
         with Bundle.open(path) as bundle:
             forms += [(path, variant.id) for variant in bundle.manifest.variants if variant.format == "onnx"]
-    rounds = [profile(forms, device, threads) for _ in range(times)]
-    return {form: min(values) for form, values in zip(forms, zip(*rounds, strict=True), strict=True)}
+    return forms
 
 
 def profile(forms: Sequence[tuple[Path, str]], device: str | None, threads: int) -> list[float]:
@@ -157,7 +166,7 @@ def row_of(cost: DeviceCost, bundle: Path, variant: str, measured_ms: float) -> 
     return Row(bundle.stem, variant, measured_ms, value, low, high, len(found.estimate.guessed))
 
 
-def show(rows: Sequence[Row], cost: DeviceCost, shift: float) -> None:
+def show(rows: Sequence[Row], cost: DeviceCost) -> None:
     cells = [
         [
             row.model, row.variant, f"{row.measured:.3f}", f"{row.predicted:.3f}", f"{100 * row.error:+.0f} %",
@@ -169,10 +178,7 @@ def show(rows: Sequence[Row], cost: DeviceCost, shift: float) -> None:
     errors = [abs(row.error) for row in rows]
     held = sum(row.is_held for row in rows) / len(rows)
     width = statistics.median((row.high - row.low) / row.predicted for row in rows)
-    print(
-        f"{cost.networks} random networks; shift {100 * (shift - 1):+.1f} %; {len(rows)} variants: median error ",
-        end="",
-    )
+    print(f"{cost.networks} random networks; {len(rows)} variants: median error ", end="")
     print(f"{100 * statistics.median(errors):.1f} %, {100 * held:.0f} % held, median width {100 * width:.0f} %")
 
 

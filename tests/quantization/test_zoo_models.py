@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import onnxruntime
@@ -28,7 +28,15 @@ AGREEMENT = {
 }
 
 
-@pytest.fixture(params=ZOO_MODELS)
+LARGE = {"efficientnet_lite0", "nanodet_m"}
+"""These two take a third of the tier's time to convert; `make test-full` does."""
+
+
+def by_name(names: Iterable[str]) -> list[object]:
+    return [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in names]
+
+
+@pytest.fixture(params=by_name(ZOO_MODELS))
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -98,7 +106,7 @@ def test_figures_carry_n_and_an_interval(name: str, converted: Converted) -> Non
         assert int8["agree_n"] > 0
 
 
-@pytest.mark.parametrize("model", AGREEMENT)
+@pytest.mark.parametrize("model", by_name(AGREEMENT))
 def test_int8_gives_the_float_models_answers(model: str, convert_zoo: Callable[[str], Converted]) -> None:
     assert convert_zoo(model).variant("onnx-int8")["agree"] >= AGREEMENT[model]
 
@@ -110,6 +118,7 @@ def test_resnet20_loses_at_most_one_point(resnet20: Converted) -> None:
     assert int8["n"] == 400, "a fifth of the 500 images chose the ranges"
 
 
+@pytest.mark.slow
 def test_nanodet_keeps_its_average_precision(convert_zoo: Callable[[str], Converted]) -> None:
     nanodet = convert_zoo("nanodet_m")
     assert (nanodet.summary["reference"]["metric"], nanodet.summary["reference"]["n"]) == ("map50", 64)

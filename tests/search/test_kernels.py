@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import edgert
-from edgert.bundle import Bundle
+from edgert.bundle import Bundle, LayerRecord, Variant
+from edgert.codec import JsonValue
 from edgert.cost.detect import detect_kernels
 from edgert.cost.device_cost import Platform
 from edgert.cost.kernels import FEATURES, Kernel, kernels_of
 from edgert.cost.random_networks import random_network
+from edgert.cost.records import sample_of
+from edgert.dtypes import DType
 from edgert.errors import UsageError
 from edgert.plugins import LayerTime
+from tests import record_example
 
 MACS = FEATURES.index("macs")
 ELSEWHERE = Platform(None, None, "an-architecture-of-another-kind", 4, "onnxruntime", "1", 1)
@@ -59,6 +64,38 @@ def test_a_convolution_with_hidden_weights_and_no_layer_is_no_known_kernel() -> 
     assert known.is_known
     assert known.family == "Conv float window"
     assert macs((known,)) == pytest.approx(6 * 8 * 8 * 4 * 9)
+
+
+def test_channels_are_last_where_a_map_is_as_deep_as_it_is_wide() -> None:
+    """A first layer of one channel, its weights packed away: either order fits its output."""
+    shapes = ((1, 1, 96, 96),), ((1, 48, 48, 48),)
+    window: dict[str, JsonValue] = {"kernel_shape": [10, 4]}
+    layer = LayerRecord("conv", "Conv", ("x",), ("y",), *shapes, DType.INT8, 4_423_680, 1920, 119_808, window)
+    row = LayerTime("conv", "QLinearConv", 1.0, "CPU", ((1, 96, 96, 1), ()), ((1, 48, 48, 48),), ("uint8",))
+    (kernel,) = kernels_of([row], (layer,))
+    assert macs((kernel,)) == pytest.approx(layer.macs)
+
+
+def test_a_map_that_is_read_as_planes_is_another_family() -> None:
+    """ONNX Runtime keeps 16 channels together; of fewer it reads whole planes."""
+    families = []
+    for depth in (12, 16):
+        shapes = ((1, depth, 8, 8), (32, depth, 1, 1)), ((1, 32, 8, 8),)
+        (kernel,) = kernels_of([LayerTime("conv_nchwc", "Conv", 1.0, "CPU", *shapes, ("float",))], ())
+        families.append(kernel.family)
+    assert families == ["Conv float dense from planes", "Conv float dense blocked"]
+
+
+def test_a_time_is_the_least_of_the_same_node() -> None:
+    """ONNX Runtime runs branches in another order in every process."""
+    narrow = LayerTime("narrow", "Conv", 1.0, "CPU", ((1, 4, 8, 8), (6, 4, 1, 1)), ((1, 6, 8, 8),), ("float",))
+    wide = LayerTime("wide", "Conv", 5.0, "CPU", ((1, 4, 8, 8), (6, 4, 3, 3)), ((1, 6, 8, 8),), ("float",))
+    first = record_example.record(layers=(narrow, wide))
+    second = record_example.record(layers=(dataclasses.replace(wide, mean_ms=4.0), narrow))
+    variant = Variant("onnx-fp32", "onnx", "", "", (), (), (), 0)
+    sample = sample_of([first, second], variant)
+    assert sample is not None
+    assert sample.network.kernel_ms == (1.0, 4.0)
 
 
 def test_other_formats_are_refused(bundle: Path, tmp_path: Path, zoo: Path) -> None:
