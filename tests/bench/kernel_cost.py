@@ -34,7 +34,7 @@ from edgert.cost.device_cost import DeviceCost
 from edgert.cost.files import lessons_folder
 from edgert.cost.learn import learn
 from edgert.cost.records import fastest_ms
-from edgert.cost.teach import VARIANTS, draft, measure_networks
+from edgert.cost.teach import VARIANTS, measure_networks
 from edgert.errors import EdgertError
 from edgert.profiler.on_device import profile_in_turns_on_device, time_now
 from edgert.profiler.request import ProfileRequest
@@ -82,8 +82,6 @@ def main() -> None:
         folder = arguments.bundles or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         bundles = [found for path in sorted(arguments.table.iterdir()) if (found := bundle_of(path, folder))]
-        for seed in range(arguments.networks):
-            draft(seed)
         measured = dict.fromkeys(forms_of(bundles), math.inf)
         for _ in range(arguments.seeds):
             teach(arguments.device, arguments.threads, arguments.networks, arguments.minutes / arguments.seeds)
