@@ -40,7 +40,7 @@ from edgert.search.tables import Table, TableEvaluator, load_table, space_of
 
 ZOO = Path(os.environ.get("EDGERT_ZOO", Path(__file__).parents[3] / "shared" / "zoo"))
 TABLES = {"nasbench201": ZOO / "hwbench" / "nasbench201_latency.parquet"}
-CAPS = {"predictor": 400, "nsga2": 3000, "random": 3000, "optuna-nsga2-10": 3000, "optuna-nsga2-20": 3000}
+CAPS = {"predictor": 1000, "nsga2": 3000, "random": 3000, "optuna-nsga2-10": 3000, "optuna-nsga2-20": 3000}
 CAPS |= {"optuna-nsga2-50": 3000, "optuna-tpe": 600, "optuna-random": 3000}
 GOALS = Goals((Quantity.ACCURACY, Quantity.LATENCY_MS))
 
