@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from edgert.cli import main
 from edgert.commands.console import Console
 from edgert.commands.search_text import live_lines
 from edgert.errors import InputFileError
+from edgert.recipe_file import load_recipe
 from edgert.search.evaluator import Evaluation
 from edgert.search.files import write_files
 from edgert.search.goals import Goals, Quantity, parse_limit
@@ -22,6 +24,7 @@ from edgert.search.standing import standing_of
 from edgert.search.study import Entry
 
 WriteRecipe = Callable[..., Path]
+DOCUMENT = Path(__file__).parents[2] / "docs" / "search.md"
 
 
 def test_the_result_as_text(recipe: WriteRecipe, capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,6 +134,16 @@ def test_a_block_of_lines_is_drawn_over() -> None:
     assert len(first.splitlines()[2]) < 100  # a line that wraps could not be drawn over
     assert second.startswith("\x1b[1A\x1b[2K\x1b[1A\x1b[2Ksearching")
     assert last == "\x1b[1A\x1b[2Kdone\n"
+
+
+def test_the_example_in_the_document_loads(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    path = tmp_path / "edgert.toml"
+    path.write_text(example)
+    settings = load_search(path, {})
+    assert settings.goals.limits
+    assert set(settings.space) == {"precision", "resolution"}
+    assert any(step.get("width") for step in load_recipe(path, {}).preprocess)  # what resolution changes
 
 
 def test_what_was_chosen_lies_beside_the_report(recipe: WriteRecipe, tmp_path: Path) -> None:
