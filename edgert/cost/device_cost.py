@@ -19,7 +19,7 @@ from edgert.cost.prediction import Prediction
 
 __all__ = ["SCHEMA", "Costs", "DeviceCost", "Platform", "Sample", "Sizes", "fit_device", "load_cost", "write_cost"]
 
-SCHEMA = 3
+SCHEMA = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgert.cost.factors import fit_factors
-from edgert.cost.kernels import FEATURES, Kernel
+from edgert.cost.kernels import FEATURES, UNSIGNED, Kernel
 from edgert.cost.process import fit_likeliest, new_process
 
 __all__ = ["ANY", "FEWEST_KERNELS", "Family", "KernelModel", "KernelTimes", "fit_kernels"]
@@ -35,7 +35,7 @@ _LEAST_GUESS_DEVIATION = 0.5
 _WITHIN_FAMILY, _BETWEEN_FAMILIES, _BORROWED = 0.3, 0.25, 0.15
 """Deviations of log times of one device from those of another: of kernels, of families, and what a ratio leaves."""
 _WORK_AND_TRAFFIC = tuple(
-    FEATURES.index(name) for name in ("macs", "input_elements", "output_elements", "weight_elements")
+    FEATURES.index(name) for name in ("macs", "input_elements", "output_elements", "weight_elements", "gathers")
 )
 _FLOOR_MS = 2e-4
 _CLOCK_MS = 3e-4
@@ -50,7 +50,7 @@ class Family:
     Attributes:
         features: of the kernels that were measured, each as in `Kernel.features`.
         log_ms: natural logarithms of their times.
-        roofline: ms for any kernel, then per MAC, number read, number written and weight.
+        roofline: ms for any kernel, then per MAC, number read, number written, weight and gather.
         amplitude: variance of the process.
         lengths: its length scale along each feature.
         noise: variance of a measurement.
@@ -108,17 +108,21 @@ class KernelModel:
     def predict(self, kernels: Sequence[Kernel]) -> KernelTimes:
         """Returns the time of each kernel; one that is no kernel of a known family is guessed, widely, and named."""
         log_ms, deviation = np.empty(len(kernels)), np.empty(len(kernels))
-        places: dict[str, list[int]] = {}
-        for index, kernel in enumerate(kernels):
-            is_covered = kernel.family in self.families and kernel.is_known
-            places.setdefault(kernel.family if is_covered else ANY, []).append(index)
-        for family, own in places.items():
+        nearest = [self._nearest(kernel) for kernel in kernels]
+        for family in set(nearest):
+            own = [index for index, name in enumerate(nearest) if name == family]
             features = np.array([kernels[index].features for index in own])
             log_ms[own], deviation[own] = self.families[family].predict(features)
-        guesses = places.get(ANY, [])
-        deviation[guesses] = np.maximum(deviation[guesses], self.guess_deviation)
+        guesses = [index for index, name in enumerate(nearest) if name != kernels[index].family]
+        least = [self.guess_deviation if nearest[index] == ANY else _LEAST_GUESS_DEVIATION for index in guesses]
+        deviation[guesses] = np.maximum(deviation[guesses], least)
         guessed = tuple(kernels[index].name for index in guesses)
         return KernelTimes(np.exp(log_ms), deviation, guessed)
+
+    def _nearest(self, kernel: Kernel) -> str:
+        """The family that predicts a kernel: its own, that of int8 weights for others, or any."""
+        names = (kernel.family, kernel.family.removesuffix(UNSIGNED)) if kernel.is_known else ()
+        return next((name for name in names if name in self.families), ANY)
 
 
 def fit_kernels(

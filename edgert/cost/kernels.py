@@ -15,18 +15,22 @@ from dataclasses import dataclass
 from edgert.bundle import LayerRecord
 from edgert.plugins import LayerTime
 
-__all__ = ["FEATURES", "Kernel", "kernels_of"]
+__all__ = ["FEATURES", "UNSIGNED", "Kernel", "kernels_of"]
+
+UNSIGNED = " uint8 weights"
+"""How families of integer kernels end whose weights are not int8: in files that somebody else quantized, and slower."""
 
 _SIZES = (
-    *("macs", "input_elements", "output_elements", "weight_elements"),
+    *("macs", "input_elements", "output_elements", "weight_elements", "gathers"),
     *("window", "depth", "channels", "reduction", "width"),
 )
 _BLOCKS = (("channels", 16), ("channels", 4), ("depth", 4))
 FEATURES = (*_SIZES, *(f"{name}_in_{block}s" for name, block in _BLOCKS), "network_elements")
-"""What `Kernel.features` holds. As log2(1 + x): products, numbers read, written and of weights, positions of the
-window, input channels per group, output channels, input positions per output position, output positions of a line.
-Then what computing in blocks wastes: 4 log2 of channels rounded up to the block, over channels. Last as log2(1 + x) all
-numbers that the network moves: the more, the less of what a kernel needs is still in the caches."""
+"""What `Kernel.features` holds. As log2(1 + x): products, numbers read, written and of weights, output positions
+times those of the window (each is gathered for the product by itself, im2col), positions of the window,
+input channels per group, output channels, input positions per output position, output positions of a line. Then what
+computing in blocks wastes: 4 log2 of channels rounded up to the block, over channels. Last as log2(1 + x) all numbers
+that the network moves: the more, the less of what a kernel needs is still in the caches."""
 
 _MOVED = slice(_SIZES.index("input_elements"), _SIZES.index("weight_elements") + 1)
 _CONVOLUTIONS = {"Conv", "FusedConv", "QLinearConv", "ConvInteger", "NhwcFusedConv"}
@@ -80,19 +84,21 @@ def _kernel(row: LayerTime, layers: Mapping[str, LayerRecord]) -> Kernel:
     """The kernel of a row, its features without the last, which is the network's."""
     op = _SAME.get(row.op, row.op)
     dtype = row.dtypes[0].replace("uint8", "int8") if row.dtypes else ""
+    weights = UNSIGNED if "uint8" in row.dtypes and "int8" not in row.dtypes else ""
     layer = _layer(row, layers)
     names = (layer.name,) if layer else ()
     inputs = sum(_elements(shape) for shape in row.input_shapes)
     outputs = sum(_elements(shape) for shape in row.output_shapes)
     if op in _CONVOLUTIONS and row.input_shapes and row.output_shapes:
-        return _convolution(row, f"{op} {dtype}", layer)
+        kernel = _convolution(row, f"{op} {dtype}", layer)
+        return dataclasses.replace(kernel, family=kernel.family + weights)
     if op in _PRODUCTS and row.input_shapes and row.output_shapes:
         depth, channels = row.input_shapes[0][-1], row.output_shapes[0][-1]
         read = _elements(row.input_shapes[0])
-        product = (depth * outputs, read, outputs, depth * channels, 1, depth, channels, 1, 1)
-        return Kernel(row.name, f"{op} {dtype}", names, _features(product))
+        product = (depth * outputs, read, outputs, depth * channels, 0, 1, depth, channels, 1, 1)
+        return Kernel(row.name, f"{op} {dtype}{weights}", names, _features(product))
     width = row.output_shapes[0][-1] if row.output_shapes and row.output_shapes[0] else 1
-    moves = (0, inputs, outputs, 0, 1, 0, 0, inputs / max(outputs, 1), width)
+    moves = (0, inputs, outputs, 0, 0, 1, 0, 0, inputs / max(outputs, 1), width)
     return Kernel(row.name, f"{op} {dtype}".strip(), names, _features(moves))
 
 
@@ -121,10 +127,11 @@ def _convolution(row: LayerTime, family: str, layer: LayerRecord | None) -> Kern
     reduction = _elements(shape) / max(shape[axis], 1) / max(pixels, 1)
     kind = "depthwise" if depth == 1 and shape[axis] > 1 else "dense" if window == 1 else "window"
     layout = "" if not is_blocked else " from planes" if 1 < depth < _BLOCK else " blocked"
-    values = (outputs * depth * window, _elements(shape), outputs, channels * depth * window, window, depth, channels)
+    work = (outputs * depth * window, _elements(shape), outputs, channels * depth * window, pixels * window)
     known = bool(weights) or bool(window_shape)
     width = output[-2 if channels_last else -1]
-    return Kernel(row.name, f"{family} {kind}{layout}", names, _features((*values, reduction, width)), known)
+    features = _features((*work, window, depth, channels, reduction, width))
+    return Kernel(row.name, f"{family} {kind}{layout}", names, features, known)
 
 
 def _is_last(row: LayerTime, layer: LayerRecord | None) -> bool:

@@ -13,7 +13,7 @@ from edgert.bundle import Bundle, LayerRecord, Variant
 from edgert.codec import JsonValue
 from edgert.cost.detect import detect_kernels
 from edgert.cost.device_cost import Platform
-from edgert.cost.kernels import FEATURES, Kernel, kernels_of
+from edgert.cost.kernels import FEATURES, UNSIGNED, Kernel, kernels_of
 from edgert.cost.random_networks import random_network
 from edgert.cost.records import sample_of
 from edgert.dtypes import DType
@@ -84,6 +84,22 @@ def test_a_map_that_is_read_as_planes_is_another_family() -> None:
         (kernel,) = kernels_of([LayerTime("conv_nchwc", "Conv", 1.0, "CPU", *shapes, ("float",))], ())
         families.append(kernel.family)
     assert families == ["Conv float dense from planes", "Conv float dense blocked"]
+
+
+def test_a_long_window_gathers_its_input_once_for_every_output_position() -> None:
+    shapes = ((1, 1, 1, 1000), (2, 1, 1, 256)), ((1, 2, 1, 500),)
+    (kernel,) = kernels_of([LayerTime("conv", "Conv", 1.0, "CPU", *shapes, ("float",))], ())
+    assert 2 ** kernel.features[FEATURES.index("gathers")] - 1 == pytest.approx(500 * 256)
+
+
+def test_weights_that_are_not_int8_are_another_family() -> None:
+    shape = (1, 8, 8, 16)
+    families = []
+    for weights in ("int8", "uint8"):
+        dtypes = ("uint8", "float", "uint8", "float", weights, "float", "uint8", "int32")
+        row = LayerTime("conv", "QLinearConv", 1.0, "CPU", (shape, (), ()), (shape,), dtypes)
+        families += [kernel.family for kernel in kernels_of([row], ())]
+    assert families[1] == families[0] + UNSIGNED
 
 
 def test_a_time_is_the_least_of_the_same_node() -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from edgert.cost.adapt import choose_networks
 from edgert.cost.device_cost import DeviceCost, Platform, Sample, Sizes, fit_device, load_cost, write_cost
-from edgert.cost.kernels import Kernel
+from edgert.cost.kernel_model import fit_kernels
+from edgert.cost.kernels import UNSIGNED, Kernel
 from edgert.cost.latency import MeasuredNetwork, fit_latency
 from edgert.errors import InputFileError
 
@@ -24,11 +25,12 @@ def kernel(random: np.random.Generator, index: int) -> tuple[Kernel, float]:
     """A convolution or an addition of random size, and its true ms."""
     pixels, channels, depth = int(random.integers(4, 4000)), int(random.integers(4, 200)), int(random.integers(4, 200))
     if random.random() < 0.5:
-        sizes = (pixels * channels * depth, pixels * depth, pixels * channels, channels * depth, 1, depth, channels, 1)
+        moved = (pixels * depth, pixels * channels, channels * depth)
+        sizes = (pixels * channels * depth, *moved, pixels, 1, depth, channels, 1)
         ms = 0.002 + sizes[0] / 5e7 + sizes[3] / 1e7
         family = "Conv float dense"
     else:
-        sizes = (0, 2 * pixels * channels, pixels * channels, 0, 1, 0, 0, 2)
+        sizes = (0, 2 * pixels * channels, pixels * channels, 0, 0, 1, 0, 0, 2)
         ms, family = 0.001 + sizes[2] / 2e7, "Add float"
     ms *= 1 + 0.3 * np.sin(2 * np.log2(channels))  # what no roofline tells
     logs = tuple(float(np.log2(1 + size)) for size in sizes)
@@ -105,6 +107,34 @@ def test_what_was_not_learned_is_named_and_widens_the_interval(cost: DeviceCost)
     assert guessed.latency_ms.relative_width[0] > plain.latency_ms.relative_width[0]
 
 
+def test_unsigned_weights_are_named_and_taken_for_what_is_nearest(cost: DeviceCost) -> None:
+    known = tuple(item for item in sample(201).network.kernels if item.family.startswith("Conv"))
+    unsigned = tuple(dataclasses.replace(item, family=item.family + UNSIGNED) for item in known)
+    plain, guessed = (cost.predict(kernels, Sizes(1, 1)) for kernels in (known, unsigned))
+    assert guessed.estimate.guessed == tuple(item.name for item in known)
+    assert guessed.latency_ms.value[0] == pytest.approx(plain.latency_ms.value[0], rel=0.2)
+    assert guessed.latency_ms.relative_width[0] > 1.5 * plain.latency_ms.relative_width[0]
+
+
+def test_long_windows_into_one_channel_cost_what_is_gathered() -> None:
+    """Far from all that was learned: 256 products for each position, where maps had 8 channels and more."""
+
+    def windows(pixels: int, window: int, depth: int, channels: int) -> tuple[Kernel, float]:
+        moved = (2 * pixels * depth, pixels * channels, channels * depth * window)
+        sizes = (pixels * channels * depth * window, *moved, pixels * window, window, depth, channels, 2)
+        logs = tuple(float(np.log2(1 + size)) for size in sizes)
+        return Kernel("conv", "QLinearConv int8 window", (), logs), 0.002 + sizes[0] / 3e7 + sizes[4] / 3e5
+
+    random = np.random.default_rng(0)
+    drawn = [
+        windows(int(random.integers(16, 4000)), int(random.choice([9, 25, 81, 117])), *random.integers(8, 64, 2))
+        for _ in range(60)
+    ]
+    model = fit_kernels([item for item, _ in drawn], [ms for _, ms in drawn])
+    long, ms = windows(20_000, 256, 1, 1)
+    assert model.predict([long]).ms[0] == pytest.approx(ms, rel=0.3)
+
+
 def test_a_saved_model_predicts_the_same(cost: DeviceCost, tmp_path: Path) -> None:
     item = sample(300)
     read = load_cost(write_cost(tmp_path / "cost.json", cost))
@@ -125,7 +155,8 @@ def test_the_hash_of_the_records_does_not_depend_on_their_order() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda plain: plain | {"schema": 99}, "cost model of schema 99, this edgert reads 3"),
+        (lambda plain: plain | {"schema": 99}, "cost model of schema 99, this edgert reads 4"),
+        (lambda plain: plain | {"schema": 3}, "cost model of schema 3, this edgert reads 4"),
         (lambda plain: {key: value for key, value in plain.items() if key != "latency"}, "latency: missing"),
         (lambda plain: plain | {"networks": "many"}, "networks: expected int"),
         (lambda plain: [], "cost model of schema None"),
