@@ -35,7 +35,8 @@ _LEAST_GUESS_DEVIATION = 0.5
 _WITHIN_FAMILY, _BETWEEN_FAMILIES, _BORROWED = 0.3, 0.25, 0.15
 """Deviations of log times of one device from those of another: of kernels, of families, and what a ratio leaves."""
 _WORK_AND_TRAFFIC = tuple(
-    FEATURES.index(name) for name in ("macs", "input_elements", "output_elements", "weight_elements", "gathers")
+    FEATURES.index(name)
+    for name in ("macs", "input_elements", "output_elements", "weight_elements", "gathers", "activated")
 )
 _FLOOR_MS = 2e-4
 _CLOCK_MS = 3e-4
@@ -50,7 +51,7 @@ class Family:
     Attributes:
         features: of the kernels that were measured, each as in `Kernel.features`.
         log_ms: natural logarithms of their times.
-        roofline: ms for any kernel, then per MAC, number read, number written, weight and gather.
+        roofline: ms for any kernel, then per MAC, number read, written and of weights, gather, pass of an activation.
         amplitude: variance of the process.
         lengths: its length scale along each feature.
         noise: variance of a measurement.

@@ -21,16 +21,17 @@ UNSIGNED = " uint8 weights"
 """How families of integer kernels end whose weights are not int8: in files that somebody else quantized, and slower."""
 
 _SIZES = (
-    *("macs", "input_elements", "output_elements", "weight_elements", "gathers"),
+    *("macs", "input_elements", "output_elements", "weight_elements", "gathers", "activated"),
     *("window", "depth", "channels", "reduction", "width"),
 )
 _BLOCKS = (("channels", 16), ("channels", 4), ("depth", 4))
 FEATURES = (*_SIZES, *(f"{name}_in_{block}s" for name, block in _BLOCKS), "network_elements")
 """What `Kernel.features` holds. As log2(1 + x): products, numbers read, written and of weights, output positions
-times those of the window (each is gathered for the product by itself, im2col), positions of the window,
-input channels per group, output channels, input positions per output position, output positions of a line. Then what
-computing in blocks wastes: 4 log2 of channels rounded up to the block, over channels. Last as log2(1 + x) all numbers
-that the network moves: the more, the less of what a kernel needs is still in the caches."""
+times those of the window (each is gathered for the product by itself, im2col), numbers written times the passes of an
+activation inside the kernel, positions of the window, input channels per group, output channels, input positions per
+output position, output positions of a line. Then what computing in blocks wastes: 4 log2 of channels rounded up to the
+block, over channels. Last as log2(1 + x) all numbers that the network moves: the more, the less of what a kernel needs
+is still in the caches."""
 
 _MOVED = slice(_SIZES.index("input_elements"), _SIZES.index("weight_elements") + 1)
 _CONVOLUTIONS = {"Conv", "FusedConv", "QLinearConv", "ConvInteger", "NhwcFusedConv"}
@@ -38,12 +39,13 @@ _PRODUCTS = {
     *("Gemm", "FusedGemm", "QGemm", "MatMul", "FusedMatMul"),
     *("QLinearMatMul", "MatMulInteger", "MatMulIntegerToFloat"),
 }
-_BLOCKED = "_nchwc"
+_BLOCKED, _FUSED = "_nchwc", "fused "
 _BLOCK = 16
 """Channels that ONNX Runtime keeps together (AVX-512, ARM64); an input of fewer is read as planes, and far slower."""
 _TOKEN = re.compile(r"_token_\d+$")
 _SAME = {"FusedConv": "Conv", "FusedGemm": "Gemm", "FusedMatMul": "MatMul"}
-"""An activation at the end of a kernel costs next to nothing."""
+_PASSES = {"Clip": 1, "LeakyRelu": 1, "HardSigmoid": 4, "Sigmoid": 4, "Tanh": 4}
+"""About how much arithmetic an activation inside a kernel adds to each output; Relu and others are lost in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,33 +87,34 @@ def _kernel(row: LayerTime, layers: Mapping[str, LayerRecord]) -> Kernel:
     op = _SAME.get(row.op, row.op)
     dtype = row.dtypes[0].replace("uint8", "int8") if row.dtypes else ""
     weights = UNSIGNED if "uint8" in row.dtypes and "int8" not in row.dtypes else ""
-    layer = _layer(row, layers)
+    layer, activation = _layer(row, layers)
     names = (layer.name,) if layer else ()
     inputs = sum(_elements(shape) for shape in row.input_shapes)
     outputs = sum(_elements(shape) for shape in row.output_shapes)
     if op in _CONVOLUTIONS and row.input_shapes and row.output_shapes:
-        kernel = _convolution(row, f"{op} {dtype}", layer)
+        kernel = _convolution(row, f"{op} {dtype}", layer, _PASSES.get(activation, 0))
         return dataclasses.replace(kernel, family=kernel.family + weights)
     if op in _PRODUCTS and row.input_shapes and row.output_shapes:
         depth, channels = row.input_shapes[0][-1], row.output_shapes[0][-1]
         read = _elements(row.input_shapes[0])
-        product = (depth * outputs, read, outputs, depth * channels, 0, 1, depth, channels, 1, 1)
+        product = (depth * outputs, read, outputs, depth * channels, 0, 0, 1, depth, channels, 1, 1)
         return Kernel(row.name, f"{op} {dtype}{weights}", names, _features(product))
     width = row.output_shapes[0][-1] if row.output_shapes and row.output_shapes[0] else 1
-    moves = (0, inputs, outputs, 0, 0, 1, 0, 0, inputs / max(outputs, 1), width)
+    moves = (0, inputs, outputs, 0, 0, 0, 1, 0, 0, inputs / max(outputs, 1), width)
     return Kernel(row.name, f"{op} {dtype}".strip(), names, _features(moves))
 
 
-def _layer(row: LayerTime, layers: Mapping[str, LayerRecord]) -> LayerRecord | None:
-    """The layer of a row; one with an activation inside bears its name, and is that of what the activation follows."""
-    layer = layers.get(_TOKEN.sub("", row.name).removesuffix(_BLOCKED))
+def _layer(row: LayerTime, layers: Mapping[str, LayerRecord]) -> tuple[LayerRecord | None, str]:
+    """The layer of a row, and the activation inside it, whose name it bears where there is one."""
+    layer = layers.get(_TOKEN.sub("", row.name).removesuffix(_BLOCKED).removeprefix(_FUSED))
+    activation = layer.op if layer is not None else ""
     if row.op in _CONVOLUTIONS | _PRODUCTS:
         while layer is not None and layer.macs == 0:
             layer = layers.get(layer.inputs[0]) if layer.inputs else None
-    return layer
+    return layer, activation
 
 
-def _convolution(row: LayerTime, family: str, layer: LayerRecord | None) -> Kernel:
+def _convolution(row: LayerTime, family: str, layer: LayerRecord | None, passes: int) -> Kernel:
     shape, output = row.input_shapes[0], row.output_shapes[0]
     names = (layer.name,) if layer else ()
     weights = next((size for size in row.input_shapes[1:] if len(size) == len(shape)), None)
@@ -127,7 +130,9 @@ def _convolution(row: LayerTime, family: str, layer: LayerRecord | None) -> Kern
     reduction = _elements(shape) / max(shape[axis], 1) / max(pixels, 1)
     kind = "depthwise" if depth == 1 and shape[axis] > 1 else "dense" if window == 1 else "window"
     layout = "" if not is_blocked else " from planes" if 1 < depth < _BLOCK else " blocked"
-    work = (outputs * depth * window, _elements(shape), outputs, channels * depth * window, pixels * window)
+    added = sum(_elements(size) for size in row.input_shapes[1:] if size == output)  # a sum inside the kernel
+    traffic = (_elements(shape) + added, outputs, channels * depth * window)
+    work = (outputs * depth * window, *traffic, pixels * window, passes * outputs)
     known = bool(weights) or bool(window_shape)
     width = output[-2 if channels_last else -1]
     features = _features((*work, window, depth, channels, reduction, width))

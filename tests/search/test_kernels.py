@@ -102,6 +102,21 @@ def test_weights_that_are_not_int8_are_another_family() -> None:
     assert families[1] == families[0] + UNSIGNED
 
 
+@pytest.mark.parametrize(("op", "passes"), [("Relu", 0), ("Clip", 1), ("Sigmoid", 4)])
+def test_an_activation_inside_a_kernel_is_work(op: str, passes: int) -> None:
+    """ONNX Runtime names such a kernel for its activation; here it adds the short cut of a residual block, too."""
+    maps = ((1, 16, 8, 8),)
+    window: dict[str, JsonValue] = {"kernel_shape": [3, 3]}
+    conv = LayerRecord("conv", "Conv", ("x",), ("y",), maps, maps, DType.FLOAT, 147_456, 9216, 8192, window)
+    after = LayerRecord("after", op, ("y",), ("z",), maps, maps, DType.FLOAT, 0, 0, 8192, {})
+    inputs = (maps[0], (16, 16, 3, 3), (16,), maps[0])
+    (kernel,) = kernels_of([LayerTime("after_nchwc", "Conv", 1.0, "CPU", inputs, maps, ("float",))], (conv, after))
+    counted = dict(zip(FEATURES, kernel.features, strict=True))
+    assert kernel.layers == ("conv",)
+    assert 2 ** counted["activated"] - 1 == pytest.approx(passes * 16 * 8 * 8)
+    assert 2 ** counted["input_elements"] - 1 == pytest.approx(2 * 16 * 8 * 8)
+
+
 def test_a_time_is_the_least_of_the_same_node() -> None:
     """ONNX Runtime runs branches in another order in every process."""
     narrow = LayerTime("narrow", "Conv", 1.0, "CPU", ((1, 4, 8, 8), (6, 4, 1, 1)), ((1, 6, 8, 8),), ("float",))

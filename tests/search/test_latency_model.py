@@ -26,11 +26,11 @@ def kernel(random: np.random.Generator, index: int) -> tuple[Kernel, float]:
     pixels, channels, depth = int(random.integers(4, 4000)), int(random.integers(4, 200)), int(random.integers(4, 200))
     if random.random() < 0.5:
         moved = (pixels * depth, pixels * channels, channels * depth)
-        sizes = (pixels * channels * depth, *moved, pixels, 1, depth, channels, 1)
+        sizes = (pixels * channels * depth, *moved, pixels, 0, 1, depth, channels, 1)
         ms = 0.002 + sizes[0] / 5e7 + sizes[3] / 1e7
         family = "Conv float dense"
     else:
-        sizes = (0, 2 * pixels * channels, pixels * channels, 0, 0, 1, 0, 0, 2)
+        sizes = (0, 2 * pixels * channels, pixels * channels, 0, 0, 0, 1, 0, 0, 2)
         ms, family = 0.001 + sizes[2] / 2e7, "Add float"
     ms *= 1 + 0.3 * np.sin(2 * np.log2(channels))  # what no roofline tells
     logs = tuple(float(np.log2(1 + size)) for size in sizes)
@@ -121,7 +121,7 @@ def test_long_windows_into_one_channel_cost_what_is_gathered() -> None:
 
     def windows(pixels: int, window: int, depth: int, channels: int) -> tuple[Kernel, float]:
         moved = (2 * pixels * depth, pixels * channels, channels * depth * window)
-        sizes = (pixels * channels * depth * window, *moved, pixels * window, window, depth, channels, 2)
+        sizes = (pixels * channels * depth * window, *moved, pixels * window, 0, window, depth, channels, 2)
         logs = tuple(float(np.log2(1 + size)) for size in sizes)
         return Kernel("conv", "QLinearConv int8 window", (), logs), 0.002 + sizes[0] / 3e7 + sizes[4] / 3e5
 
