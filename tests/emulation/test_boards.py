@@ -21,7 +21,8 @@ from tests.emulation.session import Done
 
 pytestmark = pytest.mark.emulation
 
-KINDS = ("pi4", "pi5", "orin-nano")
+KINDS = ("pi4", pytest.param("pi5", marks=pytest.mark.slow), "orin-nano")
+"""The Pi 5 has the instructions of the Jetson's processor, and `make test-devices` no time for both."""
 TARGETS = {"pi4": "raspberry-pi-4", "pi5": "raspberry-pi-5", "orin-nano": "jetson-orin-nano"}
 CORES = {"pi4": "Cortex-A72", "pi5": "Cortex-A76", "orin-nano": "Cortex-A78AE"}
 RAILS = {"pi5": "VDD_CORE", "orin-nano": "VDD_IN"}
