@@ -86,10 +86,10 @@ def app_processes(board: NativeBoard) -> list[int]:
     return [number for number, words in board.processes().items() if "app.py" in words]
 
 
-FAILING = pytest.param("failing deploy", marks=pytest.mark.slow)
+SLOW = [pytest.param(action, marks=pytest.mark.slow) for action in ("rollback", "failing deploy")]
 
 
-@pytest.mark.parametrize("action", ["deploy", "rollback", FAILING])
+@pytest.mark.parametrize("action", ["deploy", *SLOW])
 def test_the_power_is_cut_after_every_step(board: NativeBoard, bundles: dict[str, Path], action: str) -> None:
     running, previous = start_anew(board)
     board.cut_power_after(None)
