@@ -111,7 +111,7 @@ def read_network(path: Path, target: str, variant: str | None = None) -> BoardNe
 
 def _layers(found: CVariant, plan: Mapping[str, Any]) -> tuple[BoardLayer, ...]:  # Any: JSON
     records = {name.removesuffix(_QUANTIZED): layer for layer in found.variant.layers for name in layer.outputs}
-    shapes = [tuple(buffer["shape"]) for buffer in plan["buffers"]]
+    shapes = [tuple(buffer["shape"]) or (1,) for buffer in plan["buffers"]]
     mode = found.variant.requantize or ""
     rows: Sequence[Mapping[str, Any]] = plan["layers"]  # Any: JSON
     alone = [_layer(row, shapes, records.get(row["name"]), mode) for row in rows]
@@ -133,7 +133,7 @@ def _layer(
     source: tuple[int, ...] = reads[0] if reads else (0,)
     target, kernel, macs = writes[0], str(row["kernel"]), int(row["macs"])
     windows = _Windows.of(source, target, macs, record, is_depthwise=row["op"] == _DEPTHWISE)
-    positions, channels = math.prod(target[:-1]), target[-1] if target else 1
+    positions, channels = math.prod(target[:-1]), target[-1]
     outputs, inputs, weights = sum(map(math.prod, writes)), sum(map(math.prod, reads)), int(row["weight_bytes"])
     lines, pairs = (target[0] if len(target) > 1 else 1), _up(positions, _PAIR) * _PAIR
     fours, taken, work, edges = pairs * _up(channels, _LANES), float(inputs), 0.0, 0.0

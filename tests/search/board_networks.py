@@ -19,18 +19,24 @@ TARGET = "qemu-mps2-an386"
 _LAYERS = 4
 
 
-def write_chain(path: Path, seed: int, mode: str) -> Path:
-    """Writes a bundle with the C of a network drawn by the seed, in a mode of requantization."""
+def write_chain(path: Path, seed: int, mode: str, *, shifted: bool = False) -> Path:
+    """Writes a bundle with the C of a network drawn by the seed, in a mode of requantization.
+
+    A `shifted` one takes its last map from the largest number in it, a scalar.
+    """
     board = get_target(TARGET).microcontroller
     assert board is not None
     core = Core(board.core, Instructions(board.instructions), has_fpu=True)
     folder = export_c(
-        _chain(seed, Requantize(mode)), core, lambda name: read_resource(TARGET, f"c/{name}"), name="chain"
+        _chain(seed, Requantize(mode), shifted=shifted),
+        core,
+        lambda name: read_resource(TARGET, f"c/{name}"),
+        name="chain",
     )
     return write_c_bundle(path, folder, TARGET, mode)
 
 
-def _chain(seed: int, mode: Requantize) -> ir.Model:
+def _chain(seed: int, mode: Requantize, *, shifted: bool) -> ir.Model:
     random = np.random.default_rng(seed)
     side = int(random.integers(3, 12))
     channels = [4 * int(size) for size in random.permutation(8)[: _LAYERS + 1] + 1]  # no two share a table
@@ -46,7 +52,10 @@ def _chain(seed: int, mode: Requantize) -> ir.Model:
         nodes.append(_dequantize(f"w{index}", f"v{index}"))
         nodes.append(helper.make_node("Conv", [f"f{index}", f"v{index}"], [f"made{index}"], name=f"conv{index}"))
         nodes.append(_quantize(f"made{index}", f"x{index + 1}"))
-    nodes.append(_dequantize(f"x{_LAYERS}", "output"))
+    nodes.append(_dequantize(f"x{_LAYERS}", "map" if shifted else "output"))
+    if shifted:
+        nodes.append(helper.make_node("ReduceMax", ["map"], ["largest"], name="largest", keepdims=0))
+        nodes.append(helper.make_node("Sub", ["largest", "map"], ["output"], name="shifted"))
     inputs = [helper.make_tensor_value_info("input", TensorProto.FLOAT, (1, channels[0], side, side))]
     outputs = [helper.make_tensor_value_info("output", TensorProto.FLOAT, (1, channels[-1], side, side))]
     graph = helper.make_graph(nodes, "chain", inputs, outputs, constants)

@@ -141,6 +141,13 @@ def test_what_cannot_be_predicted_says_so(
         read_network(own_costs / TARGET / "random-0-q31.edge", "qemu-microbit")
 
 
+def test_a_scalar_is_one_number(tmp_path: Path) -> None:
+    network = read_network(write_chain(tmp_path / "shifted.edge", 0, "q31", shifted=True), TARGET)
+    turns = {layer.kernel: dict(zip(TURNS, layer.turns, strict=True)) for layer in network.layers}
+    assert turns["largest_float"]["outputs"] == 1
+    assert turns["sub_float"]["inputs"] == turns["sub_float"]["outputs"] + 1
+
+
 def test_counts_of_loops_are_found_again() -> None:
     random = np.random.default_rng(0)
     networks = [_looping(random, str(group)) for group in range(20)]
