@@ -141,7 +141,7 @@ def test_a_profile_names_what_ran_where(ready: Ready, bundle: Callable[[str], Pa
         assert "sensor-" in record["energy_reason"] if has_energy else record["energy_reason"]
 
 
-@pytest.mark.parametrize(("model", "engine"), fast_and_slow(("kws", "litert"), ("kws", "onnxruntime")))
+@pytest.mark.parametrize(("model", "engine"), fast_and_slow(("kws", "onnxruntime")))
 def test_integers_equal_those_of_this_computer(
     ready: Ready, bundle: Callable[[str], Path], model: str, engine: str
 ) -> None:

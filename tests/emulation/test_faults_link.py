@@ -109,6 +109,7 @@ def test_a_link_that_comes_back_goes_on_in_the_same_command(board: EmulatedBoard
     await_idle(board)
 
 
+@pytest.mark.slow
 def test_a_flapping_link(board: EmulatedBoard, known: Laptop, file: Path) -> None:
     board.link.limit_rate(1_000_000)
     with board.link.flapping(up_s=3.0, down_s=1.5):
